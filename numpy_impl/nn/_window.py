@@ -1,0 +1,115 @@
+"""Sliding windows over channels-last arrays: what convolution and pooling have in common.
+
+Letters in shape comments: N batch, C channels, S... input sizes, O... output sizes, K... kernel
+sizes, and a trailing p for padded.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from numpy_impl.nn.module import Module, check_array
+
+Array = np.ndarray
+Ints = tuple[int, ...]
+Pads = tuple[tuple[int, int], ...]
+
+
+def ntuple(value: Any, n: int, name: str, owner: str, minimum: int = 1) -> Ints:
+    """An int or a sequence of ``n`` ints, as a tuple of ``n``.
+
+    Raises:
+        TypeError: if it is neither.
+        ValueError: if there are not ``n``, or one is below ``minimum``.
+    """
+    many = isinstance(value, tuple | list)
+    values = tuple(value) if many else (value,)
+    if not all(isinstance(v, int | np.integer) and not isinstance(v, bool) for v in values):
+        raise TypeError(f"{owner}: {name} must be an int or a tuple of {n} ints, got {value!r}")
+    if many and len(values) != n:
+        raise ValueError(f"{owner}: {name} must be an int or a tuple of {n} ints, got {value!r}")
+    if min(values, default=minimum) < minimum:
+        raise ValueError(f"{owner}: {name} must be at least {minimum}, got {value!r}")
+    return tuple(int(v) for v in values) * (1 if many else n)
+
+
+def batched(input: Array, n: int, owner: str, dtype: np.dtype | None = None) -> tuple[Array, bool]:
+    """(N, C, S...) and whether the batch axis was added to an unbatched (C, S...)."""
+    input = check_array(input, "input", owner, dtype, ndim=(n + 1, n + 2))
+    return (input, False) if input.ndim == n + 2 else (input[None], True)
+
+
+def channels_last(array: Array) -> Array:
+    """(N, C, S...) -> (N, S..., C), a view."""
+    return array.transpose(0, *range(2, array.ndim), 1)
+
+
+def channels_first(array: Array) -> Array:
+    """(N, S..., C) -> (N, C, S...), a view: results are NCHW by shape, channels-last in memory."""
+    return array.transpose(0, array.ndim - 1, *range(1, array.ndim - 1))
+
+
+def pad_channels_last(array: Array, pads: Pads, value: float = 0.0) -> Array:
+    """(N, S..., C) -> a C-contiguous (N, Sp..., C) with ``value`` around; negative pads crop."""
+    crop = tuple(
+        slice(max(0, -low), size - max(0, -high))
+        for (low, high), size in zip(pads, array.shape[1:-1], strict=True)
+    )
+    array = array[(slice(None), *crop)]
+    pads = tuple((max(0, low), max(0, high)) for low, high in pads)
+    if not any(low or high for low, high in pads):
+        return np.ascontiguousarray(array)
+    sizes = [low + n + high for (low, high), n in zip(pads, array.shape[1:-1], strict=True)]
+    shape = (array.shape[0], *sizes, array.shape[-1])
+    padded = np.zeros(shape, array.dtype) if value == 0 else np.full(shape, value, array.dtype)
+    padded[interior(pads, array.shape[1:-1])] = array
+    return padded
+
+
+def interior(pads: Pads, sizes: Sequence[int]) -> tuple[slice, ...]:
+    """Where an array of ``sizes`` lies in its padded (N, Sp..., C)."""
+    inner = (slice(low, low + size) for (low, _), size in zip(pads, sizes, strict=True))
+    return (slice(None), *inner)
+
+
+def window_slices(offset: Ints, stride: Ints, dilation: Ints, outputs: Ints) -> tuple[slice, ...]:
+    """The element at kernel position ``offset`` of every window: (N, Sp..., C) -> (N, O..., C)."""
+    spans = (
+        slice(k * d, k * d + s * (o - 1) + 1, s)
+        for k, s, d, o in zip(offset, stride, dilation, outputs, strict=True)
+    )
+    return (slice(None), *spans)
+
+
+def windows(padded: Array, kernel: Ints, stride: Ints, dilation: Ints, outputs: Ints) -> Array:
+    """(N, Sp..., C) -> a read-only view (N, O..., K..., C)."""
+    batch, *steps, channel = padded.strides
+    return as_strided(
+        padded,
+        shape=(padded.shape[0], *outputs, *kernel, padded.shape[-1]),
+        strides=(
+            batch,
+            *(step * s for step, s in zip(steps, stride, strict=True)),
+            *(step * d for step, d in zip(steps, dilation, strict=True)),
+            channel,
+        ),
+        writeable=False,
+    )
+
+
+class Unbatched(Module):
+    """A module whose input may lack the batch axis: adds it, and takes it off the results."""
+
+    _squeeze = False
+
+    def _squeezed(self, value: Any) -> Any:
+        if not self._squeeze or value is None:
+            return value
+        return tuple(part[0] for part in value) if isinstance(value, tuple) else value[0]
+
+    def _unsqueezed(self, value: Any) -> Any:
+        if not self._squeeze or value is None:
+            return value
+        return tuple(v if v is None else v[None] for v in value) if isinstance(value, tuple) else value[None]

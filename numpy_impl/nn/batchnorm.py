@@ -1,0 +1,249 @@
+"""BatchNorm1d, BatchNorm2d, BatchNorm3d.
+
+Letters in shape comments: N batch, C channels, P positions (the product of the sizes after
+(N, C)), M = N * P. Memory is channels-last, seen as (N, P*C): one long row for each sample, so
+that a per-channel value, tiled P times, meets it without short inner loops.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from numpy_impl.nn._window import channels_first, channels_last
+from numpy_impl.nn.linear import sum_rows
+from numpy_impl.nn.module import Module, check_array, float_dtype
+from numpy_impl.nn.parameter import Parameter
+
+Array = np.ndarray
+
+
+def batch_norm(
+    flat: Array, mean: Array, var: Array, weight: Array | None, bias: Array | None, eps: float
+) -> tuple[Array, Array, Array]:
+    r"""(N, P*C) -> :math:`y = w\,(x - \mu) / \sqrt{v + \epsilon} + b`, and what backward needs.
+
+    Returns:
+        y, x - mean, 1 / sqrt(var + eps).
+    """
+    positions = flat.shape[1] // len(mean)
+    inverse_std = 1 / np.sqrt(var + var.dtype.type(eps))
+    centred = flat - np.tile(mean, positions)
+    scale = inverse_std if weight is None else inverse_std * weight
+    output = centred * np.tile(scale, positions)
+    if bias is not None:
+        output += np.tile(bias, positions)
+    return output, centred, inverse_std
+
+
+def batch_norm_backward(
+    upstream: Array,
+    centred: Array,
+    inverse_std: Array,
+    weight: Array | None,
+    through_statistics: bool,
+    needs_input_grad: bool = True,
+) -> tuple[Array | None, Array, Array]:
+    r"""Gradients for input (N, P*C), weight and bias (C,).
+
+    With :math:`\hat x = (x - \mu)/\sigma`: :math:`db = \sum dy,\; dw = \sum dy\,\hat x`. Where the
+    statistics are the batch's own they depend on x too, which takes two projections off:
+    :math:`dx = \frac{w}{\sigma}\,(dy - \frac{1}{M} db - \frac{1}{M} \hat x\, dw)`.
+    """
+    channels = len(inverse_std)
+    positions = upstream.shape[1] // channels
+    grad_bias = sum_rows(upstream.reshape(-1, channels))
+    grad_weight = inverse_std * sum_rows((upstream * centred).reshape(-1, channels))
+    if not needs_input_grad:
+        return None, grad_weight, grad_bias
+    scale = inverse_std if weight is None else inverse_std * weight
+    grad = upstream * np.tile(scale, positions)
+    if through_statistics:
+        count = upstream.dtype.type(len(upstream) * positions)
+        along = scale * inverse_std * grad_weight / count
+        grad -= centred * np.tile(along, positions)
+        grad -= np.tile(scale * grad_bias / count, positions)
+    return grad, grad_weight, grad_bias
+
+
+class _BatchNorm(Module):
+    """Arguments, parameters, buffers, forward and backward of the three."""
+
+    _ndims: tuple[int, ...]
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        if not isinstance(num_features, int) or num_features < 0:
+            raise ValueError(f"num_features must be an int of at least 0, got {num_features!r}")
+        dtype = float_dtype(dtype)
+        self.num_features = num_features
+        self.eps = eps
+        self.momentum = momentum
+        self.affine = affine
+        self.track_running_stats = track_running_stats
+        self.register_parameter(
+            "weight", Parameter(np.ones(num_features, dtype)) if affine else None
+        )
+        self.register_parameter(
+            "bias", Parameter(np.zeros(num_features, dtype)) if affine and bias else None
+        )
+        tracked = track_running_stats
+        self.register_buffer("running_mean", np.zeros(num_features, dtype) if tracked else None)
+        self.register_buffer("running_var", np.ones(num_features, dtype) if tracked else None)
+        self.register_buffer("num_batches_tracked", np.zeros((), np.int64) if tracked else None)
+
+    def reset_running_stats(self) -> None:
+        """Mean 0, variance 1, no batch seen."""
+        if self.track_running_stats:
+            self.running_mean.fill(0)
+            self.running_var.fill(1)
+            self.num_batches_tracked.fill(0)
+
+    def reset_parameters(self) -> None:
+        """Weight 1, bias 0, and the running statistics as new."""
+        self.reset_running_stats()
+        if self.weight is not None:
+            self.weight.data.fill(1)
+        if self.bias is not None:
+            self.bias.data.fill(0)
+
+    def _track(self, mean: Array, var: Array, count: int) -> None:
+        """Move the running statistics towards the batch's; the variance kept is the unbiased."""
+        self.num_batches_tracked += 1
+        momentum = self.momentum
+        if momentum is None:  # a plain average over all batches
+            momentum = 1 / float(self.num_batches_tracked)
+        for running, value in (
+            (self.running_mean, mean),
+            (self.running_var, var * (count / (count - 1))),
+        ):
+            running *= 1 - momentum
+            running += momentum * value
+
+    def forward(self, input: Array) -> Array:
+        owner = type(self).__name__
+        owned = next((a.dtype for a in (self.weight, self.running_mean) if a is not None), None)
+        input = check_array(input, "input", owner, owned, self._ndims)
+        if input.shape[1] != self.num_features:
+            raise ValueError(
+                f"{owner}: input must have num_features={self.num_features} channels, "
+                f"got shape {input.shape}"
+            )
+        last = channels_last(input)
+        positions = math.prod(input.shape[2:])
+        flat = last.reshape(len(input), positions * self.num_features)
+        use_batch = self.training or self.running_mean is None
+        if use_batch:
+            count = len(input) * positions
+            if self.training and count <= 1:
+                raise ValueError(
+                    f"{owner}: training needs more than 1 value per channel, "
+                    f"got input of shape {input.shape}"
+                )
+            rows = flat.reshape(count, self.num_features)
+            mean = sum_rows(rows) / rows.dtype.type(count)
+            deviation = flat - np.tile(mean, positions)
+            np.square(deviation, out=deviation)
+            var = sum_rows(deviation.reshape(rows.shape)) / rows.dtype.type(count)
+            if self.training and self.track_running_stats:
+                self._track(mean, var, count)
+        else:
+            mean, var = self.running_mean, self.running_var
+        weight = None if self.weight is None else self.weight.data
+        bias = None if self.bias is None else self.bias.data
+        values, centred, inverse_std = batch_norm(flat, mean, var, weight, bias, self.eps)
+        output = channels_first(values.reshape(last.shape))
+        self.save_for_backward(output, centred, inverse_std, use_batch)
+        return output
+
+    def backward(self, grad_output: Array) -> Array | None:
+        grad_output, centred, inverse_std, use_batch = self.saved_for_backward(grad_output)
+        upstream = channels_last(grad_output)
+        weight = None if self.weight is None else self.weight.data
+        grad, grad_weight, grad_bias = batch_norm_backward(
+            upstream.reshape(centred.shape),
+            centred,
+            inverse_std,
+            weight,
+            use_batch,
+            self._needs_input_grad,
+        )
+        if self.weight is not None:
+            self.weight.accumulate_grad(grad_weight)
+        if self.bias is not None:
+            self.bias.accumulate_grad(grad_bias)
+        return None if grad is None else channels_first(grad.reshape(upstream.shape))
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
+            f"affine={self.affine}, bias={self.bias is not None}, "
+            f"track_running_stats={self.track_running_stats}"
+        )
+
+
+class BatchNorm1d(_BatchNorm):
+    r"""Normalises each channel over the batch (and positions); see :class:`BatchNorm2d`.
+
+    Shape:
+        (N, C) or (N, C, L), kept.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.BatchNorm1d.html
+    """
+
+    _ndims = (2, 3)
+
+
+class BatchNorm2d(_BatchNorm):
+    r"""Normalises each channel over batch and positions: :math:`y = w\,\frac{x-\mu}{\sqrt{v+\epsilon}} + b`.
+
+    In training :math:`\mu, v` are the batch's own (v biased, divided by M); the running statistics
+    move towards them: ``running = (1 - momentum) * running + momentum * batch``, with the
+    *unbiased* variance (M - 1). In evaluation they are the running ones, and gradients still
+    flow. Without running statistics the batch's own serve always.
+
+    Args:
+        num_features: C.
+        eps: added to the variance, inside the root.
+        momentum: of the running statistics (torch's sense: the weight of the new value); None
+            keeps a plain average over all batches.
+        affine: False leaves w and b out.
+        track_running_stats: False keeps none.
+        dtype: of parameters and statistics; float32 unless given.
+        bias: False leaves b alone out.
+
+    Shape:
+        (N, C, H, W), kept; weight, bias, running_mean, running_var (C,).
+
+    Raises:
+        ValueError: for another number of channels or dimensions, or a single value per channel
+            in training.
+        TypeError: if the input's dtype is not the parameters'.
+
+    Source: Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167;
+    https://pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html
+    """
+
+    _ndims = (4,)
+
+
+class BatchNorm3d(_BatchNorm):
+    """Normalises each channel over batch and positions; see :class:`BatchNorm2d`.
+
+    Shape:
+        (N, C, D, H, W), kept.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.BatchNorm3d.html
+    """
+
+    _ndims = (5,)

@@ -1,0 +1,216 @@
+"""Sequential, ModuleList, ModuleDict: modules made of modules."""
+
+import operator
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Self, overload
+
+import numpy as np
+
+from numpy_impl.nn.module import Module
+
+
+class _IndexedModules(Module):
+    """What Sequential and ModuleList share: children named "0", "1", ... in order."""
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self._modules.values())
+
+    def _key(self, index: int) -> str:
+        position = operator.index(index)
+        if not -len(self) <= position < len(self):
+            raise IndexError(
+                f"index must lie within -{len(self)}..{len(self) - 1}, got {position}"
+            )
+        return list(self._modules)[position]
+
+    def _renumber(self, modules: Iterable[Module]) -> None:
+        self._modules.clear()
+        for i, module in enumerate(modules):
+            self.add_module(str(i), module)
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        self.add_module(self._key(index), module)
+
+    def __delitem__(self, index: int | slice) -> None:
+        modules = list(self)
+        if not isinstance(index, slice):
+            self._key(index)
+        del modules[index]
+        self._renumber(modules)
+
+    def append(self, module: Module) -> Self:
+        """Add ``module`` at the end."""
+        self.add_module(str(len(self)), module)
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> Self:
+        """Add ``modules`` at the end."""
+        for module in list(modules):
+            self.append(module)
+        return self
+
+    def insert(self, index: int, module: Module) -> Any:
+        """Put ``module`` before position ``index``."""
+        modules = list(self)
+        modules.insert(index, module)
+        self._renumber(modules)
+        return self
+
+
+class Sequential(_IndexedModules):
+    r"""Modules in a row: :math:`y = f_n(\dots f_2(f_1(x)))`.
+
+    Backward runs them in reverse order, and stops at the first module whose input gradient
+    nobody needs (``needs_input_grad_(False)``).
+
+    Args:
+        *args: modules, or one ordered mapping of names to modules.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.Sequential.html
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__()
+        if len(args) == 1 and isinstance(args[0], Mapping):
+            for name, module in args[0].items():
+                self.add_module(name, module)
+        else:
+            for i, module in enumerate(args):
+                self.add_module(str(i), module)
+
+    def forward(self, input: np.ndarray) -> Any:
+        output: Any = input
+        for module in self:
+            output = module(output)
+        return output if len(self) else np.copy(input)
+
+    def backward(self, grad_output: Any) -> Any:
+        grad = grad_output
+        for module in reversed(self._modules.values()):
+            grad = module.backward(grad)
+            if grad is None:
+                break
+        return grad if len(self) else np.copy(grad_output)
+
+    def needs_input_grad_(self, needed: bool = True) -> Self:
+        super().needs_input_grad_(needed)
+        # up to the first module with parameters: those before it need not run backward at all
+        for module in self:
+            module.needs_input_grad_(needed)
+            if next(module.parameters(), None) is not None:
+                break
+        return self
+
+    @overload
+    def __getitem__(self, index: int) -> Module: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Sequential": ...
+    def __getitem__(self, index: int | slice) -> "Module | Sequential":
+        if isinstance(index, slice):
+            return type(self)(OrderedDict(list(self._modules.items())[index]))
+        return self._modules[self._key(index)]
+
+
+class ModuleList(_IndexedModules):
+    """A list of modules, each registered as a child; it has no forward of its own.
+
+    Args:
+        modules: what it holds at first.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.ModuleList.html
+    """
+
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
+        super().__init__()
+        if modules is not None:
+            self.extend(modules)
+
+    @overload
+    def __getitem__(self, index: int) -> Module: ...
+    @overload
+    def __getitem__(self, index: slice) -> "ModuleList": ...
+    def __getitem__(self, index: int | slice) -> "Module | ModuleList":
+        if isinstance(index, slice):
+            return type(self)(list(self)[index])
+        return self._modules[self._key(index)]
+
+    def insert(self, index: int, module: Module) -> None:
+        """Put ``module`` before position ``index``."""
+        super().insert(index, module)
+
+    def __add__(self, other: Iterable[Module]) -> "ModuleList":
+        return ModuleList([*self, *other])
+
+    def __iadd__(self, modules: Iterable[Module]) -> Self:
+        return self.extend(modules)
+
+    def pop(self, key: int) -> Module:
+        """Remove the module at ``key`` and return it."""
+        module = self[key]
+        del self[key]
+        return module
+
+
+class ModuleDict(Module):
+    """A dictionary of modules, each registered as a child; it has no forward of its own.
+
+    Args:
+        modules: a mapping, or pairs of names and modules.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.ModuleDict.html
+    """
+
+    def __init__(
+        self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None
+    ) -> None:
+        super().__init__()
+        if modules is not None:
+            self.update(modules)
+
+    def __getitem__(self, key: str) -> Module:
+        return self._modules[key]
+
+    def __setitem__(self, key: str, module: Module) -> None:
+        self.add_module(key, module)
+
+    def __delitem__(self, key: str) -> None:
+        del self._modules[key]
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._modules
+
+    def clear(self) -> None:
+        """Remove every module."""
+        self._modules.clear()
+
+    def pop(self, key: str) -> Module:
+        """Remove the module called ``key`` and return it."""
+        return self._modules.pop(key)
+
+    def keys(self) -> Iterable[str]:
+        """The names."""
+        return self._modules.keys()
+
+    def items(self) -> Iterable[tuple[str, Module]]:
+        """Pairs of name and module."""
+        return self._modules.items()
+
+    def values(self) -> Iterable[Module]:
+        """The modules."""
+        return self._modules.values()
+
+    def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
+        """Add or replace modules."""
+        pairs = modules.items() if isinstance(modules, Mapping | ModuleDict) else modules
+        for name, module in list(pairs):
+            self[name] = module

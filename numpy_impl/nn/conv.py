@@ -1,0 +1,425 @@
+r"""Conv1d, Conv2d, Conv3d: cross-correlation of any number of dimensions.
+
+Arrays are (N, C, S...) to the caller and channels-last in memory, so that a row of the kernel
+times its channels is one contiguous run: a convolution is one copy (im2col) and one GEMM.
+
+Letters in shape comments: N batch, C input channels, O... output sizes, K... kernel sizes,
+M = N * prod(O...) output positions, P = prod(K...) kernel positions, G groups, F filters.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from numpy_impl.nn import init
+from numpy_impl.nn._window import (
+    Ints,
+    Pads,
+    Unbatched,
+    batched,
+    channels_first,
+    channels_last,
+    interior,
+    ntuple,
+    pad_channels_last,
+    window_slices,
+    windows,
+)
+from numpy_impl.nn.linear import sum_rows
+from numpy_impl.nn.module import float_dtype
+from numpy_impl.nn.padding import PADDING_MODES, pad, pad_backward
+from numpy_impl.nn.parameter import Parameter
+
+Array = np.ndarray
+# shorter contiguous runs (in elements) than this are gathered along positions instead
+_SHORT_RUN = 8
+
+
+def _output_sizes(
+    sizes: Sequence[int], kernel: Ints, stride: Ints, pads: Pads, dilation: Ints
+) -> Ints:
+    """floor((S + pads - dilation * (K - 1) - 1) / stride) + 1 for each axis."""
+    spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    padded = [low + size + high for size, (low, high) in zip(sizes, pads, strict=True)]
+    if any(span > size for span, size in zip(spans, padded, strict=True)):
+        raise ValueError(
+            f"the dilated kernel {tuple(spans)} must not be larger than the padded input "
+            f"{tuple(padded)}"
+        )
+    return tuple((p - k) // s + 1 for p, k, s in zip(padded, spans, stride, strict=True))
+
+
+def _columns(view: Array, groups: int) -> Array:
+    """Windows (N, O..., K..., C) -> (G, M, P*C/G), the matrix whose rows the filters multiply."""
+    n = (view.ndim - 2) // 2
+    *outer, channels = view.shape
+    positions, taps = math.prod(outer[: n + 1]), math.prod(outer[n + 1 :])
+    split = view.reshape(*outer, groups, channels // groups) if groups > 1 else view[..., None, :]
+    group = split.ndim - 2
+    rows, columns = range(n + 1), [*range(n + 1, group), group + 1]
+    if view.shape[-2] * channels < _SHORT_RUN * groups:
+        copy = split.transpose(group, *columns, *rows).reshape(groups, -1, positions)
+        return copy.transpose(0, 2, 1)
+    return split.transpose(group, *rows, *columns).reshape(groups, positions, taps * channels // groups)
+
+
+def _filters(weight: Array, groups: int) -> Array:
+    """Weight (F, C/G, K...) -> (G, P*C/G, F/G), in the order of :func:`_columns`."""
+    filters = weight.shape[0]
+    taps_last = channels_last(weight).reshape(groups, filters // groups, -1)
+    return taps_last.transpose(0, 2, 1)
+
+
+def convolve(
+    input: Array, weight: Array, stride: Ints, pads: Pads, dilation: Ints, groups: int
+) -> Array:
+    """Cross-correlation without bias: (N, C, S...) and (F, C/G, K...) -> (N, O..., F)."""
+    outputs = _output_sizes(input.shape[2:], weight.shape[2:], stride, pads, dilation)
+    padded = pad_channels_last(channels_last(input), pads)
+    columns = _columns(windows(padded, weight.shape[2:], stride, dilation, outputs), groups)
+    rows = columns @ _filters(weight, groups)  # (G, M, F/G)
+    together = np.ascontiguousarray(rows.transpose(1, 0, 2))  # copies only where G > 1
+    return together.reshape(len(input), *outputs, len(weight))
+
+
+def convolve_backward(
+    grad_output: Array,
+    input: Array,
+    weight: Array,
+    stride: Ints,
+    pads: Pads,
+    dilation: Ints,
+    groups: int,
+    needs: tuple[bool, bool, bool] = (True, True, True),
+) -> tuple[Array | None, Array | None, Array | None]:
+    """Gradients for input, weight and bias; ``needs`` says which (None for the others).
+
+    With X the im2col matrix: dW = X^T dY, db = sum dY; the input gradient is a convolution itself
+    (stride 1), or dX = dY W^T added back to where im2col took it from.
+    """
+    filters, kernel = len(weight), weight.shape[2:]
+    upstream = np.ascontiguousarray(channels_last(grad_output))  # (N, O..., F)
+    outputs = upstream.shape[1:-1]
+    rows = upstream.reshape(-1, filters) if upstream.size else upstream.reshape(0, filters)
+    grad_input = grad_weight = None
+    if needs[1]:
+        padded = pad_channels_last(channels_last(input), pads)
+        columns = _columns(windows(padded, kernel, stride, dilation, outputs), groups)
+        by_group = rows.reshape(len(rows), groups, filters // groups).transpose(1, 2, 0)
+        grad_filters = by_group @ columns  # (G, F/G, P*C/G)
+        taps_last = grad_filters.reshape(filters, *kernel, weight.shape[1])
+        grad_weight = np.ascontiguousarray(channels_first(taps_last))
+    if needs[0]:
+        if all(s == 1 for s in stride):
+            grad_input = _input_grad_by_convolution(upstream, input, weight, pads, dilation, groups)
+        else:
+            grad_input = _input_grad_by_scattering(
+                rows, input, weight, stride, pads, dilation, groups, outputs
+            )
+    return grad_input, grad_weight, sum_rows(rows) if needs[2] else None
+
+
+def _input_grad_by_convolution(
+    upstream: Array, input: Array, weight: Array, pads: Pads, dilation: Ints, groups: int
+) -> Array:
+    """Stride 1: the upstream gradient, padded, convolved with the flipped, transposed kernel."""
+    filters, per_group, *kernel = weight.shape
+    flipped = np.flip(weight, tuple(range(2, weight.ndim)))
+    transposed = (
+        flipped.reshape(groups, filters // groups, per_group, *kernel)
+        .swapaxes(1, 2)
+        .reshape(groups * per_group, filters // groups, *kernel)
+    )
+    reach = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+    around = tuple((r - low, r - high) for r, (low, high) in zip(reach, pads, strict=True))
+    ones = (1,) * len(kernel)
+    return channels_first(
+        convolve(channels_first(upstream), transposed, ones, around, dilation, groups)
+    )
+
+
+def _input_grad_by_scattering(
+    rows: Array,
+    input: Array,
+    weight: Array,
+    stride: Ints,
+    pads: Pads,
+    dilation: Ints,
+    groups: int,
+    outputs: Ints,
+) -> Array:
+    """Any stride: dX = dY W^T, each column added back to the element im2col took it from."""
+    filters, per_group, *kernel = weight.shape
+    sizes = input.shape[2:]
+    by_group = rows.reshape(len(rows), groups, filters // groups).transpose(1, 0, 2)
+    columns = by_group @ _filters(weight, groups).transpose(0, 2, 1)  # (G, M, P*C/G)
+    taps = columns.reshape(groups, len(input), *outputs, math.prod(kernel), per_group)
+    taps = np.moveaxis(taps, 0, -2)  # (N, O..., P, G, C/G)
+    padded_sizes = [low + size + high for size, (low, high) in zip(sizes, pads, strict=True)]
+    padded = np.zeros((len(input), *padded_sizes, groups, per_group), rows.dtype)
+    for p, offset in enumerate(np.ndindex(*kernel)):
+        padded[window_slices(offset, stride, dilation, outputs)] += taps[..., p, :, :]
+    padded = padded.reshape(len(input), *padded_sizes, groups * per_group)
+    return np.array(channels_first(padded[interior(pads, sizes)]), order="K")
+
+
+def _add_bias(output: Array, bias: Array) -> None:
+    """(N, O..., F) += (F,), with an image's worth of bias as one long row."""
+    positions = math.prod(output.shape[1:-1])
+    flat = output.reshape(len(output), positions * len(bias))
+    flat += np.tile(bias, positions)
+
+
+def _symmetric(padding: Ints) -> Pads:
+    return tuple((p, p) for p in padding)
+
+
+def _functional(n: int) -> Any:
+    """The pure pair ``conv{n}d``, ``conv{n}d_backward``."""
+    owner = f"conv{n}d"
+
+    def normalise(
+        kernel: Ints, stride: Any, padding: Any, dilation: Any
+    ) -> tuple[Ints, Pads, Ints]:
+        strides = ntuple(stride, n, "stride", owner)
+        dilations = ntuple(dilation, n, "dilation", owner)
+        if isinstance(padding, str):
+            return strides, _named_pads(padding, kernel, strides, dilations, owner), dilations
+        return strides, _symmetric(ntuple(padding, n, "padding", owner, 0)), dilations
+
+    def forward(
+        input: Array,
+        weight: Array,
+        bias: Array | None = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+    ) -> Array:
+        strides, pads, dilations = normalise(weight.shape[2:], stride, padding, dilation)
+        output = convolve(input, weight, strides, pads, dilations, groups)
+        if bias is not None:
+            _add_bias(output, bias)
+        return channels_first(output)
+
+    def backward(
+        grad_output: Array,
+        input: Array,
+        weight: Array,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+    ) -> tuple[Array | None, Array | None, Array | None]:
+        strides, pads, dilations = normalise(weight.shape[2:], stride, padding, dilation)
+        return convolve_backward(grad_output, input, weight, strides, pads, dilations, groups)
+
+    forward.__name__, backward.__name__ = owner, f"{owner}_backward"
+    forward.__doc__ = (
+        f"Cross-correlation over {n} axes: the arguments and layouts of "
+        f"torch.nn.functional.conv{n}d; input (N, C, S...), weight (F, C/groups, K...)."
+    )
+    backward.__doc__ = (
+        f"Gradients for input, weight and bias of :func:`conv{n}d`, from the upstream gradient, "
+        "the input, the weight and the same arguments."
+    )
+    return forward, backward
+
+
+def _named_pads(name: str, kernel: Ints, stride: Ints, dilation: Ints, owner: str) -> Pads:
+    """'valid' pads nothing; 'same' keeps the size, an odd element going to the high side."""
+    if name not in ("same", "valid"):
+        raise ValueError(f"{owner}: padding must be 'same', 'valid' or ints, got {name!r}")
+    if name == "valid":
+        return ((0, 0),) * len(kernel)
+    if any(s != 1 for s in stride):
+        raise ValueError(f"{owner}: padding='same' needs stride 1, got {stride}")
+    totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+    return tuple((total // 2, total - total // 2) for total in totals)
+
+
+conv1d, conv1d_backward = _functional(1)
+conv2d, conv2d_backward = _functional(2)
+conv3d, conv3d_backward = _functional(3)
+
+
+class _ConvNd(Unbatched):
+    """Arguments, parameters, forward and backward of Conv1d, Conv2d, Conv3d."""
+
+    _n: int
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, ...],
+        stride: int | tuple[int, ...] = 1,
+        padding: int | tuple[int, ...] | str = 0,
+        dilation: int | tuple[int, ...] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        owner, n = type(self).__name__, self._n
+        (self.in_channels,) = ntuple(in_channels, 1, "in_channels", owner)
+        (self.out_channels,) = ntuple(out_channels, 1, "out_channels", owner)
+        (self.groups,) = ntuple(groups, 1, "groups", owner)
+        for name, value in (("in_channels", in_channels), ("out_channels", out_channels)):
+            if value % groups:
+                raise ValueError(f"{owner}: {name} must be divisible by groups={groups}, got {value}")
+        self.kernel_size = ntuple(kernel_size, n, "kernel_size", owner)
+        self.stride = ntuple(stride, n, "stride", owner)
+        self.dilation = ntuple(dilation, n, "dilation", owner)
+        if padding_mode not in PADDING_MODES:
+            raise ValueError(
+                f"{owner}: padding_mode must be one of {', '.join(PADDING_MODES)}, "
+                f"got {padding_mode!r}"
+            )
+        self.padding_mode = padding_mode
+        if isinstance(padding, str):
+            self.padding: Ints | str = padding
+            self._pads = _named_pads(padding, self.kernel_size, self.stride, self.dilation, owner)
+        else:
+            self.padding = ntuple(padding, n, "padding", owner, minimum=0)
+            self._pads = _symmetric(self.padding)
+        dtype = float_dtype(dtype)
+        shape = (out_channels, in_channels // groups, *self.kernel_size)
+        self.weight = Parameter(np.empty(shape, dtype))
+        if bias:
+            self.bias = Parameter(np.empty(out_channels, dtype))
+        else:
+            self.register_parameter("bias", None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias anew, in torch's order."""
+        init.kaiming_uniform_(self.weight, a=math.sqrt(5))  # the same as U(-1/√fan_in, 1/√fan_in)
+        if self.bias is not None:
+            bound = 1 / math.sqrt(math.prod(self.weight.shape[1:]))
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, input: Array) -> Array:
+        owner = type(self).__name__
+        input, self._squeeze = batched(input, self._n, owner, self.weight.dtype)
+        if input.shape[1] != self.in_channels:
+            raise ValueError(
+                f"{owner}: input must have in_channels={self.in_channels} channels, "
+                f"got shape {input.shape[1:] if self._squeeze else input.shape}"
+            )
+        sizes, pads = input.shape[2:], self._pads
+        if self.padding_mode != "zeros":
+            input, pads = pad(input, pads, self.padding_mode), ((0, 0),) * self._n
+        try:
+            rows = convolve(input, self.weight.data, self.stride, pads, self.dilation, self.groups)
+        except ValueError as error:
+            raise ValueError(f"{owner}: {error}") from None
+        if self.bias is not None:
+            _add_bias(rows, self.bias.data)
+        output = self._squeezed(channels_first(rows))
+        self.save_for_backward(output, input, pads, sizes)
+        return output
+
+    def backward(self, grad_output: Array) -> Array | None:
+        grad_output, input, pads, sizes = self.saved_for_backward(grad_output)
+        weight, bias = self.weight, self.bias
+        needs = (self._needs_input_grad, weight.requires_grad, bias is not None)
+        grad_input, grad_weight, grad_bias = convolve_backward(
+            self._unsqueezed(grad_output),
+            input,
+            weight.data,
+            self.stride,
+            pads,
+            self.dilation,
+            self.groups,
+            needs,
+        )
+        if grad_weight is not None:
+            weight.accumulate_grad(grad_weight)
+        if grad_bias is not None:
+            bias.accumulate_grad(grad_bias)
+        if grad_input is not None and self.padding_mode != "zeros":
+            grad_input = pad_backward(grad_input, self._pads, sizes, self.padding_mode)
+        return self._squeezed(grad_input)
+
+    def extra_repr(self) -> str:
+        parts = [
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
+            f"stride={self.stride}"
+        ]
+        if self.padding != (0,) * self._n:
+            parts.append(f"padding={self.padding}")
+        if self.dilation != (1,) * self._n:
+            parts.append(f"dilation={self.dilation}")
+        if self.groups != 1:
+            parts.append(f"groups={self.groups}")
+        if self.bias is None:
+            parts.append("bias=False")
+        if self.padding_mode != "zeros":
+            parts.append(f"padding_mode={self.padding_mode}")
+        return ", ".join(parts)
+
+
+class Conv1d(_ConvNd):
+    r"""Cross-correlation over one axis; see :class:`Conv2d` for the equation and arguments.
+
+    Shape:
+        input (N, C, L) or (C, L) -> (N, F, L'); weight (F, C/groups, K), bias (F,).
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.Conv1d.html
+    """
+
+    _n = 1
+
+
+class Conv2d(_ConvNd):
+    r"""Cross-correlation over two axes (the kernel is not flipped, as everywhere in the field).
+
+    .. math::
+        y[n,f,i,j] = b[f] + \sum_{c,u,v} w[f,c,u,v]\,x[n,c,\,s_h i + d_h u - p_h,\,s_w j + d_w v - p_w]
+
+    Args:
+        in_channels: C.
+        out_channels: F, the number of filters.
+        kernel_size: (Kh, Kw), or one int for both; so are stride, padding and dilation.
+        stride: s, the step between windows.
+        padding: p elements on both sides, ``"valid"`` (none), or ``"same"`` (the output has the
+            input's size; stride 1 only; an odd element goes to the high side).
+        dilation: d, the step between the kernel's elements.
+        groups: channels and filters are split into this many independent convolutions.
+        bias: False leaves b out.
+        padding_mode: what the padding holds: ``"zeros"``, ``"reflect"``, ``"replicate"``,
+            ``"circular"``.
+        dtype: of the parameters; float32 unless given.
+
+    Shape:
+        input (N, C, H, W) or (C, H, W) -> (N, F, H', W'),
+        H' = floor((H + 2 p - d (Kh - 1) - 1) / s) + 1; weight (F, C/groups, Kh, Kw), bias (F,).
+
+    Both start from :math:`U(-1/\sqrt{n}, 1/\sqrt{n})` with n = C/groups * Kh * Kw.
+
+    Raises:
+        ValueError: for sizes out of range, channels that groups do not divide, an input with
+            another number of channels or smaller than the kernel.
+        TypeError: if the input's dtype is not the parameters'.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.Conv2d.html
+    """
+
+    _n = 2
+
+
+class Conv3d(_ConvNd):
+    r"""Cross-correlation over three axes; see :class:`Conv2d` for the equation and arguments.
+
+    Shape:
+        input (N, C, D, H, W) or (C, D, H, W) -> (N, F, D', H', W');
+        weight (F, C/groups, Kd, Kh, Kw), bias (F,).
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.Conv3d.html
+    """
+
+    _n = 3

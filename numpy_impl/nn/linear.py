@@ -1,0 +1,160 @@
+"""Identity, Linear."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from numpy_impl.nn import init
+from numpy_impl.nn.module import Module, check_array, float_dtype
+from numpy_impl.nn.parameter import Parameter
+
+Array = np.ndarray
+
+
+def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
+    r""":math:`y = x W^\top + b`; input (\*, in), weight (out, in), bias (out,) -> (\*, out)."""
+    rows = _rows(input)  # (*, in) -> (M, in): one GEMM
+    output = rows @ weight.T
+    if bias is not None:
+        output += bias
+    return output.reshape(*input.shape[:-1], weight.shape[0])
+
+
+def linear_backward(
+    grad_output: Array,
+    input: Array,
+    weight: Array,
+    needs: tuple[bool, bool, bool] = (True, True, True),
+) -> tuple[Array | None, Array | None, Array | None]:
+    r"""Gradients for input, weight and bias; ``needs`` says which (None for the others).
+
+    :math:`dx = dy\,W,\quad dW = dy^\top x,\quad db = \sum dy`
+    """
+    dy, x = _rows(grad_output), _rows(input)  # (M, out), (M, in)
+    return (
+        (dy @ weight).reshape(input.shape) if needs[0] else None,
+        dy.T @ x if needs[1] else None,
+        sum_rows(dy) if needs[2] else None,
+    )
+
+
+def _rows(array: Array) -> Array:
+    return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
+
+
+def sum_rows(rows: Array) -> Array:
+    """(M, C) -> (C,): the sum over the first axis, by matrix-vector products over blocks.
+
+    Several times as fast as ``rows.sum(0)``; the blocks keep float32 rounding from growing with M.
+    """
+    block = 1024
+    whole = len(rows) // block
+    if whole < 2:
+        return np.ones(len(rows), rows.dtype) @ rows
+    head = rows[: whole * block].reshape(whole, block, rows.shape[1])
+    total = (np.ones(block, rows.dtype) @ head).sum(0)
+    total += np.ones(len(rows) - whole * block, rows.dtype) @ rows[whole * block :]
+    return total
+
+
+class Identity(Module):
+    """Returns its input (a copy: results share no memory with inputs); takes any arguments.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.Identity.html
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+
+    def forward(self, input: Array) -> Array:
+        output = np.copy(check_array(input, "input", "Identity"), order="K")
+        self.save_for_backward(output)
+        return output
+
+    def backward(self, grad_output: Array) -> Array:
+        (grad_output,) = self.saved_for_backward(grad_output)
+        return np.copy(grad_output, order="K")
+
+
+class Linear(Module):
+    r"""An affine map of the last axis: :math:`y = x W^\top + b`.
+
+    Args:
+        in_features: size of each input row.
+        out_features: size of each output row.
+        bias: False leaves :math:`b` out.
+        dtype: of the parameters; float32 unless given.
+
+    Shape:
+        input (\*, in_features) -> (\*, out_features); weight (out_features, in_features),
+        bias (out_features,).
+
+    Both start from :math:`U(-1/\sqrt{in}, 1/\sqrt{in})`.
+
+    Raises:
+        ValueError: if a size is negative or the input's last axis is not ``in_features``.
+        TypeError: if the input's dtype is not the parameters'.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.Linear.html
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, dtype: Any = None
+    ) -> None:
+        super().__init__()
+        self.in_features = _check_features(in_features, "in_features")
+        self.out_features = _check_features(out_features, "out_features")
+        dtype = float_dtype(dtype)
+        self.weight = Parameter(np.empty((out_features, in_features), dtype))
+        if bias:
+            self.bias = Parameter(np.empty(out_features, dtype))
+        else:
+            self.register_parameter("bias", None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias anew, in torch's order."""
+        init.kaiming_uniform_(self.weight, a=math.sqrt(5))  # the same as U(-1/√in, 1/√in)
+        if self.bias is not None:
+            bound = 1 / math.sqrt(self.in_features) if self.in_features > 0 else 0
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, input: Array) -> Array:
+        input = check_array(input, "input", "Linear", self.weight.dtype)
+        if input.ndim == 0 or input.shape[-1] != self.in_features:
+            raise ValueError(
+                f"Linear: input's last axis must be in_features={self.in_features}, "
+                f"got shape {input.shape}"
+            )
+        bias = None if self.bias is None else self.bias.data
+        output = linear(input, self.weight.data, bias)
+        self.save_for_backward(output, input)
+        return output
+
+    def backward(self, grad_output: Array) -> Array | None:
+        grad_output, input = self.saved_for_backward(grad_output)
+        weight, bias = self.weight, self.bias
+        needs = (self._needs_input_grad, weight.requires_grad, bias is not None)
+        grad_input, grad_weight, grad_bias = linear_backward(
+            grad_output, input, weight.data, needs
+        )
+        if grad_weight is not None:
+            weight.accumulate_grad(grad_weight)
+        if grad_bias is not None:
+            bias.accumulate_grad(grad_bias)
+        return grad_input
+
+    def extra_repr(self) -> str:
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, "
+            f"bias={self.bias is not None}"
+        )
+
+
+def _check_features(value: int, name: str) -> int:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an int, got {value!r}")
+    if value < 0:
+        raise ValueError(f"{name} must not be negative, got {value}")
+    return int(value)

@@ -1,0 +1,434 @@
+"""MaxPool1d/2d/3d and AvgPool1d/2d/3d.
+
+Both walk the kernel's positions, never the output's: each step is one array operation over the
+elements that stand at that position of every window. Letters as in ``_window``.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from numpy_impl.grad_mode import is_grad_enabled
+from numpy_impl.nn._mask import as_mask, select
+from numpy_impl.nn._window import (
+    Ints,
+    Pads,
+    Unbatched,
+    batched,
+    channels_first,
+    channels_last,
+    interior,
+    ntuple,
+    pad_channels_last,
+    window_slices,
+)
+
+Array = np.ndarray
+
+
+def _output_sizes(
+    sizes: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: bool
+) -> Ints:
+    """torch's sizes: with ceil_mode a last window may overhang, but not start in the high pad."""
+    outputs = []
+    for size, k, s, p, d in zip(sizes, kernel, stride, padding, dilation, strict=True):
+        span = size + 2 * p - d * (k - 1) - 1
+        output = (-(-span // s) if ceil_mode else span // s) + 1
+        if ceil_mode and (output - 1) * s >= size + p:
+            output -= 1
+        if output < 1:
+            raise ValueError(
+                f"kernel_size {kernel} (dilation {dilation}) must not be larger than the padded "
+                f"input, got input sizes {tuple(sizes)} and padding {padding}"
+            )
+        outputs.append(output)
+    return tuple(outputs)
+
+
+def _pads(
+    sizes: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, outputs: Ints
+) -> Pads:
+    """The padding, and on the high side as much more as a last overhanging window needs."""
+    return tuple(
+        (p, max(p, (o - 1) * s + d * (k - 1) + 1 - size - p))
+        for size, k, s, p, d, o in zip(
+            sizes, kernel, stride, padding, dilation, outputs, strict=True
+        )
+    )
+
+
+class _Geometry:
+    """The windows of one input shape."""
+
+    def __init__(
+        self,
+        sizes: Ints,
+        kernel: Ints,
+        stride: Ints,
+        padding: Ints,
+        dilation: Ints,
+        ceil_mode: bool,
+    ) -> None:
+        self.sizes, self.kernel, self.stride = tuple(sizes), kernel, stride
+        self.dilation, self.padding = dilation, padding
+        self.outputs = _output_sizes(sizes, kernel, stride, padding, dilation, ceil_mode)
+        self.pads = _pads(sizes, kernel, stride, padding, dilation, self.outputs)
+        self.padded = tuple(
+            low + size + high for size, (low, high) in zip(sizes, self.pads, strict=True)
+        )
+        self.overlap = any(s < d * (k - 1) + 1 for k, s, d in zip(kernel, stride, dilation, strict=True))
+        # every element lies in exactly one window, so that backward need not start from zeros
+        self.tiled = not self.overlap and all(
+            k == s and k * o == size
+            for k, s, o, size in zip(kernel, stride, self.outputs, self.padded, strict=True)
+        )
+
+    def taps(self) -> Iterator[tuple[slice, ...]]:
+        """For each kernel position in C order, its element of every window."""
+        for offset in np.ndindex(*self.kernel):
+            yield window_slices(offset, self.stride, self.dilation, self.outputs)
+
+
+def _max_pool(input: Array, geometry: _Geometry, need_place: bool) -> tuple[Array, Array | None]:
+    """(N, S..., C) -> the maxima (N, O..., C), and where in its window each was found.
+
+    The place counts the kernel's positions from the end (P for the first, 1 for the last), so
+    that of equal maxima the first in C order has the largest number, which is torch's choice.
+    """
+    padded = pad_channels_last(input, geometry.pads, -np.inf) if any(map(any, geometry.pads)) else input
+    taps = [padded[tap] for tap in geometry.taps()]
+    output = np.array(taps[0], order="C")
+    for tap in taps[1:]:
+        np.maximum(output, tap, out=output)
+    if not need_place:
+        return output, None
+    place = np.zeros(output.shape, np.min_scalar_type(len(taps)))
+    for number, tap in zip(range(len(taps), 0, -1), taps, strict=True):
+        found = (tap == output).view(np.uint8)
+        np.maximum(place, np.multiply(found, number, dtype=place.dtype), out=place)
+    if not place.all():
+        # only NaN equals nothing, itself included; the last one of a window is torch's choice
+        for number, tap in zip(range(len(taps), 0, -1), taps, strict=True):
+            place[np.isnan(tap)] = number
+    return output, place
+
+
+def _max_pool_backward(upstream: Array, place: Array, geometry: _Geometry) -> Array:
+    """(N, O..., C) and the places -> (N, S..., C): each gradient goes to its maximum."""
+    shape = (len(upstream), *geometry.padded, upstream.shape[-1])
+    grad = (np.empty if geometry.tiled else np.zeros)(shape, upstream.dtype)
+    taps = list(geometry.taps())
+    for number, tap in zip(range(len(taps), 0, -1), taps, strict=True):
+        here = as_mask(place == number)
+        if geometry.overlap:
+            grad[tap] += select(upstream, here)
+        else:
+            select(upstream, here, out=grad[tap])
+    return grad[interior(geometry.pads, geometry.sizes)]
+
+
+def _flat_indices(place: Array, geometry: _Geometry) -> Array:
+    """(N, O..., C) places -> the position of each maximum in its flattened input plane."""
+    offsets = np.array(list(np.ndindex(*geometry.kernel)))[::-1]  # by place, counted from 1
+    index = np.zeros(place.shape, np.int64)
+    which = place.astype(np.intp) - 1
+    for axis, size in enumerate(geometry.sizes):
+        start = np.arange(geometry.outputs[axis]) * geometry.stride[axis] - geometry.padding[axis]
+        start = start.reshape(-1, *(1,) * (place.ndim - axis - 2))
+        index = index * size + start + offsets[which, axis] * geometry.dilation[axis]
+    return index
+
+
+class _MaxPoolNd(Unbatched):
+    _n: int
+
+    def __init__(
+        self,
+        kernel_size: int | tuple[int, ...],
+        stride: int | tuple[int, ...] | None = None,
+        padding: int | tuple[int, ...] = 0,
+        dilation: int | tuple[int, ...] = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ) -> None:
+        super().__init__()
+        owner, n = type(self).__name__, self._n
+        self.kernel_size = kernel_size
+        self.stride = kernel_size if stride is None else stride
+        self.padding = padding
+        self.dilation = dilation
+        self.return_indices = return_indices
+        self.ceil_mode = ceil_mode
+        self._kernel = ntuple(self.kernel_size, n, "kernel_size", owner)
+        self._stride = ntuple(self.stride, n, "stride", owner)
+        self._padding = ntuple(self.padding, n, "padding", owner, minimum=0)
+        self._dilation = ntuple(self.dilation, n, "dilation", owner)
+        _check_padding(self._padding, self._kernel, owner)
+
+    def forward(self, input: Array) -> Any:
+        input, self._squeeze = batched(input, self._n, type(self).__name__)
+        geometry = _Geometry(
+            input.shape[2:],
+            self._kernel,
+            self._stride,
+            self._padding,
+            self._dilation,
+            self.ceil_mode,
+        )
+        need_place = self.return_indices or is_grad_enabled()
+        values, place = _max_pool(channels_last(input), geometry, need_place)
+        output: Any = channels_first(values)
+        if self.return_indices and place is not None:
+            output = (output, channels_first(_flat_indices(place, geometry)))
+        output = self._squeezed(output)
+        self.save_for_backward(output, place, geometry)
+        return output
+
+    def backward(self, grad_output: Any) -> Array:
+        grad_output, place, geometry = self.saved_for_backward(grad_output)
+        if self.return_indices:
+            grad_output = grad_output[0]
+        upstream = channels_last(self._unsqueezed(grad_output))
+        grad = _max_pool_backward(upstream, place, geometry)
+        return self._squeezed(channels_first(grad))
+
+    def extra_repr(self) -> str:
+        return (
+            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, "
+            f"dilation={self.dilation}, ceil_mode={self.ceil_mode}"
+        )
+
+
+class MaxPool1d(_MaxPoolNd):
+    """Maximum over windows of one axis; see :class:`MaxPool2d`.
+
+    Shape:
+        (N, C, L) or (C, L) -> (N, C, L').
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.MaxPool1d.html
+    """
+
+    _n = 1
+
+
+class MaxPool2d(_MaxPoolNd):
+    r"""Maximum over windows: :math:`y[n,c,i,j] = \max_{u,v} x[n,c,\,s_h i + d_h u - p_h,\,\dots]`.
+
+    Backward hands each gradient to the element that was the maximum; of equal ones to the first
+    in C order, as torch does. A NaN in a window is its maximum.
+
+    Args:
+        kernel_size: (Kh, Kw), or one int for both; so are stride, padding and dilation.
+        stride: the step between windows; ``kernel_size`` unless given.
+        padding: elements of minus infinity on both sides, at most half the kernel.
+        dilation: the step between a window's elements.
+        return_indices: also return each maximum's position in its flattened H x W plane (int64).
+        ceil_mode: let a last window overhang the input.
+
+    Shape:
+        (N, C, H, W) or (C, H, W) -> (N, C, H', W'),
+        H' = floor((H + 2 p - d (Kh - 1) - 1) / s) + 1 (ceil instead of floor with ceil_mode).
+
+    Raises:
+        ValueError: for sizes out of range, padding above half the kernel, a kernel that does not
+            fit the input.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.MaxPool2d.html
+    """
+
+    _n = 2
+
+
+class MaxPool3d(_MaxPoolNd):
+    """Maximum over windows of three axes; see :class:`MaxPool2d`.
+
+    Shape:
+        (N, C, D, H, W) or (C, D, H, W) -> (N, C, D', H', W').
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.MaxPool3d.html
+    """
+
+    _n = 3
+
+
+def _divisors(
+    geometry: _Geometry, count_include_pad: bool, override: int | None, dtype: np.dtype
+) -> Array:
+    """By how much each window's sum is divided: (O..., 1)."""
+    if override is not None:
+        return np.full((*(1,) * len(geometry.sizes), 1), override, dtype)
+    counts = []
+    for size, o, k, s, p in zip(
+        geometry.sizes,
+        geometry.outputs,
+        geometry.kernel,
+        geometry.stride,
+        geometry.padding,
+        strict=True,
+    ):
+        start = np.arange(o) * s - p
+        # what overhangs beyond the padding (ceil_mode) never counts
+        end = np.minimum(start + k, size + p)
+        if not count_include_pad:
+            start, end = start.clip(0), end.clip(max=size)
+        counts.append(end - start)
+    return math.prod(np.ix_(*counts), start=np.ones((), np.int64))[..., None].astype(dtype)
+
+
+class _AvgPoolNd(Unbatched):
+    _n: int
+    divisor_override: int | None = None
+
+    def __init__(
+        self,
+        kernel_size: int | tuple[int, ...],
+        stride: int | tuple[int, ...] | None,
+        padding: int | tuple[int, ...],
+        ceil_mode: bool,
+        count_include_pad: bool,
+    ) -> None:
+        super().__init__()
+        owner, n = type(self).__name__, self._n
+        self.kernel_size = kernel_size
+        self.stride = kernel_size if stride is None else stride
+        self.padding = padding
+        self.ceil_mode = ceil_mode
+        self.count_include_pad = count_include_pad
+        self._kernel = ntuple(self.kernel_size, n, "kernel_size", owner)
+        self._stride = ntuple(self.stride, n, "stride", owner)
+        self._padding = ntuple(self.padding, n, "padding", owner, minimum=0)
+        _check_padding(self._padding, self._kernel, owner)
+
+    def _override(self, value: int | None) -> int | None:
+        if value is not None and (not isinstance(value, int) or value == 0):
+            raise ValueError(
+                f"{type(self).__name__}: divisor_override must be None or an int other than 0, "
+                f"got {value!r}"
+            )
+        return value
+
+    def forward(self, input: Array) -> Array:
+        input, self._squeeze = batched(input, self._n, type(self).__name__)
+        geometry = _Geometry(
+            input.shape[2:],
+            self._kernel,
+            self._stride,
+            self._padding,
+            (1,) * self._n,
+            self.ceil_mode,
+        )
+        padded = channels_last(input)
+        if any(map(any, geometry.pads)):
+            padded = pad_channels_last(padded, geometry.pads)
+        taps = geometry.taps()
+        values = np.array(padded[next(taps)], order="C")
+        for tap in taps:
+            values += padded[tap]
+        divisors = _divisors(
+            geometry, self.count_include_pad, self.divisor_override, input.dtype
+        )
+        values /= divisors
+        output = self._squeezed(channels_first(values))
+        self.save_for_backward(output, geometry, divisors)
+        return output
+
+    def backward(self, grad_output: Array) -> Array:
+        grad_output, geometry, divisors = self.saved_for_backward(grad_output)
+        share = channels_last(self._unsqueezed(grad_output)) / divisors
+        shape = (len(share), *geometry.padded, share.shape[-1])
+        grad = (np.empty if geometry.tiled else np.zeros)(shape, share.dtype)
+        for tap in geometry.taps():
+            if geometry.overlap:
+                grad[tap] += share
+            else:
+                grad[tap] = share
+        return self._squeezed(channels_first(grad[interior(geometry.pads, geometry.sizes)]))
+
+
+class AvgPool1d(_AvgPoolNd):
+    """Mean over windows of one axis; see :class:`AvgPool2d`.
+
+    Shape:
+        (N, C, L) or (C, L) -> (N, C, L').
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.AvgPool1d.html
+    """
+
+    _n = 1
+
+    def __init__(
+        self,
+        kernel_size: int | tuple[int, ...],
+        stride: int | tuple[int, ...] | None = None,
+        padding: int | tuple[int, ...] = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__(kernel_size, stride, padding, ceil_mode, count_include_pad)
+        # torch.nn.AvgPool1d keeps tuples, and shows them
+        self.kernel_size, self.stride, self.padding = self._kernel, self._stride, self._padding
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class AvgPool2d(_AvgPoolNd):
+    r"""Mean over windows: :math:`y[n,c,i,j] = \frac{1}{|W|}\sum_{u,v} x[n,c,\,s_h i + u - p_h,\,\dots]`.
+
+    Args:
+        kernel_size: (Kh, Kw), or one int for both; so are stride and padding.
+        stride: the step between windows; ``kernel_size`` unless given.
+        padding: zeros on both sides, at most half the kernel.
+        ceil_mode: let a last window overhang the input.
+        count_include_pad: whether \|W\| counts the zeros of the padding (never what overhangs
+            beyond it).
+        divisor_override: \|W\| for every window, if given.
+
+    Shape:
+        (N, C, H, W) or (C, H, W) -> (N, C, H', W'), H' = floor((H + 2 p - Kh) / s) + 1
+        (ceil instead of floor with ceil_mode).
+
+    Raises:
+        ValueError: for sizes out of range, padding above half the kernel, a divisor of 0, a
+            kernel that does not fit the input.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.AvgPool2d.html
+    """
+
+    _n = 2
+
+    def __init__(
+        self,
+        kernel_size: int | tuple[int, ...],
+        stride: int | tuple[int, ...] | None = None,
+        padding: int | tuple[int, ...] = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> None:
+        super().__init__(kernel_size, stride, padding, ceil_mode, count_include_pad)
+        self.divisor_override = self._override(divisor_override)
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class AvgPool3d(AvgPool2d):
+    """Mean over windows of three axes; see :class:`AvgPool2d`.
+
+    Shape:
+        (N, C, D, H, W) or (C, D, H, W) -> (N, C, D', H', W').
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.AvgPool3d.html
+    """
+
+    _n = 3
+
+
+def _check_padding(padding: Ints, kernel: Ints, owner: str) -> None:
+    if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
+        raise ValueError(
+            f"{owner}: padding must be at most half of kernel_size {kernel}, got {padding}"
+        )

@@ -1,0 +1,19 @@
+"""Parametrises the property classes, and pins torch's threads for repeatable rounding."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from parity_tests import cases
+
+
+def pytest_generate_tests(metafunc: Any) -> None:
+    table = getattr(metafunc.cls, "cases", None)
+    if table is not None:
+        cases.parametrize(table, metafunc)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)

@@ -1,0 +1,40 @@
+"""Flatten and Unflatten."""
+
+import numpy as np
+import pytest
+
+from numpy_impl import nn
+from parity_tests.cases import Case, ModuleParity
+
+CASES = [
+    Case("Flatten", "", (2, 3, 4, 5)),
+    Case("Flatten", "0", (2, 3, 4), "everything"),
+    Case("Flatten", "0, 1", (2, 3, 4)),
+    Case("Flatten", "2, 2", (2, 3, 4), "one axis: nothing to do"),
+    Case("Flatten", "-2, -1", (2, 3, 4, 5), "negative axes"),
+    Case("Flatten", "", (0, 3, 4), "empty batch"),
+    Case("Flatten", "0", (), "0-d becomes (1,)"),
+    Case("Unflatten", "1, (2, 3)", (4, 6)),
+    Case("Unflatten", "-1, (2, -1, 2)", (3, 2, 8), "one size left open"),
+    Case("Unflatten", "0, (2, 2)", (4, 3), "first axis"),
+]
+
+
+class TestFlatten(ModuleParity):
+    cases = CASES
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda x: nn.Flatten(3)(x), ValueError, r"start_dim must lie within -3..2, got 3"),
+        (lambda x: nn.Flatten(2, 1)(x), ValueError, "start_dim must not lie behind end_dim"),
+        (lambda x: nn.Unflatten(1, (2, 2))(x), ValueError, "must multiply to 3"),
+        (lambda x: nn.Unflatten(1, (-1, -1))(x), ValueError, "must multiply to 3"),
+        (lambda x: nn.Unflatten("C", (1, 3)), TypeError, "dim must be an int"),
+        (lambda x: nn.Unflatten(1, 3), TypeError, "unflattened_size must be a tuple of ints"),
+    ],
+)
+def test_wrong_use(make, error, message) -> None:
+    with pytest.raises(error, match=message):
+        make(np.ones((2, 3, 4), "f"))
