@@ -1,7 +1,8 @@
 """PyTorch's CPU random stream in NumPy: the same seed gives the same numbers.
 
-Uniform numbers, integers, permutations and masks are torch's bit for bit; normal ones differ in
-the last places, where two math libraries round a logarithm, a sine or a cosine differently.
+Uniform numbers, integers, permutations and masks are torch's bit for bit (bounds other than 0 and
+1: where its kernels have FMA, as on x86 since AVX2); normal ones differ in the last places, where
+two math libraries round a logarithm, a sine or a cosine differently.
 
 Values are assigned in the logical (C) order of an array, so its memory layout never shows. torch
 does the same for contiguous tensors, but visits a transposed one in the order of its memory, and
@@ -390,28 +391,38 @@ def _box_muller(values: Array, mean: float, std: float) -> None:
 
 
 def _scale_and_shift(values: Array, scale: Any, shift: Any) -> Array:
-    """``values * scale + shift`` in place, rounded once: torch's compilers fuse the two (FMA)."""
+    """``values * scale + shift`` in place, rounded once: torch's compilers fuse the two (FMA).
+
+    Source: Boldo and Melquiond 2008, https://doi.org/10.1109/TC.2007.70819
+    """
     if shift == 0:
         if scale != 1:
             values *= scale
     elif values.dtype == np.float32:
-        wide = values.astype(np.float64)
-        wide *= float(scale)  # 24 digits times 24 digits: exact
-        wide += float(shift)
-        values[...] = wide
+        scale, shift = float(scale), float(shift)
+        product = values.astype(np.float64)
+        product *= scale  # 24 digits times 24 digits: exact
+        if abs(scale) * 2**-27 <= abs(shift) <= abs(scale) * 2**3:
+            product += shift  # exact as well, for uniform values: they are multiples of 2**-24
+            values[...] = product
+        else:
+            values[...] = _sum_to_odd(product, shift)
     else:
-        # Boldo and Melquiond 2008, https://doi.org/10.1109/TC.2007.70819: both errors added with
-        # rounding to odd, so that the last sum rounds as if nothing had been rounded before
-        exponent = math.frexp(max(abs(scale), abs(shift)))[1]
+        exponent = math.frexp(max(abs(scale), abs(shift)))[1]  # so that no part overflows
         scale, shift = math.ldexp(scale, -exponent), math.ldexp(shift, -exponent)
         product, product_error = _two_product(values, scale)
-        middle, first_error = _two_sum(product_error, shift)
-        total, second_error = _two_sum(product, middle)
-        error, lost = _two_sum(first_error, second_error)
-        even = error.view(np.int64) & 1 == 0
-        error = np.where(even & (lost != 0), np.nextafter(error, np.copysign(np.inf, lost)), error)
-        np.ldexp(total + error, exponent, out=values)
+        rest, first_error = _two_sum(product_error, shift)
+        total, second_error = _two_sum(product, rest)
+        np.ldexp(total + _sum_to_odd(first_error, second_error), exponent, out=values)
     return values
+
+
+def _sum_to_odd(a: Any, b: Any) -> Array:
+    """The sum, its last bit set where it is not exact: rounding it again then errs no further."""
+    total, lost = _two_sum(a, b)
+    (where,) = ((lost != 0) & (total.view(np.int64) & 1 == 0)).nonzero()
+    total[where] = np.nextafter(total[where], np.copysign(np.inf, lost[where]))
+    return total
 
 
 def _two_sum(a: Any, b: Any) -> tuple[Any, Any]:

@@ -83,10 +83,21 @@ class Sequential(_IndexedModules):
                 self.add_module(str(i), module)
 
     def forward(self, input: np.ndarray) -> Any:
+        self._check_distinct()
         output: Any = input
         for module in self:
             output = module(output)
         return output if len(self) else np.copy(input)
+
+    def _check_distinct(self) -> None:
+        """Each module remembers its last forward alone, so none may run twice in a row of these."""
+        positions: dict[Module, int] = {}
+        for i, module in enumerate(self):
+            if positions.setdefault(module, i) != i:
+                raise RuntimeError(
+                    f"Sequential: position {i} is the module of position {positions[module]}: "
+                    "make a second one (parameters may be shared: second.weight = first.weight)"
+                )
 
     def backward(self, grad_output: Any) -> Any:
         grad = grad_output

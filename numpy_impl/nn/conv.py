@@ -1,14 +1,15 @@
 r"""Conv1d, Conv2d, Conv3d: cross-correlation of any number of dimensions.
 
 Arrays are (N, C, S...) to the caller and channels-last in memory, so that a row of the kernel
-times its channels is one contiguous run: a convolution is one copy (im2col) and one GEMM.
+times its channels is one contiguous run: a convolution is one copy (im2col) and one GEMM, done
+in blocks that stay in the cache.
 
 Letters in shape comments: N batch, C input channels, O... output sizes, K... kernel sizes,
 M = N * prod(O...) output positions, P = prod(K...) kernel positions, G groups, F filters.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,8 @@ from numpy_impl.nn.parameter import Parameter
 Array = np.ndarray
 # shorter contiguous runs (in elements) than this are gathered along positions instead
 _SHORT_RUN = 8
+# of the im2col matrix made at a time: it is read again by GEMM before it leaves the cache
+_BLOCK_BYTES = 512 * 1024
 
 
 def _output_sizes(
@@ -51,6 +54,25 @@ def _output_sizes(
     return tuple((p - k) // s + 1 for p, k, s in zip(padded, spans, stride, strict=True))
 
 
+def _blocks(shape: Sequence[int], itemsize: int) -> Iterator[tuple[slice, slice]]:
+    """Slices of (N, O1) whose im2col matrices stay in the cache.
+
+    Args:
+        shape: of the windows, (N, O..., K..., C).
+        itemsize: of one element, in bytes.
+    """
+    batch, rows, *_ = shape
+    row_bytes = math.prod(shape[2:]) * itemsize
+    image_bytes = rows * row_bytes
+    if image_bytes <= _BLOCK_BYTES:
+        images, rows_at_once = max(1, _BLOCK_BYTES // max(1, image_bytes)), max(1, rows)
+    else:
+        images, rows_at_once = 1, max(1, _BLOCK_BYTES // row_bytes)
+    for n in range(0, batch, images):
+        for row in range(0, rows, rows_at_once):
+            yield slice(n, n + images), slice(row, row + rows_at_once)
+
+
 def _columns(view: Array, groups: int) -> Array:
     """Windows (N, O..., K..., C) -> (G, M, P*C/G), the matrix whose rows the filters multiply."""
     n = (view.ndim - 2) // 2
@@ -62,7 +84,8 @@ def _columns(view: Array, groups: int) -> Array:
     if view.shape[-2] * channels < _SHORT_RUN * groups:
         copy = split.transpose(group, *columns, *rows).reshape(groups, -1, positions)
         return copy.transpose(0, 2, 1)
-    return split.transpose(group, *rows, *columns).reshape(groups, positions, taps * channels // groups)
+    matrix = split.transpose(group, *rows, *columns)
+    return matrix.reshape(groups, positions, taps * channels // groups)
 
 
 def _filters(weight: Array, groups: int) -> Array:
@@ -72,16 +95,59 @@ def _filters(weight: Array, groups: int) -> Array:
     return taps_last.transpose(0, 2, 1)
 
 
+def _rows(array: Array, groups: int) -> Array:
+    """(N, O..., F) -> (G, M, F/G), a view."""
+    positions, filters = math.prod(array.shape[:-1]), array.shape[-1]
+    return array.reshape(positions, groups, filters // groups).transpose(1, 0, 2)
+
+
+def _is_depthwise(weight: Array, groups: int) -> bool:
+    """One channel in, one filter out in every group: sums over taps alone, no GEMM."""
+    return groups > 1 and len(weight) == groups and weight.shape[1] == 1
+
+
+def _depthwise_axes(n: int) -> tuple[list[int], list[int], list[int]]:
+    """einsum's labels for windows (N, O..., K..., C), weight (K..., C), output (N, O..., C)."""
+    outputs, kernel, channel = [*range(n + 1)], [*range(n + 1, 2 * n + 1)], [2 * n + 1]
+    return outputs + kernel + channel, kernel + channel, outputs + channel
+
+
 def convolve(
     input: Array, weight: Array, stride: Ints, pads: Pads, dilation: Ints, groups: int
 ) -> Array:
     """Cross-correlation without bias: (N, C, S...) and (F, C/G, K...) -> (N, O..., F)."""
-    outputs = _output_sizes(input.shape[2:], weight.shape[2:], stride, pads, dilation)
+    kernel = weight.shape[2:]
+    outputs = _output_sizes(input.shape[2:], kernel, stride, pads, dilation)
     padded = pad_channels_last(channels_last(input), pads)
-    columns = _columns(windows(padded, weight.shape[2:], stride, dilation, outputs), groups)
-    rows = columns @ _filters(weight, groups)  # (G, M, F/G)
-    together = np.ascontiguousarray(rows.transpose(1, 0, 2))  # copies only where G > 1
-    return together.reshape(len(input), *outputs, len(weight))
+    view = windows(padded, kernel, stride, dilation, outputs)
+    if _is_depthwise(weight, groups):
+        view_axes, weight_axes, output_axes = _depthwise_axes(len(kernel))
+        taps = np.ascontiguousarray(np.moveaxis(weight[:, 0], 0, -1))  # (K..., C)
+        return np.einsum(view, view_axes, taps, weight_axes, output_axes, order="C")
+    output = np.empty((len(input), *outputs, len(weight)), input.dtype)
+    filters = _filters(weight, groups)
+    for block in _blocks(view.shape, view.itemsize):
+        np.matmul(_columns(view[block], groups), filters, out=_rows(output[block], groups))
+    return output
+
+
+def _weight_grad(
+    upstream: Array, input: Array, weight: Array, stride: Ints, pads: Pads, dilation: Ints, groups: int
+) -> Array:
+    """dW = X^T dY, with X the im2col matrix of :func:`convolve`; upstream is (N, O..., F)."""
+    filters, per_group, *kernel = weight.shape
+    padded = pad_channels_last(channels_last(input), pads)
+    view = windows(padded, tuple(kernel), stride, dilation, upstream.shape[1:-1])
+    if _is_depthwise(weight, groups):
+        view_axes, weight_axes, output_axes = _depthwise_axes(len(kernel))
+        taps = np.einsum(view, view_axes, upstream, output_axes, weight_axes)  # (K..., C)
+        return np.ascontiguousarray(np.moveaxis(taps, -1, 0)[:, None])
+    total = np.zeros((groups, math.prod(kernel) * per_group, filters // groups), input.dtype)
+    for block in _blocks(view.shape, view.itemsize):
+        columns = _columns(view[block], groups).transpose(0, 2, 1)
+        total += columns @ _rows(upstream[block], groups)
+    by_filter = total.transpose(0, 2, 1).reshape(filters, *kernel, per_group)
+    return np.ascontiguousarray(channels_first(by_filter))
 
 
 def convolve_backward(
@@ -96,42 +162,31 @@ def convolve_backward(
 ) -> tuple[Array | None, Array | None, Array | None]:
     """Gradients for input, weight and bias; ``needs`` says which (None for the others).
 
-    With X the im2col matrix: dW = X^T dY, db = sum dY; the input gradient is a convolution itself
-    (stride 1), or dX = dY W^T added back to where im2col took it from.
+    The weight's is one more GEMM over the same windows; the input's is a convolution itself
+    (stride 1), or what im2col took, added back; the bias's is the sum over positions.
     """
-    filters, kernel = len(weight), weight.shape[2:]
     upstream = np.ascontiguousarray(channels_last(grad_output))  # (N, O..., F)
-    outputs = upstream.shape[1:-1]
-    rows = upstream.reshape(-1, filters) if upstream.size else upstream.reshape(0, filters)
-    grad_input = grad_weight = None
+    geometry = (stride, pads, dilation, groups)
+    grad_input = grad_weight = grad_bias = None
+    if needs[2]:
+        grad_bias = sum_rows(_rows(upstream, 1)[0])
     if needs[1]:
-        padded = pad_channels_last(channels_last(input), pads)
-        columns = _columns(windows(padded, kernel, stride, dilation, outputs), groups)
-        by_group = rows.reshape(len(rows), groups, filters // groups).transpose(1, 2, 0)
-        grad_filters = by_group @ columns  # (G, F/G, P*C/G)
-        taps_last = grad_filters.reshape(filters, *kernel, weight.shape[1])
-        grad_weight = np.ascontiguousarray(channels_first(taps_last))
-    if needs[0]:
-        if all(s == 1 for s in stride):
-            grad_input = _input_grad_by_convolution(upstream, input, weight, pads, dilation, groups)
-        else:
-            grad_input = _input_grad_by_scattering(
-                rows, input, weight, stride, pads, dilation, groups, outputs
-            )
-    return grad_input, grad_weight, sum_rows(rows) if needs[2] else None
+        grad_weight = _weight_grad(upstream, input, weight, *geometry)
+    if needs[0] and all(s == 1 for s in stride):
+        grad_input = _input_grad_by_convolution(upstream, weight, pads, dilation, groups)
+    elif needs[0]:
+        grad_input = _input_grad_by_scattering(upstream, input.shape[2:], weight, *geometry)
+    return grad_input, grad_weight, grad_bias
 
 
 def _input_grad_by_convolution(
-    upstream: Array, input: Array, weight: Array, pads: Pads, dilation: Ints, groups: int
+    upstream: Array, weight: Array, pads: Pads, dilation: Ints, groups: int
 ) -> Array:
     """Stride 1: the upstream gradient, padded, convolved with the flipped, transposed kernel."""
     filters, per_group, *kernel = weight.shape
     flipped = np.flip(weight, tuple(range(2, weight.ndim)))
-    transposed = (
-        flipped.reshape(groups, filters // groups, per_group, *kernel)
-        .swapaxes(1, 2)
-        .reshape(groups * per_group, filters // groups, *kernel)
-    )
+    by_group = flipped.reshape(groups, filters // groups, per_group, *kernel).swapaxes(1, 2)
+    transposed = by_group.reshape(groups * per_group, filters // groups, *kernel)
     reach = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
     around = tuple((r - low, r - high) for r, (low, high) in zip(reach, pads, strict=True))
     ones = (1,) * len(kernel)
@@ -141,27 +196,25 @@ def _input_grad_by_convolution(
 
 
 def _input_grad_by_scattering(
-    rows: Array,
-    input: Array,
+    upstream: Array,
+    sizes: Sequence[int],
     weight: Array,
     stride: Ints,
     pads: Pads,
     dilation: Ints,
     groups: int,
-    outputs: Ints,
 ) -> Array:
     """Any stride: dX = dY W^T, each column added back to the element im2col took it from."""
-    filters, per_group, *kernel = weight.shape
-    sizes = input.shape[2:]
-    by_group = rows.reshape(len(rows), groups, filters // groups).transpose(1, 0, 2)
-    columns = by_group @ _filters(weight, groups).transpose(0, 2, 1)  # (G, M, P*C/G)
-    taps = columns.reshape(groups, len(input), *outputs, math.prod(kernel), per_group)
+    batch, outputs = len(upstream), upstream.shape[1:-1]
+    _, per_group, *kernel = weight.shape
+    columns = _rows(upstream, groups) @ _filters(weight, groups).transpose(0, 2, 1)
+    taps = columns.reshape(groups, batch, *outputs, math.prod(kernel), per_group)
     taps = np.moveaxis(taps, 0, -2)  # (N, O..., P, G, C/G)
     padded_sizes = [low + size + high for size, (low, high) in zip(sizes, pads, strict=True)]
-    padded = np.zeros((len(input), *padded_sizes, groups, per_group), rows.dtype)
+    padded = np.zeros((batch, *padded_sizes, groups, per_group), upstream.dtype)
     for p, offset in enumerate(np.ndindex(*kernel)):
         padded[window_slices(offset, stride, dilation, outputs)] += taps[..., p, :, :]
-    padded = padded.reshape(len(input), *padded_sizes, groups * per_group)
+    padded = padded.reshape(batch, *padded_sizes, groups * per_group)
     return np.array(channels_first(padded[interior(pads, sizes)]), order="K")
 
 

@@ -1,0 +1,313 @@
+"""The training run, written once for both backends."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from experiments.data import Dataset, split, to_float
+from experiments.models import cnn, lab_init, mlp
+from experiments.recipes import Config
+
+Array = np.ndarray
+_EVALUATION_BATCH = 500
+
+
+class NotFinite(Exception):
+    """The loss became infinite or NaN."""
+
+
+@dataclass
+class State:
+    """Everything that a resumed run needs, in one place; plain values and arrays."""
+
+    epoch: int = 0
+    step: int = 0
+    weights: dict[str, Array] = field(default_factory=dict)
+    optimizer: Any = None
+    scheduler: Any = None
+    rng: Array | None = None
+    best_loss: float = math.inf
+    bad_epochs: int = 0
+    best_accuracy: float = -1.0
+    best_epoch: int = 0
+    best_weights: dict[str, Array] = field(default_factory=dict)
+    stopped_early: bool = False
+    history: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """What the caller hears of a run as it goes."""
+
+    on_step: Callable[[int, int, float, float], None] = lambda *_: None
+    on_epoch: Callable[[dict[str, Any]], None] = lambda _: None
+    on_warning: Callable[[str], None] = lambda _: None
+    on_checkpoint: Callable[[State, bool], None] = lambda *_: None
+
+
+def build_model(config: Config, backend: Any, data: Dataset) -> Any:
+    """The configuration's network, with the lab's initial values."""
+    side, classes = data.train_images.shape[1], data.classes
+    if config.model == "mlp":
+        sizes = (math.prod(data.train_images.shape[1:]), *config.hidden, classes)
+        model = mlp(backend.nn, sizes, config.dropout)
+    else:
+        model = cnn(backend.nn, side, classes, config.hidden[0], config.dropout)
+    model = model.double() if config.dtype == "float64" else model
+    lab_init(backend.nn, model)
+    backend.prepare(model)
+    return model
+
+
+def build_optimizer(config: Config, backend: Any, model: Any) -> Any:
+    """The configuration's optimizer over all parameters."""
+    optim, parameters = backend.optim, model.parameters()
+    if config.optimizer == "momentgd":
+        return optim.MomentGD(
+            parameters, config.lr, config.momentum, config.lr_decay, config.mu_decay
+        )
+    if config.optimizer == "adam":
+        return optim.Adam(
+            parameters,
+            lr=config.lr,
+            betas=(config.momentum, 0.999),
+            weight_decay=config.weight_decay,
+        )
+    return optim.SGD(
+        parameters, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
+    )
+
+
+def build_scheduler(config: Config, backend: Any, optimizer: Any, steps: int) -> Any:
+    """The configuration's schedule, one step an iteration; None for a constant rate."""
+    schedules = backend.optim.lr_scheduler
+    if config.scheduler == "step":
+        return schedules.StepLR(optimizer, config.step_size, config.gamma)
+    if config.scheduler == "multistep":
+        return schedules.MultiStepLR(optimizer, list(config.milestones), config.gamma)
+    if config.scheduler == "exponential":
+        return schedules.ExponentialLR(optimizer, config.gamma)
+    if config.scheduler == "cosine":
+        return schedules.CosineAnnealingLR(optimizer, steps)
+    return None
+
+
+def accuracy(logits: Array, labels: Array) -> float:
+    """The share of rows whose largest logit stands at the label."""
+    return float(np.mean(logits.argmax(1) == labels))
+
+
+def mean_cross_entropy(logits: Array, labels: Array) -> float:
+    """In float64, the same for both backends: the yardstick is not under test."""
+    z = logits.astype(np.float64)
+    z -= z.max(1, keepdims=True)
+    return float(np.mean(np.log(np.exp(z).sum(1)) - z[np.arange(len(z)), labels]))
+
+
+class Trainer:
+    """One run: the model, its data, and the state that moves.
+
+    Args:
+        config: what to run.
+        backend: from ``experiments.backend``.
+        data: the data set.
+        callbacks: who hears of it.
+    """
+
+    def __init__(
+        self, config: Config, backend: Any, data: Dataset, callbacks: Callbacks | None = None
+    ) -> None:
+        self.config, self.backend, self.data = config, backend, data
+        self.callbacks = callbacks or Callbacks()
+        backend.manual_seed(config.seed)
+        train, dev = split(data, backend.randperm(len(data.train_images)))
+        self._train_images, self._train_labels = train
+        self._dev_images, self._dev_labels = dev
+        self.steps_per_epoch = -(-len(self._train_images) // config.batch_size)
+        self.total_steps = self.steps_per_epoch * config.epochs
+        self.model = build_model(config, backend, data)
+        self.criterion = backend.nn.CrossEntropyLoss()
+        self.optimizer = build_optimizer(config, backend, self.model)
+        self.scheduler = build_scheduler(config, backend, self.optimizer, self.total_steps)
+        self.state = State()
+        self._movement = _Movement(backend.arrays(self.model))
+
+    def images(self, raw: Array) -> Array:
+        """Pixels as the model takes them."""
+        flat = self.config.model == "mlp"
+        return to_float(raw, self.data.scale, np.dtype(self.config.dtype), flat=flat)
+
+    def predict(self, raw: Array) -> Array:
+        """The logits of raw images, in evaluation mode."""
+        self.model.eval()
+        batches = range(0, len(raw), _EVALUATION_BATCH)
+        logits = [
+            self.backend.predict(self.model, self.images(raw[i : i + _EVALUATION_BATCH]))
+            for i in batches
+        ]
+        self.model.train()
+        return np.concatenate(logits)
+
+    def resume(self, state: State) -> None:
+        """Go on from a state that an earlier run handed to ``on_checkpoint``."""
+        self.state = state
+        self.backend.load_arrays(self.model, state.weights)
+        self.backend.load_optimizer_state(self.optimizer, state.optimizer)
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state.scheduler)
+        assert state.rng is not None
+        self.backend.set_rng_state(state.rng)
+        self._movement = _Movement(self.backend.arrays(self.model))
+
+    def run(self) -> State:
+        """Train to the end (or to the early stop) and return the state.
+
+        Raises:
+            NotFinite: if the loss is; the message says at which step, and what to try.
+        """
+        while self.state.epoch < self.config.epochs and not self.state.stopped_early:
+            started = time.perf_counter()
+            self._epoch()
+            self.state.seconds += time.perf_counter() - started
+            self._capture()
+            improved = self.state.best_epoch == self.state.epoch
+            self.callbacks.on_checkpoint(self.state, improved)
+        return self.state
+
+    def _epoch(self) -> None:
+        state, config, batch = self.state, self.config, self.config.batch_size
+        self.model.train()
+        before = {name: array.copy() for name, array in self.backend.arrays(self.model).items()}
+        order = self.backend.randperm(len(self._train_images))
+        evaluate_at = {
+            round(self.steps_per_epoch * (i + 1) / config.evaluations)
+            for i in range(config.evaluations)
+        }
+        losses = []
+        for i in range(self.steps_per_epoch):
+            chosen = order[i * batch : (i + 1) * batch]
+            labels = self._train_labels[chosen]
+            loss, logits = self.backend.train_step(
+                self.model,
+                self.criterion,
+                self.optimizer,
+                self.images(self._train_images[chosen]),
+                labels,
+            )
+            lr = self.optimizer.param_groups[0]["lr"]
+            if self.scheduler is not None:
+                self.scheduler.step()
+            state.step += 1
+            share = accuracy(logits, labels)
+            if not math.isfinite(loss):
+                raise NotFinite(
+                    f"the loss is {loss} at step {state.step} (epoch {state.epoch + 1}, "
+                    f"learning rate {lr:g}): try a smaller --lr (a tenth), less --momentum, "
+                    "or --dtype float64"
+                )
+            losses.append(loss)
+            state.history.append(
+                {"kind": "train", "step": state.step, "loss": loss, "accuracy": share, "lr": lr}
+            )
+            if not self._movement.moved():
+                self.callbacks.on_warning(
+                    f"step {state.step} moved no parameter: learning rate {lr:g}, "
+                    f"{self._movement.gradients(self.model)}; nothing is being learnt"
+                )
+            self.callbacks.on_step(state.step, self.total_steps, loss, share)
+            if i + 1 in evaluate_at:
+                self._evaluate()
+        state.epoch += 1
+        self._close_epoch(before, losses)
+
+    def _evaluate(self) -> None:
+        logits = self.predict(self._dev_images)
+        self.state.history.append(
+            {
+                "kind": "dev",
+                "step": self.state.step,
+                "loss": mean_cross_entropy(logits, self._dev_labels),
+                "accuracy": accuracy(logits, self._dev_labels),
+            }
+        )
+
+    def _close_epoch(self, before: dict[str, Array], losses: Sequence[float]) -> None:
+        state, config = self.state, self.config
+        dev = state.history[-1]
+        after = self.backend.arrays(self.model)
+        still = [name for name, array in after.items() if np.array_equal(array, before[name])]
+        if still:
+            self.callbacks.on_warning(
+                f"epoch {state.epoch} left {', '.join(still)} exactly as it was"
+            )
+        if dev["accuracy"] > state.best_accuracy:
+            state.best_accuracy, state.best_epoch = dev["accuracy"], state.epoch
+            state.best_weights = {name: array.copy() for name, array in after.items()}
+        if dev["loss"] < state.best_loss - config.min_delta:
+            state.best_loss, state.bad_epochs = dev["loss"], 0
+        else:
+            state.bad_epochs += 1
+        state.stopped_early = bool(config.patience) and state.bad_epochs >= config.patience
+        record = {
+            "kind": "epoch",
+            "epoch": state.epoch,
+            "step": state.step,
+            "train_loss": math.fsum(losses) / len(losses),
+            "dev_loss": dev["loss"],
+            "dev_accuracy": dev["accuracy"],
+            "weights": {
+                name: [float(array.min()), float(array.max())] for name, array in after.items()
+            },
+        }
+        state.history.append(record)
+        self.callbacks.on_epoch(record)
+
+    def _capture(self) -> None:
+        state = self.state
+        state.weights = {n: a.copy() for n, a in self.backend.arrays(self.model).items()}
+        state.optimizer = self.backend.optimizer_state(self.optimizer)
+        state.scheduler = None if self.scheduler is None else self.scheduler.state_dict()
+        state.rng = self.backend.get_rng_state()
+
+
+class _Movement:
+    """Whether the last step moved any parameter, found out cheaply.
+
+    A sample of every array is compared after each step. Only when none of it moved are whole
+    copies kept over the next step, so that silence about a dead update is impossible and a
+    sample's chance stillness raises no alarm.
+    """
+
+    def __init__(self, arrays: dict[str, Array]) -> None:
+        self._arrays = arrays
+        self._samples = {name: self._sample(array) for name, array in arrays.items()}
+        self._whole: dict[str, Array] | None = None
+
+    @staticmethod
+    def _sample(array: Array) -> Array:
+        return array[(slice(-2, None),) * array.ndim].copy()
+
+    def moved(self) -> bool:
+        samples = {name: self._sample(array) for name, array in self._arrays.items()}
+        still = all(np.array_equal(samples[name], self._samples[name]) for name in samples)
+        self._samples = samples
+        if not still:
+            self._whole = None
+            return True
+        previous, self._whole = self._whole, {n: a.copy() for n, a in self._arrays.items()}
+        if previous is None:
+            return True
+        return any(not np.array_equal(previous[n], a) for n, a in self._arrays.items())
+
+    @staticmethod
+    def gradients(model: Any) -> str:
+        grads = [parameter.grad for parameter in model.parameters()]
+        if all(grad is None for grad in grads):
+            return "no parameter has a gradient (was backward called?)"
+        largest = max(float(abs(grad).max()) for grad in grads if grad is not None)
+        return f"largest gradient {largest:.3g}"

@@ -1,0 +1,148 @@
+"""Every public name: a twin, torch's signature, a docstring, a case; and what may be imported."""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import numpy_impl
+import parity_tests.nn
+import parity_tests.optim
+import torch_ref
+from numpy_impl import nn, optim
+from numpy_impl.optim import lr_scheduler
+from parity_tests.cases import Case
+
+ROOT = Path(numpy_impl.__file__).parent.parent
+
+MODULES = [name for name in nn.__all__ if inspect.isclass(getattr(nn, name))]
+OPTIMIZERS = [name for name in optim.__all__ if inspect.isclass(getattr(optim, name))]
+SCHEDULERS = [
+    name for name in lr_scheduler.__all__ if inspect.isclass(getattr(lr_scheduler, name))
+]
+INITIALISERS = list(nn.init.__all__)
+
+# bases and containers have test modules of their own instead of case tables
+WITHOUT_CASES = {"Module", "Parameter", "Sequential", "ModuleList", "ModuleDict"}
+
+
+def case_tables() -> dict[str, list]:
+    """CASES of every test module below parity_tests, by module name."""
+    tables = {}
+    for package in (parity_tests.nn, parity_tests.optim):
+        for info in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+            module = importlib.import_module(info.name)
+            if hasattr(module, "CASES"):
+                tables[info.name] = module.CASES
+    return tables
+
+
+def parameters(function) -> list[tuple]:
+    """Names, kinds and defaults; without self and device, the one argument that has no twin."""
+    return [
+        (p.name, p.kind, p.default)
+        for p in inspect.signature(function).parameters.values()
+        if p.name not in ("self", "device")
+    ]
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if n != "Parameter"])
+def test_modules_have_torch_s_signature(name) -> None:
+    assert parameters(getattr(nn, name)) == parameters(getattr(torch_ref.nn, name))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_have_the_twin_s_signature(name) -> None:
+    assert parameters(getattr(optim, name)) == parameters(getattr(torch_ref.optim, name))
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_schedulers_have_torch_s_signature(name) -> None:
+    assert parameters(getattr(lr_scheduler, name)) == parameters(
+        getattr(torch.optim.lr_scheduler, name)
+    )
+
+
+@pytest.mark.parametrize("name", INITIALISERS)
+def test_initialisers_have_torch_s_signature(name) -> None:
+    assert parameters(getattr(nn.init, name)) == parameters(getattr(torch.nn.init, name))
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - WITHOUT_CASES))
+def test_every_module_has_cases(name) -> None:
+    cased = {case.name for table in case_tables().values() for case in table}
+    assert name in cased
+
+
+@pytest.mark.parametrize("name", sorted(set(OPTIMIZERS) - {"Optimizer"}))
+def test_every_optimizer_has_cases(name) -> None:
+    cased = {case.name for table in case_tables().values() for case in table}
+    assert name in cased
+
+
+def test_case_names_are_unique() -> None:
+    for module, table in case_tables().items():
+        names = [str(case) for case in table]
+        assert len(names) == len(set(names)), module
+        assert all(isinstance(case, Case) or hasattr(case, "name") for case in table)
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [getattr(nn, name) for name in MODULES]
+    + [getattr(optim, name) for name in OPTIMIZERS]
+    + [getattr(lr_scheduler, name) for name in SCHEDULERS]
+    + [getattr(nn.init, name) for name in INITIALISERS]
+    + [getattr(nn.functional, name) for name in nn.functional.__all__]
+    + [getattr(numpy_impl, name) for name in numpy_impl.__all__],
+    ids=lambda thing: getattr(thing, "__qualname__", getattr(thing, "__name__", "?")),
+)
+def test_everything_public_has_a_docstring_of_its_own(thing) -> None:
+    text = thing.__doc__
+    assert text
+    assert len(text.split()) > 3
+    if inspect.isclass(thing):
+        assert all(text != base.__doc__ for base in thing.__mro__[1:]), "an inherited docstring"
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {"Module", "Parameter"}))
+def test_docstrings_name_their_source(name) -> None:
+    assert "pytorch.org" in getattr(nn, name).__doc__
+
+
+def test_every_pair_is_a_pair() -> None:
+    names = set(nn.functional.__all__)
+    for name in names:
+        partner = name.removesuffix("_backward") if name.endswith("_backward") else name + "_backward"
+        assert partner in names
+
+
+def test_numpy_impl_imports_numpy_and_the_standard_library_only() -> None:
+    allowed = set(sys.stdlib_module_names) | {"numpy", "numpy_impl"}
+    for file in (ROOT / "numpy_impl").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, file
+                names = [node.module or ""]
+            for name in names:
+                assert name.split(".")[0] in allowed, f"{file} imports {name}"
+
+
+def test_importing_numpy_impl_loads_neither_torch_nor_scipy() -> None:
+    code = (
+        "import sys, numpy_impl; "
+        "print(sorted({m.split('.')[0] for m in sys.modules} & {'torch', 'scipy', 'sklearn'}))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
