@@ -92,7 +92,11 @@ def main(arguments: list[str] | None = None) -> int:
             return run.resume(flags.resume, flags.data_dir)
         from experiments.recipes import DEFAULT_RECIPE, resolve
 
-        name = DEFAULT_RECIPE if flags.recipe is None and not overrides.keys() - _NEUTRAL else flags.recipe
+        name = (
+            DEFAULT_RECIPE
+            if flags.recipe is None and not overrides.keys() - _NEUTRAL
+            else flags.recipe
+        )
         config = resolve(name, overrides)
         return run.train(config, flags.data_dir, flags.out)
     except UserError as error:

@@ -129,9 +129,7 @@ class Config:
         unknown = sorted(set(values) - known)
         if unknown:
             raise UserError(f"unknown configuration fields: {', '.join(unknown)}")
-        return cls(
-            **{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-        )
+        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
 
 
 @dataclass(frozen=True)

@@ -113,9 +113,7 @@ def summary(model: Any, backend: Any, image: np.ndarray) -> str:
     model.train()
     rows.append(("total", "", f"{total:,}"))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    return "\n".join(
-        f"  {a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows
-    )
+    return "\n".join(f"  {a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows)
 
 
 def read_json(path: Path, what: str) -> Any:
@@ -136,9 +134,7 @@ def _go(trainer: Trainer, folder: Path) -> int:
     config, data, backend = trainer.config, trainer.data, trainer.backend
     _say(f"data: {data.source}")
     described = [
-        f"{key}={value}"
-        for key, value in config.as_dict().items()
-        if value not in ("", "none")
+        f"{key}={value}" for key, value in config.as_dict().items() if value not in ("", "none")
     ]
     _say("configuration: " + " ".join(described).replace(", ", ","))
     _say(summary(trainer.model, backend, trainer.images(data.test_images[:1])))

@@ -88,7 +88,9 @@ class Case:
             "nn": world,
             "dtype": np.dtype(dtype) if ours else getattr(torch, dtype),
             "tensor": lambda values: (
-                np.array(values, dtype) if ours else torch.tensor(values, dtype=getattr(torch, dtype))
+                np.array(values, dtype)
+                if ours
+                else torch.tensor(values, dtype=getattr(torch, dtype))
             ),
         }
         takes_dtype = "dtype" in inspect.signature(getattr(nn, self.name)).parameters
@@ -201,7 +203,9 @@ class _Properties:
                 assert not np.shares_memory(result, other), "a result shares memory"
         # neither another call nor a caller who writes into the results may change anything
         kept_results = copy.deepcopy(_arrays(output) + _arrays(grads))
-        others = [value + value.dtype.type(1) if value.dtype.kind == "f" else value for value in inputs]
+        others = [
+            value + value.dtype.type(1) if value.dtype.kind == "f" else value for value in inputs
+        ]
         twin_module = copy.deepcopy(module)
         module.backward(random_upstream(self.call(module, others, targets), case.rng("upstream")))
         for result, kept in zip(_arrays(output) + _arrays(grads), kept_results, strict=True):
@@ -210,7 +214,9 @@ class _Properties:
         for array in _arrays(output):
             array[...] = -1
         for again, kept in zip(
-            _arrays(twin_module.backward(upstream)), kept_results[len(_arrays(output)) :], strict=True
+            _arrays(twin_module.backward(upstream)),
+            kept_results[len(_arrays(output)) :],
+            strict=True,
         ):
             np.testing.assert_array_equal(again, kept, "writing to the output changed backward")
 

@@ -23,9 +23,7 @@ ROOT = Path(numpy_impl.__file__).parent.parent
 
 MODULES = [name for name in nn.__all__ if inspect.isclass(getattr(nn, name))]
 OPTIMIZERS = [name for name in optim.__all__ if inspect.isclass(getattr(optim, name))]
-SCHEDULERS = [
-    name for name in lr_scheduler.__all__ if inspect.isclass(getattr(lr_scheduler, name))
-]
+SCHEDULERS = [name for name in lr_scheduler.__all__ if inspect.isclass(getattr(lr_scheduler, name))]
 INITIALISERS = list(nn.init.__all__)
 
 # bases and containers have test modules of their own instead of case tables
@@ -119,7 +117,9 @@ def test_docstrings_name_their_source(name) -> None:
 def test_every_pair_is_a_pair() -> None:
     names = set(nn.functional.__all__)
     for name in names:
-        partner = name.removesuffix("_backward") if name.endswith("_backward") else name + "_backward"
+        partner = (
+            name.removesuffix("_backward") if name.endswith("_backward") else name + "_backward"
+        )
         assert partner in names
 
 

@@ -198,6 +198,8 @@ def test_default_generator_follows_manual_seed() -> None:
     np.testing.assert_array_equal(random.rand(3, 2), torch.rand(3, 2).numpy(), strict=True)
     np.testing.assert_array_equal(random.randperm(9), torch.randperm(9).numpy())
     np.testing.assert_array_equal(random.randint(7, (2, 3)), torch.randint(7, (2, 3)).numpy())
+    wanted = torch.randint(7, size=(9,)).numpy()
+    np.testing.assert_array_equal(random.randint(7, size=(9,)), wanted, strict=True)
     np.testing.assert_allclose(random.randn(5), torch.randn(5).numpy(), rtol=1e-6)
     mask = random.bernoulli_mask((4, 5), 0.3)
     np.testing.assert_array_equal(mask, torch.empty(4, 5).bernoulli_(0.3).numpy())
@@ -320,6 +322,12 @@ def test_sizes(size: tuple, shape: tuple[int, ...]) -> None:
     assert random.randint(0, 5, shape).shape == random.randint(5, size=shape).shape == shape
 
 
+def _set_broken_state(field: str, value: int) -> None:
+    state = random.get_rng_state()
+    state.view(random._STATE)[field] = value
+    random.set_rng_state(state)
+
+
 WRONG: list[tuple[Callable[[], object], type[Exception], str]] = [
     (
         lambda: random.manual_seed(2**64),
@@ -332,8 +340,10 @@ WRONG: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: random.set_rng_state([1]), TypeError, "state must be a uint8 array, got list"),
     (lambda: random.set_rng_state(np.ones(5056)), TypeError, "uint8 array, got float64"),
     (lambda: random.set_rng_state(np.ones(9, np.uint8)), ValueError, r"\(5056,\), got \(9,\)"),
-    (lambda: random.set_rng_state(np.zeros(5056, np.uint8)), ValueError, "hold no state"),
-    (lambda: random.set_rng_state(np.ones(5056, np.uint8)), ValueError, "hold no state"),
+    *[
+        (lambda field=field, value=value: _set_broken_state(field, value), ValueError, "no state")
+        for field, value in [("seeded", 0), ("left", 0), ("left", 625), ("words", 2**32)]
+    ],
     (lambda: random.rand(-1), ValueError, r"size must not be negative, got \(-1,\)"),
     (lambda: random.rand(2.0), TypeError, "size must be an integer, got 2.0"),
     (lambda: random.rand(2, dtype="int32"), TypeError, "float32 or float64, got 'int32'"),

@@ -207,9 +207,7 @@ def _owned(ours: Any, twin: torch.nn.Module) -> list[Result]:
     theirs = dict(twin.named_parameters())
     for name, parameter in ours.named_parameters():
         expected = theirs[name].grad
-        results.append(
-            Result(f"grad of {name}", "param_grad", parameter.grad, to_numpy(expected))
-        )
+        results.append(Result(f"grad of {name}", "param_grad", parameter.grad, to_numpy(expected)))
     buffers = dict(twin.named_buffers())
     for name, buffer in ours.named_buffers():
         results.append(Result(name, "buffer", buffer, to_numpy(buffers[name])))

@@ -112,4 +112,8 @@ class Unbatched(Module):
     def _unsqueezed(self, value: Any) -> Any:
         if not self._squeeze or value is None:
             return value
-        return tuple(v if v is None else v[None] for v in value) if isinstance(value, tuple) else value[None]
+        return (
+            tuple(v if v is None else v[None] for v in value)
+            if isinstance(value, tuple)
+            else value[None]
+        )

@@ -22,9 +22,7 @@ class _IndexedModules(Module):
     def _key(self, index: int) -> str:
         position = operator.index(index)
         if not -len(self) <= position < len(self):
-            raise IndexError(
-                f"index must lie within -{len(self)}..{len(self) - 1}, got {position}"
-            )
+            raise IndexError(f"index must lie within -{len(self)}..{len(self) - 1}, got {position}")
         return list(self._modules)[position]
 
     def _renumber(self, modules: Iterable[Module]) -> None:

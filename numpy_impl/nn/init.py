@@ -114,7 +114,7 @@ def trunc_normal_(
         generator: where the numbers come from.
 
     Raises:
-        ValueError: if ``std`` is not positive or a >= b.
+        ValueError: if ``std`` is not positive or a > b.
 
     Warns if the mean is more than 2 std outside [a, b]. PyTorch before 2.13 inverts the
     distribution function instead.
@@ -126,15 +126,15 @@ def trunc_normal_(
     low, high = scalar(a), scalar(b)
     if not std > 0:
         raise ValueError(f"std must be positive, got {std}")
-    if not low < high:
-        raise ValueError(f"a must be less than b in {array.dtype}, got a={a}, b={b}")
+    if not a <= b:
+        raise ValueError(f"a must not exceed b, got a={a}, b={b}")
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
             f"mean={mean} is more than 2 std={std} outside [a, b]=[{a}, {b}] in trunc_normal_; "
             "the distribution may be off",
             stacklevel=2,
         )
-    values, candidates = np.empty_like(array, order="C"), np.empty_like(array, order="C")
+    values, candidates = np.empty_like(array), np.empty_like(array)
     pending = np.ones(array.shape, bool)
     if _normal_cdf((b - mean) / std) - _normal_cdf((a - mean) / std) > 0.3:
         while pending.any():

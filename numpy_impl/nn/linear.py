@@ -136,9 +136,7 @@ class Linear(Module):
         grad_output, input = self.saved_for_backward(grad_output)
         weight, bias = self.weight, self.bias
         needs = (self._needs_input_grad, weight.requires_grad, bias is not None)
-        grad_input, grad_weight, grad_bias = linear_backward(
-            grad_output, input, weight.data, needs
-        )
+        grad_input, grad_weight, grad_bias = linear_backward(grad_output, input, weight.data, needs)
         if grad_weight is not None:
             weight.accumulate_grad(grad_weight)
         if grad_bias is not None:

@@ -78,7 +78,9 @@ class _Geometry:
         self.padded = tuple(
             low + size + high for size, (low, high) in zip(sizes, self.pads, strict=True)
         )
-        self.overlap = any(s < d * (k - 1) + 1 for k, s, d in zip(kernel, stride, dilation, strict=True))
+        self.overlap = any(
+            s < d * (k - 1) + 1 for k, s, d in zip(kernel, stride, dilation, strict=True)
+        )
         # every element lies in exactly one window, so that backward need not start from zeros
         self.tiled = not self.overlap and all(
             k == s and k * o == size
@@ -97,7 +99,9 @@ def _max_pool(input: Array, geometry: _Geometry, need_place: bool) -> tuple[Arra
     The place counts the kernel's positions from the end (P for the first, 1 for the last), so
     that of equal maxima the first in C order has the largest number, which is torch's choice.
     """
-    padded = pad_channels_last(input, geometry.pads, -np.inf) if any(map(any, geometry.pads)) else input
+    padded = (
+        pad_channels_last(input, geometry.pads, -np.inf) if any(map(any, geometry.pads)) else input
+    )
     taps = [padded[tap] for tap in geometry.taps()]
     output = np.array(taps[0], order="C")
     for tap in taps[1:]:
@@ -326,9 +330,7 @@ class _AvgPoolNd(Unbatched):
         values = np.array(padded[next(taps)], order="C")
         for tap in taps:
             values += padded[tap]
-        divisors = _divisors(
-            geometry, self.count_include_pad, self.divisor_override, input.dtype
-        )
+        divisors = _divisors(geometry, self.count_include_pad, self.divisor_override, input.dtype)
         values /= divisors
         output = self._squeezed(channels_first(values))
         self.save_for_backward(output, geometry, divisors)

@@ -29,7 +29,9 @@ CASES = [
     Case("Conv2d", "3, 4, 3", (3, 8, 8), "unbatched"),
     Case("Conv2d", "3, 4, 1", (2, 3, 5, 6), "1x1"),
     Case("Conv2d", "3, 4, 1, stride=2", (2, 3, 5, 6), "1x1 strided"),
-    Case("Conv2d", "3, 4, (2, 5), padding=(1, 3)", (2, 3, 6, 7), "not square, pad above the kernel"),
+    Case(
+        "Conv2d", "3, 4, (2, 5), padding=(1, 3)", (2, 3, 6, 7), "not square, pad above the kernel"
+    ),
     Case("Conv2d", "3, 4, 2, padding=3", (2, 3, 4, 4), "pad larger than kernel - 1"),
     Case("Conv2d", "3, 4, 3, stride=2", (2, 3, 8, 8), "last row not reached"),
     Case("Conv2d", "3, 4, 3, stride=(3, 1), padding=(0, 2)", (2, 3, 10, 6)),
@@ -49,7 +51,9 @@ CASES = [
     Case("Conv2d", "3, 4, 5", (2, 3, 5, 5), "kernel as large as the input"),
     Case("Conv2d", "3, 4, 3, padding=1", (0, 3, 5, 5), "empty batch"),
     Case("Conv3d", "2, 3, 2", (2, 2, 4, 5, 4)),
-    Case("Conv3d", "2, 4, (1, 3, 2), stride=(1, 2, 1), padding=(0, 1, 1), groups=2", (2, 2, 3, 5, 4)),
+    Case(
+        "Conv3d", "2, 4, (1, 3, 2), stride=(1, 2, 1), padding=(0, 1, 1), groups=2", (2, 2, 3, 5, 4)
+    ),
     Case("Conv3d", "2, 3, 2, padding=1", (2, 3, 4, 3), "unbatched"),
     Case("Conv3d", "2, 3, 2, padding=1, padding_mode='circular'", (2, 2, 3, 4, 3)),
 ]

@@ -47,6 +47,7 @@ CASES = [
     Case("trunc_normal_", (40, 9), {"mean": 0.3, "a": -0.1, "b": 0.2}, "narrow: from uniform"),
     Case("trunc_normal_", (40, 9), {"a": 1.5, "b": 4.0}, "the tail: from uniform"),
     Case("trunc_normal_", (40, 9), {"std": 0.5, "a": -3.0, "b": -0.9}, "the other tail"),
+    Case("trunc_normal_", (4, 9), {"a": 0.1, "b": 0.1}, "a single point"),
     Case("trunc_normal_", (0, 9)),
     Case("constant_", (3, 4), {"val": 0.1}),
     Case("ones_", (3, 4)),
@@ -181,11 +182,22 @@ def test_trunc_normal_warns_far_outside() -> None:
     random.manual_seed(2)
     torch.manual_seed(2)
     for bounds in ({"a": 2.5, "b": 4.0}, {"a": -4.0, "b": -2.5}):
-        with pytest.warns(UserWarning, match="mean=0.0 is more than 2 std=1.0 outside"):
+        with pytest.warns(UserWarning, match="mean=0.0 is more than 2 std=1.0 outside") as record:
             ours = init.trunc_normal_(np.empty((5, 6)), **bounds)
         with pytest.warns(UserWarning, match="mean is more than 2 std"):
             twin = twin_init.trunc_normal_(torch.empty(5, 6, dtype=torch.float64), **bounds)
         np.testing.assert_array_equal(ours, twin.numpy())
+        assert record[0].filename == __file__
+
+
+def test_trunc_normal_takes_the_logarithm_of_zero() -> None:
+    """u = 0 keeps every value; an all-zero Mersenne Twister draws nothing else."""
+    generator = random.Generator()
+    state = generator.get_state()
+    state.view(random._STATE)["words"] = 0
+    generator.set_state(state)
+    values = init.trunc_normal_(np.empty(20), a=1.5, b=4.0, generator=generator)
+    np.testing.assert_array_equal(values, np.full(20, 1.5))
 
 
 MATRIX = np.zeros((4, 3), np.float32)
@@ -196,7 +208,7 @@ WRONG: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: init.uniform_(MATRIX, 2, 1), ValueError, "got a=2.0, b=1.0"),
     (lambda: init.normal_(MATRIX, 0, -1), ValueError, "std must not be negative, got -1"),
     (lambda: init.trunc_normal_(MATRIX, std=0), ValueError, "std must be positive, got 0"),
-    (lambda: init.trunc_normal_(MATRIX, a=1, b=1), ValueError, "a must be less than b in float32"),
+    (lambda: init.trunc_normal_(MATRIX, a=2, b=1), ValueError, "a must not exceed b, got a=2, b=1"),
     (lambda: init.eye_(MATRIX[0]), ValueError, r"must have 2 dimensions, got shape \(3,\)"),
     (lambda: init.eye_(MATRIX[None]), ValueError, r"must have 2 dimensions, got shape \(1, 4, 3\)"),
     (lambda: init.dirac_(MATRIX), ValueError, r"must have 3 to 5 dimensions, got shape \(4, 3\)"),

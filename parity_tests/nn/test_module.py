@@ -179,9 +179,7 @@ def test_a_shared_parameter_is_listed_once_and_collects_both_gradients() -> None
     second.weight = first.weight
     model = nn.Sequential(first, second)
     assert len(list(model.parameters())) == 1
-    twin = torch.nn.Sequential(
-        torch.nn.Linear(2, 2, bias=False), torch.nn.Linear(2, 2, bias=False)
-    )
+    twin = torch.nn.Sequential(torch.nn.Linear(2, 2, bias=False), torch.nn.Linear(2, 2, bias=False))
     twin[1].weight = twin[0].weight
     copy_weights(model, twin)
     x = np.random.default_rng(0).standard_normal((3, 2)).astype("f")

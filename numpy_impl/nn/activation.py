@@ -1,0 +1,272 @@
+"""ReLU, LeakyReLU, Sigmoid, Tanh, Softmax, LogSoftmax.
+
+What forward keeps is never the array it returns: a caller may write into that.
+"""
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from numpy_impl.nn._mask import as_mask, select
+from numpy_impl.nn.module import Module, check_array
+
+Array = np.ndarray
+
+
+def relu(input: Array) -> Array:
+    """max(x, 0); NaN stays NaN."""
+    return np.asarray(np.maximum(input, input.dtype.type(0)))
+
+
+def relu_backward(grad_output: Array, positive: Array) -> Array:
+    """dy where x > 0, else 0 (also at x = 0); ``positive`` is ``as_mask(~(input <= 0))``."""
+    return select(grad_output, positive)
+
+
+def leaky_relu(input: Array, negative_slope: float = 0.01) -> Array:
+    """x where x > 0, else ``negative_slope * x``."""
+    return np.asarray(np.where(input > 0, input, input * input.dtype.type(negative_slope)))
+
+
+def leaky_relu_backward(grad_output: Array, input: Array, negative_slope: float = 0.01) -> Array:
+    """dy where x > 0, else ``negative_slope * dy``."""
+    slope = grad_output.dtype.type(negative_slope)
+    return np.asarray(np.where(input > 0, grad_output, grad_output * slope))
+
+
+def sigmoid(input: Array) -> Array:
+    """1 / (1 + exp(-x)), without overflow for any x."""
+    small = np.exp(-np.abs(input))  # in (0, 1]
+    return np.asarray(np.where(input < 0, small, input.dtype.type(1)) / (1 + small))
+
+
+def sigmoid_backward(grad_output: Array, output: Array) -> Array:
+    """dy * y * (1 - y)."""
+    return np.asarray(grad_output * output * (1 - output))
+
+
+def tanh(input: Array) -> Array:
+    """The hyperbolic tangent."""
+    return np.asarray(np.tanh(input))
+
+
+def tanh_backward(grad_output: Array, output: Array) -> Array:
+    """dy * (1 - y**2)."""
+    return np.asarray(grad_output * (1 - output * output))
+
+
+def softmax(input: Array, dim: int) -> Array:
+    """exp(x) / sum(exp(x)) along ``dim``; the maximum is taken off first, for range."""
+    output = _exp_shifted(input, dim)
+    output /= output.sum(dim, keepdims=True)
+    return output
+
+
+def softmax_backward(grad_output: Array, output: Array, dim: int) -> Array:
+    """y * (dy - sum(dy * y))."""
+    product = grad_output * output
+    return np.asarray(product - output * product.sum(dim, keepdims=True))
+
+
+def log_softmax(input: Array, dim: int) -> Array:
+    """x - log(sum(exp(x))) along ``dim``, without forming the softmax."""
+    with np.errstate(invalid="ignore"):
+        shifted = np.asarray(input - input.max(dim, keepdims=True, initial=-np.inf))
+        shifted -= np.log(np.exp(shifted).sum(dim, keepdims=True))
+    return shifted
+
+
+def log_softmax_backward(grad_output: Array, output: Array, dim: int) -> Array:
+    """dy - softmax * sum(dy)."""
+    return np.asarray(grad_output - np.exp(output) * grad_output.sum(dim, keepdims=True))
+
+
+def _exp_shifted(input: Array, dim: int) -> Array:
+    # a row of -inf alone gives NaN, as in torch, without a warning
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.exp(input - input.max(dim, keepdims=True, initial=-np.inf)))
+
+
+class ReLU(Module):
+    r""":math:`y = \max(x, 0)`, with derivative 0 at 0.
+
+    Args:
+        inplace: accepted for torch's sake; inputs are never modified.
+
+    Shape:
+        any, kept.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.ReLU.html
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
+    def forward(self, input: Array) -> Array:
+        input = check_array(input, "input", "ReLU")
+        output = relu(input)
+        # not (x <= 0) rather than x > 0: through NaN the gradient passes, as in torch
+        self.save_for_backward(output, as_mask(np.asarray(~np.asarray(input <= 0))))
+        return output
+
+    def backward(self, grad_output: Array) -> Array:
+        return relu_backward(*self.saved_for_backward(grad_output))
+
+    def extra_repr(self) -> str:
+        return "inplace=True" if self.inplace else ""
+
+
+class LeakyReLU(Module):
+    r""":math:`y = x` where x > 0, else :math:`a x`.
+
+    Args:
+        negative_slope: a.
+        inplace: accepted for torch's sake; inputs are never modified.
+
+    Shape:
+        any, kept.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.LeakyReLU.html
+    """
+
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
+        super().__init__()
+        self.negative_slope = negative_slope
+        self.inplace = inplace
+
+    def forward(self, input: Array) -> Array:
+        input = check_array(input, "input", "LeakyReLU")
+        output = leaky_relu(input, self.negative_slope)
+        self.save_for_backward(output, input)
+        return output
+
+    def backward(self, grad_output: Array) -> Array:
+        grad_output, input = self.saved_for_backward(grad_output)
+        return leaky_relu_backward(grad_output, input, self.negative_slope)
+
+    def extra_repr(self) -> str:
+        return f"negative_slope={self.negative_slope}" + (", inplace=True" if self.inplace else "")
+
+
+class Sigmoid(Module):
+    r""":math:`y = 1 / (1 + e^{-x})`; derivative :math:`y (1 - y)`.
+
+    Shape:
+        any, kept.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.Sigmoid.html
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+    def forward(self, input: Array) -> Array:
+        output = sigmoid(check_array(input, "input", "Sigmoid"))
+        self.save_for_backward(output, output.copy(order="K"))
+        return output
+
+    def backward(self, grad_output: Array) -> Array:
+        return sigmoid_backward(*self.saved_for_backward(grad_output))
+
+
+class Tanh(Module):
+    r""":math:`y = \tanh x`; derivative :math:`1 - y^2`.
+
+    Shape:
+        any, kept.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.Tanh.html
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+    def forward(self, input: Array) -> Array:
+        output = tanh(check_array(input, "input", "Tanh"))
+        self.save_for_backward(output, output.copy(order="K"))
+        return output
+
+    def backward(self, grad_output: Array) -> Array:
+        return tanh_backward(*self.saved_for_backward(grad_output))
+
+
+class _OverAxis(Module):
+    """What Softmax and LogSoftmax share: the choice of the axis."""
+
+    def __init__(self, dim: int | None = None) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def _axis(self, input: Array) -> int:
+        owner = type(self).__name__
+        if self.dim is None:
+            warnings.warn(
+                f"{owner}: dim was not given, so torch's old choice is taken: axis 0 for 0, 1 and "
+                "3 axes, else axis 1; pass dim",
+                UserWarning,
+                stacklevel=4,
+            )
+            return 0 if input.ndim in (0, 1, 3) else 1
+        if not -input.ndim <= self.dim < input.ndim:
+            raise ValueError(
+                f"{owner}: dim must lie within -{input.ndim}..{input.ndim - 1} for shape "
+                f"{input.shape}, got {self.dim}"
+            )
+        return self.dim
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"
+
+
+class Softmax(_OverAxis):
+    r""":math:`y_i = e^{x_i} / \sum_j e^{x_j}` along one axis.
+
+    Args:
+        dim: the axis along which the values sum to 1.
+
+    Shape:
+        any, kept.
+
+    Raises:
+        ValueError: if the axis does not exist.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.Softmax.html
+    """
+
+    def forward(self, input: Array) -> Array:
+        input = check_array(input, "input", "Softmax")
+        axis = self._axis(input)
+        output = softmax(input, axis)
+        self.save_for_backward(output, output.copy(order="K"), axis)
+        return output
+
+    def backward(self, grad_output: Array) -> Array:
+        return softmax_backward(*self.saved_for_backward(grad_output))
+
+
+class LogSoftmax(_OverAxis):
+    r""":math:`y_i = x_i - \log \sum_j e^{x_j}` along one axis.
+
+    Args:
+        dim: the axis along which the exponentials sum to 1.
+
+    Shape:
+        any, kept.
+
+    Raises:
+        ValueError: if the axis does not exist.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.LogSoftmax.html
+    """
+
+    def forward(self, input: Array) -> Array:
+        input = check_array(input, "input", "LogSoftmax")
+        axis = self._axis(input)
+        output = log_softmax(input, axis)
+        self.save_for_backward(output, output.copy(order="K"), axis)
+        return output
+
+    def backward(self, grad_output: Array) -> Array:
+        return log_softmax_backward(*self.saved_for_backward(grad_output))

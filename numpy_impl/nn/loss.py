@@ -1,0 +1,349 @@
+"""CrossEntropyLoss, NLLLoss, MSELoss.
+
+A loss is a module whose target is constant: ``backward(grad_output=1.0)`` gives the gradient for
+the input. Letters in shape comments: N rows (batch times extra positions), C classes.
+"""
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from numpy_impl.nn.activation import log_softmax
+from numpy_impl.nn.module import Module, check_array
+
+Array = np.ndarray
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def _reduction(size_average: Any, reduce: Any, reduction: str) -> str:
+    """torch's deprecated pair of flags, or the modern name, checked."""
+    if size_average is not None or reduce is not None:
+        size_average = True if size_average is None else size_average
+        reduce = True if reduce is None else reduce
+        reduction = ("mean" if size_average else "sum") if reduce else "none"
+        warnings.warn(
+            f"size_average and reduce are deprecated: use reduction={reduction!r}",
+            UserWarning,
+            stacklevel=4,
+        )
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}, got {reduction!r}")
+    return reduction
+
+
+class _Loss(Module):
+    """The reduction and the upstream gradient."""
+
+    def __init__(self, size_average: Any, reduce: Any, reduction: str) -> None:
+        super().__init__()
+        self.reduction = _reduction(size_average, reduce, reduction)
+
+    def _reduced(self, values: Array, total_weight: Any) -> Array:
+        if self.reduction == "none":
+            return values
+        total = values.sum()
+        if self.reduction == "mean":
+            with np.errstate(invalid="ignore", divide="ignore"):  # nothing to average: NaN
+                total = total / values.dtype.type(total_weight)
+        return np.asarray(total)
+
+    def _upstream(self, grad_output: Any) -> tuple:
+        """The checked upstream (a number stands for every element), and what forward saved."""
+        if isinstance(grad_output, int | float | np.number) and self._output is not None:
+            grad_output = np.full(self._output.shape, grad_output, self._output.dtype)
+        return self.saved_for_backward(grad_output)
+
+    def _spread(self, grad: Array, total_weight: Any) -> Array:
+        """The upstream of every unreduced value."""
+        if self.reduction == "mean":
+            with np.errstate(invalid="ignore", divide="ignore"):
+                return np.asarray(grad / grad.dtype.type(total_weight))
+        return grad
+
+
+class MSELoss(_Loss):
+    r"""Mean squared error, :math:`(x - y)^2`, averaged over all elements.
+
+    Args:
+        size_average, reduce: deprecated, as in torch.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+
+    Shape:
+        input and target of one shape (others are broadcast with a warning, as in torch);
+        the loss is 0-d, or of that shape for ``"none"``.
+
+    Raises:
+        ValueError: for another reduction, or shapes that do not broadcast.
+        TypeError: if the dtypes differ.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.MSELoss.html
+    """
+
+    def __init__(
+        self, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
+
+    def forward(self, input: Array, target: Array) -> Array:
+        input = check_array(input, "input", "MSELoss")
+        if not isinstance(target, np.ndarray | np.generic) or target.dtype != input.dtype:
+            found = getattr(target, "dtype", type(target).__name__)
+            raise TypeError(f"MSELoss: target must be an array of {input.dtype}, got {found}")
+        if target.shape != input.shape:
+            warnings.warn(
+                f"MSELoss: target has shape {target.shape}, input {input.shape}: they are "
+                "broadcast, which is rarely what was meant",
+                UserWarning,
+                stacklevel=3,
+            )
+        try:
+            difference = np.asarray(input - target)
+        except ValueError:
+            raise ValueError(
+                f"MSELoss: target {target.shape} does not broadcast with input {input.shape}"
+            ) from None
+        output = self._reduced(difference * difference, difference.size)
+        self.save_for_backward(output, difference, input.shape)
+        return output
+
+    def backward(self, grad_output: Any = 1.0) -> Array:
+        grad, difference, shape = self._upstream(grad_output)
+        full = np.asarray(2 * difference * self._spread(grad, difference.size))
+        return _sum_to(full, shape)
+
+
+def _sum_to(grad: Array, shape: tuple[int, ...]) -> Array:
+    """Undo broadcasting: sum over the axes that were stretched."""
+    grad = grad.sum(tuple(range(grad.ndim - len(shape))))
+    stretched = tuple(i for i, n in enumerate(shape) if n == 1 and grad.shape[i] != 1)
+    return np.asarray(grad.sum(stretched, keepdims=True)) if stretched else np.asarray(grad)
+
+
+def _as_rows(values: Array) -> Array:
+    """(N, C, d...) or (C,) -> (rows, C)."""
+    if values.ndim == 1:
+        return values[None]
+    return np.moveaxis(values, 1, -1).reshape(-1, values.shape[1])
+
+
+def _from_rows(rows: Array, shape: tuple[int, ...]) -> Array:
+    """The way back of :func:`_as_rows`."""
+    if len(shape) == 1:
+        return rows.reshape(shape)
+    moved = rows.reshape(shape[0], *shape[2:], shape[1])
+    return np.moveaxis(moved, -1, 1)
+
+
+class _ClassLoss(_Loss):
+    """What CrossEntropyLoss and NLLLoss share: class weights, indices, ignore_index."""
+
+    def __init__(
+        self,
+        weight: Array | None,
+        size_average: Any,
+        ignore_index: int,
+        reduce: Any,
+        reduction: str,
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
+        self.register_buffer("weight", weight)
+        self.ignore_index = ignore_index
+
+    def _check(self, input: Any) -> Array:
+        owner = type(self).__name__
+        input = check_array(input, "input", owner)
+        if input.ndim == 0:
+            raise ValueError(f"{owner}: input must have a class axis, got shape ()")
+        classes = input.shape[0 if input.ndim == 1 else 1]
+        if self.weight is not None:
+            if self.weight.shape != (classes,):
+                raise ValueError(
+                    f"{owner}: weight must have one value for each of {classes} classes, "
+                    f"got shape {self.weight.shape}"
+                )
+            if self.weight.dtype != input.dtype:
+                raise TypeError(
+                    f"{owner}: input must have weight's dtype {self.weight.dtype}, "
+                    f"got {input.dtype}"
+                )
+        return input
+
+    def _indices(self, input: Array, target: Any) -> tuple[Array, Array]:
+        """Class index of every row (0 where ignored), and which rows count."""
+        owner = type(self).__name__
+        if not isinstance(target, np.ndarray | np.generic) or target.dtype.kind not in "iu":
+            found = getattr(target, "dtype", type(target).__name__)
+            raise TypeError(f"{owner}: target must be an array of integers, got {found}")
+        wanted = () if input.ndim == 1 else (input.shape[0], *input.shape[2:])
+        if target.shape != wanted:
+            raise ValueError(
+                f"{owner}: target must have shape {wanted} for input {input.shape}, "
+                f"got {target.shape}"
+            )
+        flat = np.asarray(target).reshape(-1)
+        counted = flat != self.ignore_index
+        classes = input.shape[0 if input.ndim == 1 else 1]
+        wrong = counted & ((flat < 0) | (flat >= classes))
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            raise ValueError(
+                f"{owner}: target must hold classes 0..{classes - 1} (or ignore_index="
+                f"{self.ignore_index}), got {flat[at]} at position {at}"
+            )
+        return np.where(counted, flat, 0), counted
+
+    def _row_weights(self, index: Array, counted: Array, dtype: np.dtype) -> Array:
+        """Each row's weight: its class's, 0 where ignored."""
+        weights = counted.astype(dtype)
+        if self.weight is not None:
+            weights *= self.weight[index]
+        return weights
+
+
+class NLLLoss(_ClassLoss):
+    r"""Negative log likelihood, :math:`-w_t\,x_t`, for inputs that are log-probabilities.
+
+    ``"mean"`` divides by the sum of the weights of the rows that count.
+
+    Args:
+        weight: (C,), of each class.
+        size_average, reduce: deprecated, as in torch.
+        ignore_index: targets of this value count for nothing.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+
+    Shape:
+        input (N, C), (N, C, d...) or (C,); target (N,), (N, d...) or () of integers.
+
+    Raises:
+        ValueError: for shapes that do not fit, or a class that does not exist.
+        TypeError: for a target that holds no integers.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.NLLLoss.html
+    """
+
+    def __init__(
+        self,
+        weight: Array | None = None,
+        size_average: Any = None,
+        ignore_index: int = -100,
+        reduce: Any = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(weight, size_average, ignore_index, reduce, reduction)
+
+    def forward(self, input: Array, target: Array) -> Array:
+        input = self._check(input)
+        index, counted = self._indices(input, target)
+        rows = _as_rows(input)
+        weights = self._row_weights(index, counted, input.dtype)
+        picked = np.where(counted, rows[np.arange(len(rows)), index], input.dtype.type(0))
+        values = (-weights * picked).reshape(np.shape(target))
+        output = self._reduced(values, weights.sum())
+        self.save_for_backward(output, index, weights, input.shape, rows.shape)
+        return output
+
+    def backward(self, grad_output: Any = 1.0) -> Array:
+        grad, index, weights, shape, rows_shape = self._upstream(grad_output)
+        spread = self._spread(grad, weights.sum())
+        rows = np.zeros(rows_shape, grad.dtype)
+        # zero weights stay zero even where the mean over nothing is NaN
+        rows[np.arange(len(rows)), index] = np.where(weights, -weights * spread.reshape(-1), 0)
+        return _from_rows(rows, shape)
+
+
+class CrossEntropyLoss(_ClassLoss):
+    r"""Softmax and negative log likelihood: :math:`-\sum_c w_c\,q_c \log \mathrm{softmax}(x)_c`.
+
+    For class indices q is 1 at the target; for probabilities it is the target. Label smoothing
+    :math:`\epsilon` replaces q by :math:`(1-\epsilon)\,q + \epsilon / C`. ``"mean"`` divides by
+    the sum of the targets' weights for indices, by the number of rows for probabilities.
+
+    Args:
+        weight: (C,), of each class.
+        size_average, reduce: deprecated, as in torch.
+        ignore_index: target indices of this value count for nothing.
+        reduction: ``"mean"``, ``"sum"`` or ``"none"``.
+        label_smoothing: epsilon, in [0, 1].
+
+    Shape:
+        input (N, C), (N, C, d...) or (C,): logits; target of integers (N,), (N, d...) or (), or
+        probabilities of the input's shape and dtype. The loss is 0-d, or has one value a row.
+
+    Raises:
+        ValueError: for shapes that do not fit, or a class that does not exist.
+        TypeError: for a target of another dtype.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html;
+    label smoothing: Szegedy et al. 2016, https://arxiv.org/abs/1512.00567
+    """
+
+    def __init__(
+        self,
+        weight: Array | None = None,
+        size_average: Any = None,
+        ignore_index: int = -100,
+        reduce: Any = None,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(weight, size_average, ignore_index, reduce, reduction)
+        if not 0 <= label_smoothing <= 1:
+            raise ValueError(f"label_smoothing must lie in [0, 1], got {label_smoothing}")
+        self.label_smoothing = label_smoothing
+
+    def forward(self, input: Array, target: Array) -> Array:
+        input = self._check(input)
+        rows = _as_rows(input)
+        log_p = log_softmax(rows, 1)
+        if isinstance(target, np.ndarray) and target.dtype.kind == "f":
+            q, divisor, shape = self._from_probabilities(input, target)
+        else:
+            index, counted = self._indices(input, target)
+            weights = self._row_weights(index, counted, input.dtype)
+            q = self._smoothed_one_hot(index, counted, weights, rows.shape)
+            divisor, shape = weights.sum(), np.shape(target)
+        # 0 * -inf counts for nothing
+        terms = np.where(q != 0, q * log_p, q.dtype.type(0)) if np.isinf(log_p).any() else q * log_p
+        output = self._reduced(-terms.sum(1).reshape(shape), divisor)
+        self.save_for_backward(output, np.exp(log_p), q, divisor, input.shape)
+        return output
+
+    def _smoothed_one_hot(
+        self, index: Array, counted: Array, weights: Array, shape: tuple[int, ...]
+    ) -> Array:
+        """(N, C): each row's class weights times its smoothed target; 0 where ignored."""
+        epsilon = weights.dtype.type(self.label_smoothing)
+        q = np.zeros(shape, weights.dtype)
+        if epsilon:
+            everywhere = epsilon / shape[1]
+            q += everywhere if self.weight is None else everywhere * self.weight
+            q *= counted[:, None]
+        q[np.arange(len(q)), index] += (1 - epsilon) * weights
+        return q
+
+    def _from_probabilities(
+        self, input: Array, target: Array
+    ) -> tuple[Array, int, tuple[int, ...]]:
+        if target.shape != input.shape or target.dtype != input.dtype:
+            raise ValueError(
+                "CrossEntropyLoss: target probabilities must have the input's shape and dtype "
+                f"{input.shape} {input.dtype}, got {target.shape} {target.dtype}"
+            )
+        q = _as_rows(target)
+        if self.label_smoothing:
+            q = q * (1 - self.label_smoothing) + self.label_smoothing / q.shape[1]
+        if self.weight is not None:
+            q = q * self.weight
+        shape = () if input.ndim == 1 else (input.shape[0], *input.shape[2:])
+        return q, max(1, len(q)) if input.ndim == 1 else len(q), shape
+
+    def backward(self, grad_output: Any = 1.0) -> Array:
+        grad, p, q, divisor, shape = self._upstream(grad_output)
+        spread = self._spread(grad, divisor).reshape(-1, 1)
+        rows = p * q.sum(1, keepdims=True)
+        rows -= q
+        rows *= spread
+        if self.reduction == "mean" and divisor == 0:
+            rows = np.zeros_like(rows)  # nothing counted: the loss is NaN, its gradient 0
+        return _from_rows(rows, shape)

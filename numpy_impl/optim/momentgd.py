@@ -1,0 +1,55 @@
+"""The lab's heavy ball."""
+
+from typing import Any
+
+import numpy as np
+
+from numpy_impl.nn.parameter import Parameter
+from numpy_impl.optim.optimizer import Optimizer, blocks, check_at_least_0, laid_out_like
+
+
+class MomentGD(Optimizer):
+    r"""Heavy ball: :math:`v = \mu_t v - \eta_t g,\; w = w + v`.
+
+    With :math:`\eta_t = \eta\,d_\eta^t,\ \mu_t = \mu\,d_\mu^t` and t = 0 at the first step. Unlike
+    SGD's buffer, v holds the learning rate: when that changes, the past keeps its own.
+
+    Args:
+        params: parameters or groups.
+        lr: :math:`\eta`.
+        mu: :math:`\mu`.
+        lr_decay: :math:`d_\eta`, per step.
+        mu_decay: :math:`d_\mu`, per step.
+
+    Raises:
+        ValueError: for a negative value.
+
+    Source: Polyak 1964, https://doi.org/10.1016/0041-5553(64)90137-5; PyTorch has no such
+    optimizer, the twin is written as a ``torch.optim.Optimizer``
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 0.01,
+        mu: float = 0.9,
+        lr_decay: float = 1.0,
+        mu_decay: float = 1.0,
+    ) -> None:
+        check_at_least_0(lr=lr, mu=mu, lr_decay=lr_decay, mu_decay=mu_decay)
+        defaults = {"lr": lr, "mu": mu, "lr_decay": lr_decay, "mu_decay": mu_decay}
+        super().__init__(params, defaults)
+
+    def _update(self, param: Parameter, group: dict[str, Any], state: dict[str, Any]) -> None:
+        if not state:
+            state["step"], state["velocity"] = 0, np.zeros_like(param.data)
+        t = state["step"]
+        lr = group["lr"] * group["lr_decay"] ** t
+        mu = group["mu"] * group["mu_decay"] ** t
+        assert param.grad is not None
+        grad = laid_out_like(param.grad, param.data)
+        for w, g, v in blocks(param.data, grad, state["velocity"]):
+            v *= mu
+            v -= lr * g
+            w += v
+        state["step"] = t + 1

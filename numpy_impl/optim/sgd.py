@@ -1,0 +1,91 @@
+"""Stochastic gradient descent."""
+
+from typing import Any
+
+import numpy as np
+
+from numpy_impl.nn.parameter import Parameter
+from numpy_impl.optim.optimizer import Optimizer, blocks, check_at_least_0, laid_out_like, refuse
+
+
+class SGD(Optimizer):
+    r"""Gradient descent with momentum: :math:`v = \mu v + (1 - \tau) g,\; w = w - \eta v`.
+
+    g is the gradient plus ``weight_decay * w`` (its negative with ``maximize``). The first step
+    takes v = g: dampening does not apply, nor does the textbook's start from 0. Nesterov steps
+    along :math:`g + \mu v`.
+
+    Args:
+        params: parameters or groups.
+        lr: :math:`\eta`.
+        momentum: :math:`\mu`.
+        dampening: :math:`\tau`.
+        weight_decay: L2, coupled: added to the gradient.
+        nesterov: look ahead; needs momentum and no dampening.
+        maximize: go up instead of down.
+        foreach, fused: torch's hints on speed; accepted, without effect on the result.
+        differentiable: must be False.
+
+    Raises:
+        ValueError: for a negative lr, momentum or weight_decay, or an impossible combination.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.optim.SGD.html;
+    Sutskever et al. 2013, https://proceedings.mlr.press/v28/sutskever13.html
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        check_at_least_0(lr=lr, momentum=momentum, weight_decay=weight_decay)
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ValueError(
+                "nesterov needs momentum above 0 and dampening 0, "
+                f"got momentum={momentum}, dampening={dampening}"
+            )
+        refuse(differentiable=differentiable)
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+            "maximize": maximize,
+            "foreach": foreach,
+            "differentiable": differentiable,
+            "fused": fused,
+        }
+        super().__init__(params, defaults)
+
+    def _update(self, param: Parameter, group: dict[str, Any], state: dict[str, Any]) -> None:
+        lr, momentum, decay = group["lr"], group["momentum"], group["weight_decay"]
+        assert param.grad is not None
+        grad = laid_out_like(param.grad, param.data)
+        first = momentum != 0 and state.get("momentum_buffer") is None
+        if first:
+            state["momentum_buffer"] = np.zeros_like(param.data)
+        # without momentum the third array is not read
+        buffer = state["momentum_buffer"] if momentum != 0 else grad
+        for w, g, v in blocks(param.data, grad, buffer):
+            if group["maximize"]:
+                g = -g
+            if decay != 0:
+                g = g + decay * w
+            if momentum != 0:
+                if first:
+                    v[...] = g
+                else:
+                    v *= momentum
+                    v += g if group["dampening"] == 0 else (1 - group["dampening"]) * g
+                g = g + momentum * v if group["nesterov"] else v
+            w -= lr * g

@@ -1,0 +1,199 @@
+"""The runs behind the report: which are needed, which are there, and how to make the rest."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.checkpoint import load_arrays, write_atomically
+from experiments.recipes import RECIPES, Config, resolve
+from experiments.run import versions
+
+ROOT = Path(__file__).resolve().parent.parent
+# whatever can change a run's numbers
+SOURCES = {"numpy": ("numpy_impl", "experiments"), "torch": ("torch_ref", "experiments")}
+# seconds of one epoch on one core, MNIST: only for the estimate of the time left
+_SECONDS_PER_EPOCH = {("mlp", "float32"): 1.5, ("mlp", "float64"): 3.0}
+_SECONDS_PER_EPOCH |= {("cnn", "float32"): 16.0, ("cnn", "float64"): 33.0}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run: a configuration on a data set.
+
+    Attributes:
+        recipe: its name; recipes of equal configuration share their runs.
+        backend: numpy or torch.
+        dtype: float32 or float64.
+        seed: of weights, shuffling and dropout.
+        epochs: None for the recipe's own.
+    """
+
+    recipe: str
+    backend: str
+    dtype: str
+    seed: int
+
+    @property
+    def config(self) -> Config:
+        fields: dict[str, Any] = {"backend": self.backend, "dtype": self.dtype, "seed": self.seed}
+        return resolve(self.recipe, fields)
+
+    @property
+    def name(self) -> str:
+        return f"{self.recipe}-{self.backend}-{self.dtype}-seed{self.seed}"
+
+    @property
+    def seconds(self) -> float:
+        """A guess of its duration on one core."""
+        config = self.config
+        return config.epochs * _SECONDS_PER_EPOCH[config.model, config.dtype]
+
+    def command(self) -> str:
+        """What a user types to repeat it."""
+        dtype = "" if self.dtype == "float32" else f" --dtype {self.dtype}"
+        return (
+            f"python train.py --backend {self.backend} --recipe {self.recipe}"
+            f"{dtype} --seed {self.seed}"
+        )
+
+
+def canonical(recipe: str) -> str:
+    """The first recipe with the same configuration: its runs serve both."""
+
+    def values(name: str) -> dict[str, Any]:
+        return {k: v for k, v in resolve(name, {}).as_dict().items() if k != "recipe"}
+
+    return next(name for name in RECIPES if values(name) == values(recipe))
+
+
+def code_version(backend: str) -> str:
+    """A digest of the sources that a run of ``backend`` executes."""
+    digest = hashlib.sha256()
+    for folder in SOURCES[backend]:
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            digest.update(str(file.relative_to(ROOT)).encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+class Store:
+    """A folder of runs, each reused only if configuration, code and data are still the same.
+
+    Args:
+        folder: where they are kept.
+        checksum: of the data set.
+        data_arguments: of ``train.py``, to find the data.
+    """
+
+    def __init__(self, folder: Path, checksum: str, data_arguments: Sequence[str]) -> None:
+        self.folder = folder
+        self._checksum = checksum
+        self._data_arguments = list(data_arguments)
+        self._versions = versions()
+        self._code = {backend: code_version(backend) for backend in SOURCES}
+
+    def fingerprint(self, run: Run) -> dict[str, Any]:
+        """Everything that decides a run's result."""
+        packages = ("python", "numpy") if run.backend == "numpy" else ("python", "numpy", "torch")
+        return {
+            "config": run.config.as_dict(),
+            "code": self._code[run.backend],
+            "data": self._checksum,
+            "versions": {package: self._versions[package] for package in packages},
+        }
+
+    def path(self, run: Run) -> Path:
+        return self.folder / run.name
+
+    def has(self, run: Run) -> bool:
+        """Whether a finished run of this fingerprint is there."""
+        return self._known(run) and (self.path(run) / "result.json").exists()
+
+    def _known(self, run: Run) -> bool:
+        mark = self.folder / f"{run.name}.json"
+        try:
+            return json.loads(mark.read_text()) == self.fingerprint(run)
+        except (OSError, ValueError):
+            return False
+
+    def make(self, run: Run) -> None:
+        """Train it, going on from its last checkpoint where there is one.
+
+        Raises:
+            RuntimeError: with the run's own words, if it fails.
+        """
+        path = self.path(run)
+        if self._known(run) and (path / "config.json").exists():
+            arguments = ["--resume", str(path)]
+            # the run folder names the data set; its folder may still have to be told
+            arguments += [a for a in self._data_arguments if a not in ("--dataset", "digits")]
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            mark = self.folder / f"{run.name}.json"
+            write_atomically(mark, json.dumps(self.fingerprint(run), indent=1).encode())
+            arguments = ["--backend", run.backend, "--recipe", run.recipe, "--dtype", run.dtype]
+            arguments += ["--seed", str(run.seed), "--out", str(path), *self._data_arguments]
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "train.py"), *arguments, "--threads", "1"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONHASHSEED": "0"},
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{run.command()} failed: {done.stderr.strip()}")
+
+    def make_missing(self, runs: Sequence[Run], jobs: int) -> None:
+        """Train what is missing, ``jobs`` at a time, the longest first; says how long it takes."""
+        missing = sorted({run for run in runs if not self.has(run)}, key=lambda r: -r.seconds)
+        total = sum(run.seconds for run in missing)
+        print(
+            f"{len(runs) - len(missing)} runs are there, {len(missing)} to be trained", flush=True
+        )
+        started, done_seconds = time.perf_counter(), 0.0
+        with ThreadPoolExecutor(jobs) as pool:
+            futures = {pool.submit(self.make, run): run for run in missing}
+            try:
+                for i, future in enumerate(as_completed(futures), start=1):
+                    future.result()
+                    run = futures[future]
+                    done_seconds += run.seconds
+                    elapsed = time.perf_counter() - started
+                    left = elapsed * (total - done_seconds) / done_seconds
+                    print(
+                        f"[{i}/{len(missing)}] {run.name}, {elapsed:.0f} s, "
+                        f"about {left:.0f} s left",
+                        flush=True,
+                    )
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def result(self, run: Run) -> dict[str, Any]:
+        """The run's result.json."""
+        return json.loads((self.path(run) / "result.json").read_text())
+
+    def history(self, run: Run) -> list[dict[str, Any]]:
+        """The run's metrics, a record a line."""
+        lines = (self.path(run) / "metrics.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    def losses(self, run: Run) -> np.ndarray:
+        """The loss of every training step."""
+        return np.array([r["loss"] for r in self.history(run) if r["kind"] == "train"])
+
+    def weights(self, run: Run) -> dict[str, np.ndarray]:
+        """The weights after the last epoch."""
+        return load_arrays(self.path(run) / "last.safetensors")[0]
