@@ -41,7 +41,7 @@ class _Loss(Module):
 
     def _reduced(self, values: Array, total_weight: Any) -> Array:
         if self.reduction == "none":
-            return values
+            return np.asarray(values)
         total = values.sum()
         if self.reduction == "mean":
             with np.errstate(invalid="ignore", divide="ignore"):  # nothing to average: NaN
@@ -303,8 +303,8 @@ class CrossEntropyLoss(_ClassLoss):
             weights = self._row_weights(index, counted, input.dtype)
             q = self._smoothed_one_hot(index, counted, weights, rows.shape)
             divisor, shape = weights.sum(), np.shape(target)
-        # 0 * -inf counts for nothing
-        terms = np.where(q != 0, q * log_p, q.dtype.type(0)) if np.isinf(log_p).any() else q * log_p
+        # where q is 0 a log-probability of minus infinity counts for nothing
+        terms = np.multiply(q, log_p, out=np.zeros_like(q), where=q != 0)
         output = self._reduced(-terms.sum(1).reshape(shape), divisor)
         self.save_for_backward(output, np.exp(log_p), q, divisor, input.shape)
         return output

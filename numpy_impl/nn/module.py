@@ -367,7 +367,9 @@ class Module:
         As in torch the arrays are the live ones: copy them to keep a moment's values.
         """
         state: OrderedDict[str, Array] = OrderedDict()
-        for module_name, module in self.named_modules(prefix=prefix.removesuffix(".")):
+        for module_name, module in self.named_modules(
+            prefix=prefix.removesuffix("."), remove_duplicate=False
+        ):
             for name, parameter in module._parameters.items():
                 if parameter is not None:
                     state[_join(module_name, name)] = parameter.data

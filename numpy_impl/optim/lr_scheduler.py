@@ -37,7 +37,9 @@ class LRScheduler:
                 raise KeyError(f"group {i} needs initial_lr to resume at last_epoch={last_epoch}")
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
+        self._is_initial = True  # the first step, made here, leaves the rates as they are
         self.step()
+        self._is_initial = False
 
     def get_lr(self) -> list[float]:
         """The rates of this step, one for each group."""
@@ -135,7 +137,7 @@ class ExponentialLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        if self.last_epoch == 0:
+        if self._is_initial:
             return self._rates()
         return [rate * self.gamma for rate in self._rates()]
 
@@ -161,7 +163,7 @@ class CosineAnnealingLR(LRScheduler):
 
     def get_lr(self) -> list[float]:
         t, period, low = self.last_epoch, self.T_max, self.eta_min
-        if t == 0:
+        if self._is_initial:
             return self._rates()
         if (t - 1 - period) % (2 * period) == 0:  # leaving the lowest point
             return [

@@ -16,7 +16,7 @@ from experiments.recipes import Config
 from experiments.trainer import Callbacks, NotFinite, Trainer
 
 ROOT = Path(train.__file__).parent
-QUICK = ["--dataset", "digits", "--epochs", "2", "--hidden", "20"]
+QUICK = ["--dataset", "digits", "--epochs", "2", "--hidden", "20", "--batch-size", "16"]
 
 
 def call(*arguments: str) -> int:
@@ -248,7 +248,7 @@ def test_weights_that_do_not_fit(tmp_path, capsys) -> None:
     assert call("--evaluate", file, "--hidden", "30") == 2
     assert "0.bias has shape (20,), the model needs (30,)" in capsys.readouterr().err
     assert call("--evaluate", file, "--hidden", "20", "20") == 2
-    assert "4.bias is missing" in capsys.readouterr().err
+    assert "2.bias has shape (10,), the model needs (20,)" in capsys.readouterr().err
     (out / "cut.safetensors").write_bytes(Path(file).read_bytes()[:-10])
     assert call("--evaluate", str(out / "cut.safetensors")) == 2
     assert "not a whole safetensors file" in capsys.readouterr().err
