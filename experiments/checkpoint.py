@@ -51,7 +51,7 @@ def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = json.loads((file.metadata() or {}).get("json", "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, metadata
+            return {name: file.get_tensor(name) for name in list(file.keys())}, metadata
     except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise UserError(
             f"{path}: not a whole safetensors file of float or int arrays ({error})"

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,21 +114,15 @@ def _mnist(folder: Path) -> Dataset:
         found = arrays[key][1]
         if found != expected:
             raise UserError(f"{folder / name}: corrupted (MD5 {found}, expected {expected})")
-    return _dataset("mnist", *(arrays[key][0] for key in FILES), f"MNIST from {folder}", 255.0)
+    parts = [arrays[key][0] for key in FILES]
+    return _dataset("mnist", parts, f"MNIST from {folder}", 255.0)
 
 
-def _dataset(
-    name: str,
-    train_images: Array,
-    train_labels: Array,
-    test_images: Array,
-    test_labels: Array,
-    source: str,
-    scale: float,
-) -> Dataset:
+def _dataset(name: str, parts: Sequence[Array], source: str, scale: float) -> Dataset:
+    train_images, train_labels, test_images, test_labels = parts
     digest = hashlib.md5(usedforsecurity=False)
-    for array in (train_images, train_labels, test_images, test_labels):
-        digest.update(np.ascontiguousarray(array, np.uint8))
+    for array in parts:
+        digest.update(array.astype(np.uint8).tobytes())
     counts = f"{len(train_images):,} training and {len(test_images):,} test images"
     return Dataset(
         name,
@@ -153,10 +147,7 @@ def _digits() -> Dataset:
     labels = bunch.target.astype(np.uint8)[order]
     return _dataset(
         "digits",
-        images[:1500],
-        labels[:1500],
-        images[1500:],
-        labels[1500:],
+        (images[:1500], labels[:1500], images[1500:], labels[1500:]),
         "scikit-learn's bundled 8x8 digits",
         16.0,
     )
@@ -211,16 +202,16 @@ def _download(log: Callable[[str], None]) -> str:
     except OSError as error:
         return f"./data can't be written: {error.strerror}"
     try:
-        child = subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, "-m", "experiments.download", str(temporary.resolve())],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-        )
-        assert child.stdout is not None
-        child.stdout.readline()  # imports are done, or it has ended
-        problem = _watch(child, temporary)
+        ) as child:
+            assert child.stdout is not None
+            child.stdout.readline()  # imports are done, or it has ended
+            problem = _watch(child, temporary)
         raw = temporary / "MNIST" / "raw"
         if not problem and not all(_find(raw, name) for name, _, _ in FILES.values()):
             problem = "the download failed: is there a connection to the internet?"

@@ -1,4 +1,4 @@
-"""Fetching MNIST with torchvision, in a process of its own: ``python -m experiments.download DIR``."""
+"""Fetching MNIST with torchvision: ``python -m experiments.download DIR``."""
 
 import socket
 import sys

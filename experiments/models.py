@@ -1,6 +1,7 @@
 """The lab's two networks, built from whichever ``nn`` is handed in."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 MODELS = ("mlp", "cnn")
@@ -15,7 +16,7 @@ def mlp(nn: Any, sizes: Sequence[int], dropout: float = 0.0) -> Any:
         dropout: probability after each ReLU; 0 leaves the layer out.
     """
     layers = []
-    for i, (size, following) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for i, (size, following) in enumerate(pairwise(sizes)):
         if i:
             layers.append(nn.ReLU())
             if dropout:

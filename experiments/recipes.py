@@ -129,7 +129,10 @@ class Config:
         unknown = sorted(set(values) - known)
         if unknown:
             raise UserError(f"unknown configuration fields: {', '.join(unknown)}")
-        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+        plain: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
+        return cls(**plain)
 
 
 @dataclass(frozen=True)

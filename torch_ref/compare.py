@@ -172,7 +172,7 @@ def _differentiable(output: Any, upstream: Any) -> tuple[list[torch.Tensor], lis
     if not isinstance(output, tuple):
         return [output], [to_torch(upstream)]
     pairs = [_differentiable(o, u) for o, u in zip(output, upstream, strict=True) if u is not None]
-    return sum((p[0] for p in pairs), []), sum((p[1] for p in pairs), [])
+    return [o for p in pairs for o in p[0]], [u for p in pairs for u in p[1]]
 
 
 def _pair(name: str, direction: Direction, ours: Any, twin: Any) -> list[Result]:

@@ -23,7 +23,7 @@ class MomentGD(Optimizer):
         super().__init__(params, {"lr": lr, "mu": mu, "lr_decay": lr_decay, "mu_decay": mu_decay})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = None
         if closure is not None:
             with torch.enable_grad():

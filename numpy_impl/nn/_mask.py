@@ -3,7 +3,7 @@
 import numpy as np
 
 Array = np.ndarray
-_INTEGER = {4: np.dtype(np.int32), 8: np.dtype(np.int64)}
+_INTEGER: dict[int, type] = {4: np.int32, 8: np.int64}
 
 
 def as_mask(condition: Array) -> Array:

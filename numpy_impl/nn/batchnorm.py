@@ -205,7 +205,10 @@ class BatchNorm1d(_BatchNorm):
 
 
 class BatchNorm2d(_BatchNorm):
-    r"""Normalises each channel over batch and positions: :math:`y = w\,\frac{x-\mu}{\sqrt{v+\epsilon}} + b`.
+    r"""Normalises each channel over batch and positions.
+
+    .. math::
+        y = w\,\frac{x-\mu}{\sqrt{v+\epsilon}} + b
 
     In training :math:`\mu, v` are the batch's own (v biased, divided by M); the running statistics
     move towards them: ``running = (1 - momentum) * running + momentum * batch``, with the

@@ -409,8 +409,9 @@ class _ConvNd(Unbatched):
 
     def extra_repr(self) -> str:
         parts = [
-            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
-            f"stride={self.stride}"
+            f"{self.in_channels}, {self.out_channels}",
+            f"kernel_size={self.kernel_size}",
+            f"stride={self.stride}",
         ]
         if self.padding != (0,) * self._n:
             parts.append(f"padding={self.padding}")
@@ -441,7 +442,8 @@ class Conv2d(_ConvNd):
     r"""Cross-correlation over two axes (the kernel is not flipped, as everywhere in the field).
 
     .. math::
-        y[n,f,i,j] = b[f] + \sum_{c,u,v} w[f,c,u,v]\,x[n,c,\,s_h i + d_h u - p_h,\,s_w j + d_w v - p_w]
+        y[n,f,i,j] = b[f] +
+            \sum_{c,u,v} w[f,c,u,v]\,x[n,c,\,s_h i + d_h u - p_h,\,s_w j + d_w v - p_w]
 
     Args:
         in_channels: C.

@@ -55,11 +55,10 @@ class _Loss(Module):
         return self.saved_for_backward(grad_output)
 
     def _spread(self, grad: Array, total_weight: Any) -> Array:
-        """The upstream of every unreduced value."""
-        if self.reduction == "mean":
-            with np.errstate(invalid="ignore", divide="ignore"):
-                return np.asarray(grad / grad.dtype.type(total_weight))
-        return grad
+        """The upstream of every unreduced value; 0 for a mean over nothing, as in torch."""
+        if self.reduction != "mean":
+            return grad
+        return np.asarray(grad / grad.dtype.type(total_weight)) if total_weight else 0 * grad
 
 
 class MSELoss(_Loss):
@@ -247,8 +246,7 @@ class NLLLoss(_ClassLoss):
         grad, index, weights, shape, rows_shape = self._upstream(grad_output)
         spread = self._spread(grad, weights.sum())
         rows = np.zeros(rows_shape, grad.dtype)
-        # zero weights stay zero even where the mean over nothing is NaN
-        rows[np.arange(len(rows)), index] = np.where(weights, -weights * spread.reshape(-1), 0)
+        rows[np.arange(len(rows)), index] = -weights * spread.reshape(-1)
         return _from_rows(rows, shape)
 
 
@@ -344,6 +342,4 @@ class CrossEntropyLoss(_ClassLoss):
         rows = p * q.sum(1, keepdims=True)
         rows -= q
         rows *= spread
-        if self.reduction == "mean" and divisor == 0:
-            rows = np.zeros_like(rows)  # nothing counted: the loss is NaN, its gradient 0
         return _from_rows(rows, shape)

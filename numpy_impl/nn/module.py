@@ -118,8 +118,9 @@ class Module:
     def needs_input_grad_(self, needed: bool = True) -> Self:
         """Say whether backward computes the gradient for this module's input (default: yes).
 
-        A training loop has no use for the gradient of the images: ``model.needs_input_grad_(False)``
-        saves the first layer that work, and ``backward`` then returns ``None``.
+        A training loop has no use for the gradient of the images: with
+        ``model.needs_input_grad_(False)`` the first layer saves that work, and
+        ``backward`` returns ``None``.
         """
         self._needs_input_grad = needed
         return self

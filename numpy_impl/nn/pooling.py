@@ -377,7 +377,10 @@ class AvgPool1d(_AvgPoolNd):
 
 
 class AvgPool2d(_AvgPoolNd):
-    r"""Mean over windows: :math:`y[n,c,i,j] = \frac{1}{|W|}\sum_{u,v} x[n,c,\,s_h i + u - p_h,\,\dots]`.
+    r"""Mean over windows.
+
+    .. math::
+        y[n,c,i,j] = \frac{1}{|W|}\sum_{u,v} x[n,c,\,s_h i + u - p_h,\,\dots]
 
     Args:
         kernel_size: (Kh, Kw), or one int for both; so are stride and padding.

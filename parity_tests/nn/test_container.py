@@ -95,9 +95,9 @@ def test_module_list(nn) -> None:
     items = nn.ModuleList([nn.Linear(1, 2)])
     items += [nn.Linear(2, 3)]
     items.insert(0, nn.ReLU())
-    assert [name for name, _ in items.named_parameters()][0] == "1.weight"
+    assert next(name for name, _ in items.named_parameters()) == "1.weight"
     assert type(items[:2]) is nn.ModuleList
-    assert len(items + [nn.Tanh()]) == 4
+    assert len(items + nn.ModuleList([nn.Tanh()])) == 4
     assert type(items.pop(0)) is nn.ReLU
     assert len(items) == 2
     with pytest.raises(NotImplementedError):
