@@ -47,7 +47,7 @@ def sigmoid_backward(grad_output: Array, output: Array) -> Array:
 
 
 def tanh(input: Array) -> Array:
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent of every element."""
     return np.asarray(np.tanh(input))
 
 
