@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: train test lint report benchmark clean
+.PHONY: train test lint clean
 
 train: $(READY)
 	$(BIN)/python train.py --backend numpy $(ARGS)
@@ -16,12 +16,6 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-
-report: $(READY)
-	$(BIN)/python reports/make_report.py $(ARGS)
-
-benchmark: $(READY)
-	$(BIN)/python reports/benchmark.py $(ARGS)
 
 $(READY): requirements.txt
 	$(PYTHON) -m venv $(VENV)
