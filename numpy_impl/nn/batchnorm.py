@@ -18,22 +18,36 @@ from numpy_impl.nn.parameter import Parameter
 Array = np.ndarray
 
 
+def centre(flat: Array, channels: int) -> tuple[Array, Array]:
+    """(N, P*C) -> x - mean, and the mean (C,) of the batch.
+
+    The float32 mean of values far from 0 is off by more than their deviations resolve; so what is
+    left of a mean after the subtraction is subtracted as well.
+    """
+    positions = flat.shape[1] // channels
+    count = flat.dtype.type(len(flat) * positions)
+    mean = sum_rows(flat.reshape(-1, channels)) / count
+    centred = flat - np.tile(mean, positions)
+    rest = sum_rows(centred.reshape(-1, channels)) / count
+    centred -= np.tile(rest, positions)
+    return centred, mean + rest
+
+
 def batch_norm(
-    flat: Array, mean: Array, var: Array, weight: Array | None, bias: Array | None, eps: float
-) -> tuple[Array, Array, Array]:
-    r"""(N, P*C) -> :math:`y = w\,(x - \mu) / \sqrt{v + \epsilon} + b`, and what backward needs.
+    centred: Array, var: Array, weight: Array | None, bias: Array | None, eps: float
+) -> tuple[Array, Array]:
+    r"""(N, P*C) of x - mean -> :math:`y = w\,(x - \mu) / \sqrt{v + \epsilon} + b`.
 
     Returns:
-        y, x - mean, 1 / sqrt(var + eps).
+        y, and 1 / sqrt(var + eps), which backward needs.
     """
-    positions = flat.shape[1] // len(mean)
+    positions = centred.shape[1] // len(var)
     inverse_std = 1 / np.sqrt(var + var.dtype.type(eps))
-    centred = flat - np.tile(mean, positions)
     scale = inverse_std if weight is None else inverse_std * weight
     output = centred * np.tile(scale, positions)
     if bias is not None:
         output += np.tile(bias, positions)
-    return output, centred, inverse_std
+    return output, inverse_std
 
 
 def batch_norm_backward(
@@ -150,18 +164,17 @@ class _BatchNorm(Module):
                     f"{owner}: training needs more than 1 value per channel, "
                     f"got input of shape {input.shape}"
                 )
-            rows = flat.reshape(count, self.num_features)
-            mean = sum_rows(rows) / rows.dtype.type(count)
-            deviation = flat - np.tile(mean, positions)
-            np.square(deviation, out=deviation)
-            var = sum_rows(deviation.reshape(rows.shape)) / rows.dtype.type(count)
+            centred, mean = centre(flat, self.num_features)
+            squares = np.square(centred).reshape(count, self.num_features)
+            var = sum_rows(squares) / input.dtype.type(count)
             if self.training and self.track_running_stats:
                 self._track(mean, var, count)
         else:
-            mean, var = self.running_mean, self.running_var
+            var = self.running_var
+            centred = flat - np.tile(self.running_mean, positions)
         weight = None if self.weight is None else self.weight.data
         bias = None if self.bias is None else self.bias.data
-        values, centred, inverse_std = batch_norm(flat, mean, var, weight, bias, self.eps)
+        values, inverse_std = batch_norm(centred, var, weight, bias, self.eps)
         output = channels_first(values.reshape(last.shape))
         self.save_for_backward(output, centred, inverse_std, use_batch)
         return output
