@@ -44,8 +44,8 @@ class _Loss(Module):
             return np.asarray(values)
         total = values.sum()
         if self.reduction == "mean":
-            with np.errstate(invalid="ignore", divide="ignore"):  # nothing to average: NaN
-                total = total / values.dtype.type(total_weight)
+            # the mean over nothing is NaN, as in torch, not the infinity that x / 0 may be
+            total = total / values.dtype.type(total_weight or np.nan)
         return np.asarray(total)
 
     def _upstream(self, grad_output: Any) -> tuple:
@@ -55,10 +55,10 @@ class _Loss(Module):
         return self.saved_for_backward(grad_output)
 
     def _spread(self, grad: Array, total_weight: Any) -> Array:
-        """The upstream of every unreduced value; 0 for a mean over nothing, as in torch."""
+        """The upstream of every unreduced value."""
         if self.reduction != "mean":
             return grad
-        return np.asarray(grad / grad.dtype.type(total_weight)) if total_weight else 0 * grad
+        return np.asarray(grad / grad.dtype.type(total_weight or np.nan))
 
 
 class MSELoss(_Loss):
@@ -239,14 +239,16 @@ class NLLLoss(_ClassLoss):
         picked = np.where(counted, rows[np.arange(len(rows)), index], input.dtype.type(0))
         values = (-weights * picked).reshape(np.shape(target))
         output = self._reduced(values, weights.sum())
-        self.save_for_backward(output, index, weights, input.shape, rows.shape)
+        self.save_for_backward(output, index, counted, weights, input.shape, rows.shape)
         return output
 
     def backward(self, grad_output: Any = 1.0) -> Array:
-        grad, index, weights, shape, rows_shape = self._upstream(grad_output)
+        grad, index, counted, weights, shape, rows_shape = self._upstream(grad_output)
         spread = self._spread(grad, weights.sum())
         rows = np.zeros(rows_shape, grad.dtype)
-        rows[np.arange(len(rows)), index] = -weights * spread.reshape(-1)
+        # ignored rows have gradient 0 even where the mean over nothing is NaN
+        picked = np.where(counted, -weights * spread.reshape(-1), grad.dtype.type(0))
+        rows[np.arange(len(rows)), index] = picked
         return _from_rows(rows, shape)
 
 
@@ -296,6 +298,7 @@ class CrossEntropyLoss(_ClassLoss):
         log_p = log_softmax(rows, 1)
         if isinstance(target, np.ndarray) and target.dtype.kind == "f":
             q, divisor, shape = self._from_probabilities(input, target)
+            counted = np.ones(len(q), np.bool_)
         else:
             index, counted = self._indices(input, target)
             weights = self._row_weights(index, counted, input.dtype)
@@ -304,7 +307,7 @@ class CrossEntropyLoss(_ClassLoss):
         # where q is 0 a log-probability of minus infinity counts for nothing
         terms = np.multiply(q, log_p, out=np.zeros_like(q), where=q != 0)
         output = self._reduced(-terms.sum(1).reshape(shape), divisor)
-        self.save_for_backward(output, np.exp(log_p), q, divisor, input.shape)
+        self.save_for_backward(output, np.exp(log_p), q, counted, divisor, input.shape)
         return output
 
     def _smoothed_one_hot(
@@ -337,9 +340,10 @@ class CrossEntropyLoss(_ClassLoss):
         return q, max(1, len(q)) if input.ndim == 1 else len(q), shape
 
     def backward(self, grad_output: Any = 1.0) -> Array:
-        grad, p, q, divisor, shape = self._upstream(grad_output)
+        grad, p, q, counted, divisor, shape = self._upstream(grad_output)
         spread = self._spread(grad, divisor).reshape(-1, 1)
         rows = p * q.sum(1, keepdims=True)
         rows -= q
-        rows *= spread
+        # ignored rows are 0 already, and stay so where the mean over nothing is NaN
+        np.multiply(rows, spread, out=rows, where=counted[:, None])
         return _from_rows(rows, shape)

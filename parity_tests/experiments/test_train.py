@@ -249,6 +249,13 @@ def test_weights_that_do_not_fit(tmp_path, capsys) -> None:
     assert "0.bias has shape (20,), the model needs (30,)" in capsys.readouterr().err
     assert call("--evaluate", file, "--hidden", "20", "20") == 2
     assert "2.bias has shape (10,), the model needs (20,)" in capsys.readouterr().err
+    arrays, about = checkpoint.load_arrays(Path(file))
+    checkpoint.save_arrays(out / "fewer.safetensors", {"0.weight": arrays["0.weight"]}, about)
+    assert call("--evaluate", str(out / "fewer.safetensors")) == 2
+    assert "0.bias is missing" in capsys.readouterr().err
+    checkpoint.save_arrays(out / "more.safetensors", {**arrays, "9.x": np.ones(1)}, about)
+    assert call("--evaluate", str(out / "more.safetensors")) == 2
+    assert "it has no 9.x" in capsys.readouterr().err
     (out / "cut.safetensors").write_bytes(Path(file).read_bytes()[:-10])
     assert call("--evaluate", str(out / "cut.safetensors")) == 2
     assert "not a whole safetensors file" in capsys.readouterr().err

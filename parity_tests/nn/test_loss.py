@@ -34,10 +34,11 @@ def huge(rng: np.random.Generator) -> np.ndarray:
     return rng.standard_normal((5, 4)) * 1e4
 
 
-WEIGHT = "weight=tensor([0.5, 2.0, 0.25, 1.5])"
+WEIGHT = "weight=tensor([0.5, 2.0, 0.0, 1.5])"
 ROWS = ((5, 4), [classes(5)])
 IMAGE = ((2, 4, 3, 2), [classes(2, 3, 2)])
-SINGLE = ((4,), [classes()])
+# of class 1: a single row of class 2 has weight 0 in all, which has a test of its own
+SINGLE = ((4,), [lambda rng: np.asarray(1)])
 IGNORED = ((9, 4), [classes(9, ignored=-100)])
 SOFT = ((5, 4), [probabilities(5, 4)])
 
@@ -104,6 +105,24 @@ def test_nothing_but_ignored_rows(name) -> None:
     assert np.isnan(ours(x, target))
     assert torch.isnan(twin)
     np.testing.assert_array_equal(ours.backward(), leaf.grad.numpy())
+
+
+@pytest.mark.parametrize("target", [[2], [2, 2], [2, -100], [-100, 2], [2, 1, -100]])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("CrossEntropyLoss", {}), ("CrossEntropyLoss", {"label_smoothing": 0.3}), ("NLLLoss", {})],
+)
+def test_rows_that_count_but_weigh_nothing(name, options, dtype, target) -> None:
+    """torch: where the weights add up to 0, NaN for the rows that count and 0 for the ignored."""
+    x = np.random.default_rng(0).standard_normal((len(target), 4)).astype(dtype)
+    weight, index = np.array([0.5, 2.0, 0.0, 1.5], dtype), np.array(target)
+    ours, leaf = getattr(nn, name)(weight, **options), torch.from_numpy(x).requires_grad_()
+    twin = getattr(torch.nn, name)(torch.from_numpy(weight), **options)
+    loss = twin(leaf, torch.from_numpy(index))
+    loss.backward()
+    np.testing.assert_allclose(ours(x, index), loss.item(), rtol=1e-5)
+    np.testing.assert_allclose(ours.backward(), leaf.grad.numpy(), rtol=1e-5, atol=1e-7)
 
 
 def test_a_class_of_probability_0_and_target_0() -> None:
