@@ -48,6 +48,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--patience", type=int, help="epochs without a better dev loss before stopping (0: never)")
     add("--min-delta", type=float, help="fall of the dev loss that counts as better")
     add("--evaluations", type=int, help="dev evaluations per epoch")
+    add("--init-scale", type=float, help="factor on the initial weights")
     add("--dtype", help="float32 or float64")
     add("--seed", type=int)
     add("--threads", type=int, help="BLAS threads (default: all cores)")

@@ -48,9 +48,9 @@ def cnn(nn: Any, side: int = 28, classes: int = 10, hidden: int = 128, dropout: 
     )
 
 
-def lab_init(nn: Any, model: Any) -> None:
+def lab_init(nn: Any, model: Any, scale: float = 1.0) -> None:
     """The lab's initial values: N(0, 2/(in + out)) for linear weights, N(0, 2/fan_in) for
-    convolutions, biases 0."""
+    convolutions, times ``scale``; biases 0."""
     for module in model.modules():
         if isinstance(module, nn.Linear):
             nn.init.xavier_normal_(module.weight)
@@ -58,4 +58,5 @@ def lab_init(nn: Any, model: Any) -> None:
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         else:
             continue
+        module.weight.data *= scale
         nn.init.zeros_(module.bias)

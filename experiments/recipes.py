@@ -38,6 +38,7 @@ class Config:
         patience: epochs without a better dev loss before stopping; 0 never stops.
         min_delta: by how much the dev loss must fall to count as better.
         evaluations: dev evaluations in each epoch, the one at its end included.
+        init_scale: factor on the initial weights of ``models.lab_init``.
     """
 
     backend: str = "numpy"
@@ -61,6 +62,7 @@ class Config:
     patience: int = 0
     min_delta: float = 0.001
     evaluations: int = 4
+    init_scale: float = 1.0
     dtype: str = "float32"
     seed: int = 0
 
@@ -89,7 +91,7 @@ class Config:
             self._refuse("hidden", "be one size for the cnn")
         if self.patience < 0:
             self._refuse("patience", "be at least 0 (0: never stop early)")
-        for name in ("lr", "lr_decay", "mu_decay", "gamma"):
+        for name in ("lr", "lr_decay", "mu_decay", "gamma", "init_scale"):
             if not 0 < getattr(self, name) < math.inf:
                 self._refuse(name, "be above 0 and finite")
         for name in ("weight_decay", "min_delta"):
@@ -165,14 +167,17 @@ _REGULARISED = {**_SGD, **_HALVED, "dropout": 0.2, "weight_decay": 1e-4, "patien
 # first step alone, and early stopping was asked once, after the last epoch
 _REGULARISED_PUBLISHED = {**_SGD, **_HALVED, "weight_decay": 1.1e-3}
 
+# The 5-epoch run's initial values are not on record. Its figure starts at a loss of 2.37 and bends
+# at every 500th step; with StepLR(500, 0.5), 1.5 times the initial weights of the other rows start
+# there and end at the published accuracy. 1.0 ends 1.3 points below it.
 _ALL = [
     Recipe("sgd-5ep", "intended", 0.9042, "basic model, plain SGD", {**_SGD, "epochs": 5}),
     Recipe(
         "sgd-5ep",
         "published",
         0.9042,
-        "with the learning rate halved every 500 steps",
-        {**_SGD, **_HALVED, "epochs": 5},
+        "the learning rate halved every 500 steps, initial weights fitted",
+        {**_SGD, **_HALVED, "epochs": 5, "init_scale": 1.5},
     ),
     Recipe("momentum-5ep", "intended", 0.8896, "MomentGD, constant learning rate", {"epochs": 5}),
     Recipe(

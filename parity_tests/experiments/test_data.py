@@ -152,6 +152,13 @@ def test_pixels_become_fractions(dtype) -> None:
     assert data.to_float(raw, 255.0, np.dtype(dtype), flat=False).shape == (1, 1, 2, 2)
 
 
+def test_the_digits_sixteen_levels_become_fractions() -> None:
+    digits = data.load("digits")
+    flat = data.to_float(digits.train_images, digits.scale, np.dtype("float32"), flat=True)
+    assert (flat.min(), flat.max()) == (0, 1)
+    np.testing.assert_allclose(flat * 16, np.round(flat * 16), atol=1e-5)
+
+
 def test_the_real_files_where_they_are() -> None:
     """With MNIST_DIR: the published files; without: the digits' fixed checksum."""
     if os.environ.get("MNIST_DIR"):
