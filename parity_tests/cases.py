@@ -7,7 +7,7 @@ A test module writes a table and subclasses :class:`ModuleParity` or :class:`Los
     class TestLinear(ModuleParity):
         cases = CASES
 
-The report's ledger runs :func:`measure` over the same tables.
+The report's ledger runs :meth:`Case.measure` over the same tables.
 """
 
 import copy
@@ -110,6 +110,16 @@ class Case:
         copy_weights(ours, twin)
         return ours, twin
 
+    def measure(self, dtype: str) -> list[Result]:
+        """Run the module and its twin: what the tests assert on, and the ledger reports."""
+        ours, twin = self.pair(dtype)
+        inputs, targets = self.draw(dtype)
+        numpy_impl.manual_seed(7)
+        torch.manual_seed(7)
+        if self.targets:
+            return run_loss(ours, twin, inputs, targets, self.rng("upstream"))
+        return run_module(ours, twin, inputs, self.rng("upstream"))
+
     def tolerance(self, dtype: str, result: Result) -> Tolerance:
         allowed = tolerance(dtype, result.direction, self.elementwise)
         return self.exceptions.get((dtype, result.direction), allowed)
@@ -118,17 +128,6 @@ class Case:
 def _draw(source: Source, rng: np.random.Generator, dtype: str) -> Array:
     values = source(rng) if callable(source) else rng.standard_normal(source)
     return np.asarray(values, dtype) if values.dtype.kind == "f" else values
-
-
-def measure(case: Case, dtype: str) -> list[Result]:
-    """Run ``case`` and its twin: what the tests assert on, and the ledger reports."""
-    ours, twin = case.pair(dtype)
-    inputs, targets = case.draw(dtype)
-    numpy_impl.manual_seed(7)
-    torch.manual_seed(7)
-    if case.targets:
-        return run_loss(ours, twin, inputs, targets, case.rng("upstream"))
-    return run_module(ours, twin, inputs, case.rng("upstream"))
 
 
 def _arrays(value: Any) -> list[Array]:
@@ -160,7 +159,7 @@ class _Properties:
         return module(*inputs, *targets)
 
     def test_agrees_with_the_twin(self, case: Case, dtype: str) -> None:
-        for result in measure(case, dtype):
+        for result in case.measure(dtype):
             result.check(case.tolerance(dtype, result), f"{case} {dtype}")
 
     def test_directional_derivative(self, case: Case) -> None:

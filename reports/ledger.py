@@ -1,17 +1,11 @@
 """The parity ledger: the worst error of every component, by the code that the tests run."""
 
 import csv
-import importlib
-import pkgutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import parity_tests.nn
-import parity_tests.optim
-from parity_tests import cases as module_cases
-from parity_tests.optim import cases as optim_cases
+from parity_tests.tables import tables
 
 DIRECTIONS = ("forward", "input_grad", "param_grad", "buffer", "step")
 COLUMNS = ("component", "cases", "dtype", "direction", "worst_error", "tolerance_used")
@@ -43,25 +37,14 @@ class Entry:
     grown: bool = False
 
 
-def tables() -> list[tuple[Any, Any]]:
-    """Every case of every table, with the function that measures it."""
-    found = []
-    for package, measure in ((parity_tests.nn, module_cases.measure),):
-        for info in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
-            module = importlib.import_module(info.name)
-            found += [(case, measure) for case in getattr(module, "CASES", ())]
-    found += [(case, optim_cases.measure) for case in optim_cases.CASES]
-    return found
-
-
 def measure_all(committed: Path) -> list[Entry]:
     """Run every case in both dtypes; ``committed`` is the ledger to compare with."""
     worst: dict[tuple[str, str, str], tuple[float, float]] = {}
     counts: dict[str, int] = {}
-    for case, measure in tables():
+    for case in (case for table in tables().values() for case in table):
         counts[case.name] = counts.get(case.name, 0) + 1
         for dtype in ("float64", "float32"):
-            for result in measure(case, dtype):
+            for result in case.measure(dtype):
                 key = (case.name, dtype, result.direction)
                 error, used = worst.get(key, (0.0, 0.0))
                 allowed = case.tolerance(dtype, result)

@@ -66,7 +66,10 @@ class Result:
         if not self.ours.size:
             return 0.0
         difference = _difference(self.ours, self.twin)
-        return float((difference / tolerance.allowed(_finite(self.twin.astype(np.float64)))).max())
+        allowed = tolerance.allowed(_finite(self.twin.astype(np.float64)))
+        # a tolerance of 0, bit for bit, is not used up by no difference
+        share = np.divide(difference, allowed, out=np.zeros_like(difference), where=difference > 0)
+        return float(share.max())
 
     def check(self, tolerance: Tolerance, case: str = "") -> None:
         """Raise AssertionError with the worst element unless shape, dtype and values agree."""

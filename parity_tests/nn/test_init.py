@@ -14,6 +14,7 @@ from torch.nn import init as twin_init
 from numpy_impl import random
 from numpy_impl.nn import init
 from numpy_impl.nn.parameter import Parameter
+from torch_ref.compare import Result, Tolerance
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -31,6 +32,25 @@ class Case:
     def __str__(self) -> str:
         kwargs = "".join(f", {key}={value}" for key, value in self.kwargs.items())
         return f"{self.name}({self.shape}{kwargs})" + (f" [{self.note}]" if self.note else "")
+
+    def measure(self, dtype: str) -> list[Result]:
+        """The values of three seeds; both generators must have drawn equally much."""
+        results = []
+        for seed in (0, 1, 2):
+            random.manual_seed(seed)
+            torch.manual_seed(seed)
+            ours = getattr(init, self.name)(np.full(self.shape, np.nan, dtype), **self.kwargs)
+            tensor = torch.full(self.shape, torch.nan, dtype=DTYPES[dtype])
+            twin = getattr(twin_init, self.name)(tensor, **self.kwargs)
+            np.testing.assert_array_equal(
+                random.rand(3), torch.rand(3).numpy(), "draws are out of step"
+            )
+            results.append(Result(f"values of seed {seed}", "forward", ours, twin.numpy()))
+        return results
+
+    def tolerance(self, dtype: str, result: Result) -> Tolerance:
+        largest = float(np.abs(result.twin).max(initial=0))
+        return Tolerance(0, self.ulp * float(np.finfo(dtype).eps) * largest)
 
 
 NORMAL = 4  # as parity_tests/test_random.py finds for normal values
@@ -81,25 +101,11 @@ CASES = [
 ]
 
 
-def run(case: Case, dtype: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Both results; both generators must have drawn equally much."""
-    random.manual_seed(seed)
-    torch.manual_seed(seed)
-    ours = getattr(init, case.name)(np.full(case.shape, np.nan, dtype), **case.kwargs)
-    tensor = torch.full(case.shape, torch.nan, dtype=DTYPES[dtype])
-    twin = getattr(twin_init, case.name)(tensor, **case.kwargs)
-    np.testing.assert_array_equal(random.rand(3), torch.rand(3).numpy(), "draws are out of step")
-    return ours, twin.numpy()
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_agrees_with_the_twin(case: Case, dtype: str) -> None:
-    for seed in (0, 1, 2):
-        ours, twin = run(case, dtype, seed)
-        largest = np.abs(twin).max(initial=0)
-        allowed = case.ulp * np.finfo(dtype).eps * largest
-        np.testing.assert_allclose(ours, twin, rtol=0, atol=allowed, strict=True)
+    for result in case.measure(dtype):
+        result.check(case.tolerance(dtype, result), f"{case} {dtype}")
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -8,13 +8,13 @@ import torch
 
 import torch_ref
 from numpy_impl import nn, optim
-from parity_tests.optim.cases import CASES, give_gradients, measure, parameters
+from parity_tests.optim.cases import CASES, give_gradients, parameters
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_steps_agree_with_the_twin(case, dtype) -> None:
-    for result in measure(case, dtype):
+    for result in case.measure(dtype):
         result.check(case.tolerance(dtype, result), f"{case} {dtype}")
 
 
