@@ -219,7 +219,13 @@ _ALL = [
         "L2 twice, no dropout after the first step, no early stopping",
         _REGULARISED_PUBLISHED,
     ),
-    Recipe("cnn-10ep", "intended", None, "two convolutions, MomentGD", {"model": "cnn"}),
+    Recipe(
+        "cnn-10ep",
+        "intended",
+        None,
+        "two convolutions, MomentGD",
+        {"model": "cnn", "evaluations": 2},
+    ),
 ]
 RECIPES = {recipe.name: recipe for recipe in _ALL}
 DEFAULT_RECIPE = "momentum-10ep"
