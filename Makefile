@@ -4,13 +4,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: train test lint clean
+.PHONY: train test report lint clean
 
 train: $(READY)
 	$(BIN)/python train.py --backend numpy $(ARGS)
 
 test: $(READY)
 	$(BIN)/python -m pytest parity_tests/ $(ARGS)
+
+report: $(READY)
+	$(BIN)/python reports/make_report.py $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -66,7 +66,8 @@ class WrongBackwardConv2d(nn.Conv2d):
             grad = super().backward(grad_output)
         finally:
             self.weight.data = upright
-        self.weight.grad = self.weight.grad[..., ::-1, ::-1].copy()
+        assert self.weight.grad is not None
+        self.weight.grad = np.flip(self.weight.grad, (-2, -1)).copy()
         return grad
 
 
@@ -278,7 +279,8 @@ def test_a_gradient_check_alone_does_not_see_subsampling(monkeypatch) -> None:
 
 
 def test_sound_runs_pass_the_trainer_checks() -> None:
-    modes, warnings = [], []
+    modes: list[bool] = []
+    warnings: list[str] = []
     trainer = digits_run(dropout=0.5)
     trainer.callbacks = Callbacks(on_warning=warnings.append)
     sound = trainer.backend.train_step

@@ -1,7 +1,10 @@
 """A report as a list of blocks, written as Markdown and as one HTML file from the same values."""
 
 import base64
+import csv
 import html
+import io
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,8 +31,12 @@ class Code:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of strings below a header; ``bars`` names columns of percentages drawn as bars."""
+    """Rows of strings below a header; ``bars`` names columns of percentages drawn as bars.
 
+    ``name`` is that of the CSV file with the same cells.
+    """
+
+    name: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     bars: frozenset[str] = frozenset()
@@ -37,10 +44,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture beside the report, with a caption that is also its description."""
+    """A picture, the PNG's bytes, beside the report at ``path``; the caption describes it."""
 
     path: Path
     caption: str
+    content: bytes
 
 
 Block = Heading | Paragraph | Code | Table | Figure
@@ -59,14 +67,25 @@ def _markdown(block: Block, folder: Path) -> str:
             return text
         case Code(text):
             return f"```\n{text}\n```"
-        case Figure(path, caption):
+        case Figure(path, caption, _):
             return f"![{caption}]({path.relative_to(folder).as_posix()})\n\n*{caption}*"
-        case Table(header, rows):
+        case Table(_, header, rows):
             lines = [list(header), ["---"] * len(header), *[list(row) for row in rows]]
             return "\n".join(
                 "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |"
                 for line in lines
             )
+
+
+def csv_text(table: Table) -> str:
+    """The table's cells as CSV, without the marks of Markdown."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(table.header)
+    writer.writerows(
+        [[cell.replace("`", "").replace("**", "") for cell in row] for row in table.rows]
+    )
+    return buffer.getvalue()
 
 
 _STYLE = """
@@ -80,10 +99,12 @@ code, pre { font-family: ui-monospace, Consolas, monospace; font-size: .88em;
 code { padding: 1px 4px; } pre { padding: 10px; white-space: pre-wrap; }
 table { border-collapse: collapse; width: 100%; font-size: .86em; margin: 1em 0; }
 th, td { border-bottom: 1px solid var(--line); padding: 5px 8px; text-align: left;
-  vertical-align: top; overflow-wrap: anywhere; }
+  vertical-align: top; overflow-wrap: break-word; }
 th { border-bottom: 2px solid var(--ink); }
 tbody tr:hover { background: #f6f8fa; }
-figure { margin: 1.4em 0; } img { max-width: 100%; height: auto; display: block; }
+.figures { display: grid; gap: 1.2em 1.6em; margin: 1.4em 0;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); }
+figure { margin: 0; } img { max-width: 100%; height: auto; display: block; }
 figcaption { font-size: .9em; color: #57606a; margin-top: 4px; }
 .bar { display: block; height: 6px; min-width: 60px; background: #e6eaee; border-radius: 3px; }
 .bar i { display: block; height: 6px; background: var(--blue); border-radius: 3px; }
@@ -92,7 +113,8 @@ figcaption { font-size: .9em; color: #57606a; margin-top: 4px; }
   thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   table, tbody, tr, td { display: block; }
   tr { border: 1px solid var(--line); border-radius: 6px; margin: 10px 0; padding: 4px 0; }
-  td { border: 0; display: grid; grid-template-columns: 42% 1fr; gap: 8px; padding: 3px 10px; }
+  td { border: 0; overflow-wrap: anywhere; padding: 3px 10px;
+    display: grid; grid-template-columns: 42% 1fr; gap: 8px; }
   td::before { content: attr(data-label); color: #57606a; }
 }
 """
@@ -100,7 +122,12 @@ figcaption { font-size: .9em; color: #57606a; margin-top: 4px; }
 
 def html_page(blocks: Sequence[Block], title: str) -> str:
     """The report as one file that needs no other: pictures inside, no script, no network."""
-    body = "\n".join(_html(block) for block in blocks)
+    parts = []
+    # figures that follow each other stand side by side where there is room
+    for together, group in itertools.groupby(blocks, lambda block: isinstance(block, Figure)):
+        text = "\n".join(_html(block) for block in group)
+        parts.append(f"<div class='figures'>\n{text}\n</div>" if together else text)
+    body = "\n".join(parts)
     return (
         "<!doctype html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>\n"
@@ -132,14 +159,14 @@ def _html(block: Block) -> str:
             return f"<p>{_inline(text)}</p>"
         case Code(text):
             return f"<pre>{html.escape(text)}</pre>"
-        case Figure(path, caption):
-            data = base64.b64encode(path.read_bytes()).decode()
+        case Figure(_, caption, content):
+            data = base64.b64encode(content).decode()
             alt = html.escape(caption)
             return (
                 f"<figure><img alt='{alt}' src='data:image/png;base64,{data}'>"
                 f"<figcaption>{_inline(caption)}</figcaption></figure>"
             )
-        case Table(header, rows, bars):
+        case Table(_, header, rows, bars):
             head = "".join(f"<th>{_inline(cell)}</th>" for cell in header)
             lines = []
             for row in rows:

@@ -1,8 +1,8 @@
 """The runs behind the report: which are needed, which are there, and how to make the rest."""
 
+import ast
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -22,6 +22,7 @@ from experiments.run import versions
 ROOT = Path(__file__).resolve().parent.parent
 # whatever can change a run's numbers
 SOURCES = {"numpy": ("numpy_impl", "experiments"), "torch": ("torch_ref", "experiments")}
+_NOT_RUN = {"compare.py", "curves.py"}
 # seconds of one epoch on one core, MNIST: only for the estimate of the time left
 _SECONDS_PER_EPOCH = {("mlp", "float32"): 1.5, ("mlp", "float64"): 3.0}
 _SECONDS_PER_EPOCH |= {("cnn", "float32"): 16.0, ("cnn", "float64"): 33.0}
@@ -78,13 +79,27 @@ def canonical(recipe: str) -> str:
 
 
 def code_version(backend: str) -> str:
-    """A digest of the sources that a run of ``backend`` executes."""
+    """A digest of the code that a run of ``backend`` executes; comments and docstrings aside."""
     digest = hashlib.sha256()
     for folder in SOURCES[backend]:
         for file in sorted((ROOT / folder).rglob("*.py")):
+            if file.name in _NOT_RUN:
+                continue
             digest.update(str(file.relative_to(ROOT)).encode())
-            digest.update(file.read_bytes())
+            digest.update(_without_prose(file.read_text()).encode())
     return digest.hexdigest()[:16]
+
+
+def _without_prose(source: str) -> str:
+    """The syntax tree of a module as text, without docstrings and positions."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            value = body[0].value
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                del body[0]
+    return ast.dump(tree)
 
 
 class Store:
@@ -101,6 +116,7 @@ class Store:
         self._checksum = checksum
         self._data_arguments = list(data_arguments)
         self._versions = versions()
+        self._children: set[subprocess.Popen] = set()
         self._code = {backend: code_version(backend) for backend in SOURCES}
 
     def fingerprint(self, run: Run) -> dict[str, Any]:
@@ -145,15 +161,18 @@ class Store:
             write_atomically(mark, json.dumps(self.fingerprint(run), indent=1).encode())
             arguments = ["--backend", run.backend, "--recipe", run.recipe, "--dtype", run.dtype]
             arguments += ["--seed", str(run.seed), "--out", str(path), *self._data_arguments]
-        done = subprocess.run(
+        child = subprocess.Popen(
             [sys.executable, str(ROOT / "train.py"), *arguments, "--threads", "1"],
             cwd=ROOT,
-            capture_output=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONHASHSEED": "0"},
         )
-        if done.returncode != 0:
-            raise RuntimeError(f"{run.command()} failed: {done.stderr.strip()}")
+        self._children.add(child)
+        _, said = child.communicate()
+        self._children.discard(child)
+        if child.returncode != 0:
+            raise RuntimeError(f"{run.command()} failed: {said.strip()}")
 
     def make_missing(self, runs: Sequence[Run], jobs: int) -> None:
         """Train what is missing, ``jobs`` at a time, the longest first; says how long it takes."""
@@ -178,7 +197,11 @@ class Store:
                         flush=True,
                     )
             except BaseException:
-                pool.shutdown(cancel_futures=True)
+                # no orphans: they would go on training unseen
+                for future in futures:
+                    future.cancel()
+                for child in list(self._children):
+                    child.terminate()
                 raise
 
     def result(self, run: Run) -> dict[str, Any]:

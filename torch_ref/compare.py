@@ -95,7 +95,7 @@ class Result:
             ulp = off / float(np.spacing(np.abs(twin_at)))
         raise AssertionError(
             f"{where}: {int((excess >= 0).sum())} of {excess.size} elements differ; worst at "
-            f"{tuple(int(i) for i in index)}: ours {ours_at!r}, twin {twin_at!r}, "
+            f"{tuple(int(i) for i in index)}: ours {ours_at.item()!r}, twin {twin_at.item()!r}, "
             f"absolute {off:.3g}, relative {relative:.3g}, {ulp:.3g} ULP; "
             f"allowed {float(allowed[index]):.3g} (rtol {tolerance.rtol:g}, "
             f"atol {tolerance.atol:g}{' scaled' if tolerance.scaled else ''})"

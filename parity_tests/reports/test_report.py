@@ -1,0 +1,323 @@
+"""The report: what is reused, what is resumed, and that its pages agree with each other."""
+
+import base64
+import csv
+import dataclasses
+import html
+import io
+import json
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.data import load
+from reports import accuracy, figures, ledger, make_report, write
+from reports.document import Code, Figure, Heading, Paragraph, Table, csv_text, html_page, markdown
+from reports.runs import ROOT, Run, Store, canonical, code_version
+from torch_ref.compare import Tolerance
+
+ROW = "momentum-5ep"
+PICTURE = figures._png(figures.plt.figure(figsize=(1, 1)))
+
+
+def new_store(folder: Path) -> Store:
+    return Store(folder, load("digits").checksum, ["--dataset", "digits"])
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Store:
+    """The runs of one row on the digits, one seed."""
+    store = new_store(tmp_path_factory.mktemp("runs"))
+    store.make_missing(accuracy.plan([ROW], [0]), jobs=2)
+    return store
+
+
+@pytest.fixture(scope="module")
+def report(store, tmp_path_factory) -> Path:
+    """A report of that row, with a short ledger."""
+    folder = tmp_path_factory.mktemp("report")
+    inputs = write.Inputs(
+        folder,
+        store,
+        load("digits"),
+        [ROW],
+        [0],
+        accuracy.plan([ROW], [0]),
+        {"commit": "abc | def"},
+        time.perf_counter(),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        lines = [ledger.Line("Linear", "float64", 3, {"forward": 1e-16}, 0.25, Tolerance(0.1, 0.2))]
+        patch.setattr(ledger, "measure_all", lambda committed: lines)
+        assert write.write_report(inputs) == []
+    return folder
+
+
+def test_finished_runs_are_reused_only_for_the_same_code_data_and_configuration(
+    store, monkeypatch
+) -> None:
+    runs = accuracy.plan([ROW], [0])
+    assert {(run.backend, run.dtype) for run in runs} == {
+        (backend, dtype) for backend in ("numpy", "torch") for dtype in ("float32", "float64")
+    }
+    assert all(store.has(run) for run in runs)
+    assert all(new_store(store.folder).has(run) for run in runs)
+    assert not store.has(dataclasses.replace(runs[0], seed=1))
+    assert not Store(store.folder, "another checksum", []).has(runs[0])
+    monkeypatch.setattr("reports.runs.code_version", lambda backend: "another")
+    assert not new_store(store.folder).has(runs[0])
+    before = [(store.path(run) / "result.json").stat().st_mtime_ns for run in runs]
+    store.make_missing(runs, jobs=2)
+    assert before == [(store.path(run) / "result.json").stat().st_mtime_ns for run in runs]
+
+
+def test_an_interrupted_run_goes_on_to_the_same_result(store) -> None:
+    run = Run(ROW, "numpy", "float32", 0)
+    whole = store.result(run)
+    (store.path(run) / "result.json").unlink()
+    assert not store.has(run)
+    checkpoint = (store.path(run) / "checkpoint.safetensors").stat().st_mtime_ns
+    store.make(run)
+    again = store.result(run)
+    # resumed, not repeated: nothing was left to train
+    assert (store.path(run) / "checkpoint.safetensors").stat().st_mtime_ns == checkpoint
+    assert {k: v for k, v in again.items() if k != "seconds"} == {
+        k: v for k, v in whole.items() if k != "seconds"
+    }
+
+
+def test_a_failing_run_says_why(store, monkeypatch) -> None:
+    broken = Store(store.folder / "broken", "x", ["--data-dir", "/nowhere/at/all"])
+    with pytest.raises(RuntimeError, match="no such folder"):
+        broken.make(Run(ROW, "numpy", "float32", 0))
+
+
+def test_prose_does_not_change_the_code_version(tmp_path, monkeypatch) -> None:
+    def version(source: str) -> str:
+        folder = tmp_path / "numpy_impl"
+        folder.mkdir(exist_ok=True)
+        (folder / "a.py").write_text(source)
+        monkeypatch.setattr("reports.runs.ROOT", tmp_path)
+        return code_version("numpy")
+
+    code = 'def f():\n    """Says."""\n    return 1\n'
+    assert version(code) == version('"""New."""\n' + code.replace("Says", "Says more") + "# why\n")
+    assert version(code) != version(code.replace("1", "2"))
+
+
+def test_recipes_of_equal_configuration_share_their_runs() -> None:
+    assert canonical("sgd-10ep-as-published") == "sgd-10ep"
+    assert canonical("sgd-5ep-as-published") == "sgd-5ep-as-published"
+    planned = accuracy.plan(accuracy.rows(), [0, 1, 2])
+    assert len(planned) == len(set(planned))
+    assert {run.seed for run in planned if run.recipe == "cnn-10ep"} == {0}
+    assert {run.recipe for run in planned if run.dtype == "float64"} == set(accuracy.rows())
+
+
+def test_pages_and_csv_hold_the_same_cells(report) -> None:
+    page = html.unescape((report / "report.html").read_text())
+    text = (report / "REPORT.md").read_text()
+    cells_of_page = [
+        re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", page)
+    ]
+    cells_of_text = [
+        cell.strip().replace("\\|", "|").replace("`", "")
+        for line in text.splitlines()
+        if line.startswith("| ")
+        for cell in re.split(r"(?<!\\)\|", line)[1:-1]
+    ]
+    numbers = json.loads((report / "report.json").read_text())["tables"]
+    count = 0
+    for path in report.glob("*.csv"):
+        rows = list(csv.reader(io.StringIO(path.read_text())))
+        assert [list(r.values()) for r in numbers[path.stem]] or rows
+        for row in rows[1:]:
+            for cell in row:
+                count += 1
+                assert cell in cells_of_page, (path.name, cell)
+                assert cell in cells_of_text, (path.name, cell)
+    assert count == len(cells_of_page) > 40
+
+
+def test_the_page_needs_no_other_file(report) -> None:
+    page = (report / "report.html").read_text()
+    assert not re.search(r"(src|href)=['\"](?!data:)", page)
+    assert "<script" not in page
+    images = re.findall(r"src='data:image/png;base64,([^']+)'", page)
+    files = sorted((report / "figures").glob("*.png"))
+    assert sorted(base64.b64decode(image) for image in images) == sorted(
+        file.read_bytes() for file in files
+    )
+    # two curves; for each backend weights, confusion matrix, surest errors
+    assert len(files) == 8
+    for file in files:
+        assert f"(figures/{file.name})" in (report / "REPORT.md").read_text()
+
+
+def test_digits_are_said_and_not_compared_with_the_lab(report) -> None:
+    text = (report / "REPORT.md").read_text()
+    assert "bundled 8x8 digits, not MNIST" in text.split("## ")[0]
+    assert "0.8896" not in text.split("## What was wrong in the lab")[0]
+    assert not (report / "reasons.csv").exists()
+
+
+def test_blocks_in_both_languages(tmp_path) -> None:
+    blocks = [
+        Heading("A & B"),
+        Paragraph("**bold**, `x < 1`"),
+        Code("a < b"),
+        Table("t", ["a|b", "share"], [["1|2", "50.0%"]], frozenset({"share"})),
+        Figure(tmp_path / "figures" / "f.png", "What it shows", PICTURE),
+    ]
+    text, page = markdown(blocks, tmp_path), html_page(blocks, "T & U")
+    assert "| 1\\|2 | 50.0% |" in text
+    assert "![What it shows](figures/f.png)" in text
+    assert "<h2>A &amp; B</h2>" in page
+    assert "<strong>bold</strong>, <code>x &lt; 1</code>" in page
+    assert "width:50.0%" in page
+    assert csv_text(blocks[3]) == "a|b,share\n1|2,50.0%\n"
+
+
+def score(*values: float) -> accuracy.Score:
+    return accuracy.Score(values)
+
+
+def scores_at(published: float, intended: float) -> dict:
+    return {
+        (recipe, backend): score(value)
+        for backend in accuracy.BACKENDS
+        for recipe, value in (
+            ("momentum-5ep-as-published", published),
+            ("momentum-5ep", intended),
+        )
+    }
+
+
+def test_what_leaves_its_tolerance_is_named() -> None:
+    sound = scores_at(0.8896, 0.96)
+    assert accuracy.violations([ROW], sound, [], True) == []
+    off = accuracy.violations([ROW], scores_at(0.8896 + 0.0061, 0.96), [], True)
+    assert len(off) == 2
+    assert "0.61 points from the published 0.8896, allowed 0.6" in off[0]
+    assert accuracy.violations([ROW], scores_at(0.1, 0.96), [], with_published=False) == []
+    apart = {**sound, ("momentum-5ep", "torch"): score(0.9562)}
+    assert "0.38 points apart" in accuracy.violations([ROW], apart, [], True)[0]
+    cnn = {("cnn-10ep", backend): score(0.9849) for backend in accuracy.BACKENDS}
+    assert len(accuracy.violations(["cnn-10ep"], cnn, [], True)) == 2
+    for agreement, holds in (
+        (accuracy.Agreement(ROW, "float64", 10000, 10000, 1e-9, 5), True),
+        (accuracy.Agreement(ROW, "float64", 9999, 10000, 1e-9, 5), False),
+        (accuracy.Agreement(ROW, "float64", 10000, 10000, 2e-8, 5), False),
+        (accuracy.Agreement(ROW, "float32", 9980, 10000, 1e-2, 5), True),
+        (accuracy.Agreement(ROW, "float32", 9979, 10000, 1e-5, 5), False),
+    ):
+        assert bool(accuracy.violations([ROW], sound, [agreement], True)) is not holds
+
+
+def test_mean_and_sample_deviation() -> None:
+    assert score(0.9, 0.91, 0.92).cell() == "0.9100 ± 0.0100"
+    assert score(0.9).cell() == "0.9000"
+
+
+def test_agreement_counts_what_differs(store, tmp_path) -> None:
+    (found,) = (
+        a
+        for a in accuracy.agreements(store, accuracy.plan([ROW], [0]))
+        if a.steps == 50 and a.dtype == "float64" and a.recipe == ROW
+    )
+    assert found.identical == found.total == 297
+    assert 0 <= found.loss < 1e-10
+    twin = Run(ROW, "torch", "float64", 0)
+    path = store.path(twin) / "metrics.jsonl"
+    text = path.read_text()
+    try:
+        records = [json.loads(line) for line in text.splitlines()]
+        step = next(r for r in records if r["kind"] == "train" and r["step"] == 7)
+        step["loss"] *= 1 + 1e-6
+        path.write_text("".join(json.dumps(r) + "\n" for r in records))
+        worst = max(a.loss for a in accuracy.agreements(store, [Run(ROW, "numpy", "float64", 0)]))
+        np.testing.assert_allclose(worst, 1e-6, rtol=1e-3)
+    finally:
+        path.write_text(text)
+
+
+def test_a_ledger_entry_that_grew_is_flagged(monkeypatch) -> None:
+    case = next(
+        case
+        for name, table in ledger.tables().items()
+        if name.endswith("test_linear")
+        for case in table
+    )
+    monkeypatch.setattr(ledger, "tables", lambda: {"one": [case]})
+    lines = ledger.measure_all("")
+    assert [line.dtype for line in lines] == ["float64", "float32"]
+    assert not any(line.grown for line in lines)
+    assert all(0 <= line.used < 1 for line in lines)
+    text = csv_text(ledger.table(lines))
+    assert not any(line.grown for line in ledger.measure_all(text))
+    lines[1].errors["forward"] = 2e-7
+    once_small = csv_text(ledger.table(lines))
+    sound = type(case).measure
+
+    def worse(self, dtype):
+        for result in sound(self, dtype):
+            off = 1e-4 if result.direction == "forward" else 0
+            yield dataclasses.replace(result, ours=result.ours + off)
+
+    monkeypatch.setattr(type(case), "measure", worse)
+    grown = ledger.measure_all(once_small)
+    assert all(line.grown == ["forward"] for line in grown)
+    assert all(line.used > 1 for line in grown)
+    assert "▲" in csv_text(ledger.table(grown))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--seeds", "a-b"], "--seeds must look like 0-2"),
+        (["--seeds", "3-1"], "--seeds must name at least one"),
+        (["--rows", "sgd"], "--rows must be of sgd-5ep"),
+        (["--jobs", "0"], "--jobs must be at least 1"),
+        (["--quick", "--rows", ROW], "--quick chooses the rows itself"),
+        (["--dataset", "cifar"], "--dataset must be auto"),
+        (["--data-dir", "/nowhere/at/all"], "no such folder"),
+    ],
+)
+def test_wrong_flags_are_answered_in_one_line(arguments, message, capsys) -> None:
+    assert make_report.main(arguments) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_without_training_missing_runs_are_named(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(make_report, "HERE", tmp_path)
+    assert make_report.main(["--no-train", "--dataset", "digits", "--rows", ROW]) == 2
+    assert "--no-train: 14 of 14 runs are missing" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_seeds() -> None:
+    assert make_report.parse_seeds("0-2") == [0, 1, 2]
+    assert make_report.parse_seeds("5,0-1,5") == [5, 0, 1]
+
+
+def test_readme_shows_the_committed_table() -> None:
+    """README's table is the committed report's, cell for cell."""
+    readme = (ROOT / "README.md").read_text()
+    shown = readme.split(write._MARKS[0])[1].split(write._MARKS[1])[0].strip()
+    assert shown in (ROOT / "reports" / "REPORT.md").read_text()
+    with (ROOT / "reports" / "accuracy.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    for line, row in zip([shown.splitlines()[0], *shown.splitlines()[2:]], rows, strict=True):
+        assert [cell.strip() for cell in line.split("|")[1:-1]] == row
+
+
+def test_the_committed_report_is_of_mnist_and_within_its_tolerances() -> None:
+    numbers = json.loads((ROOT / "reports" / "report.json").read_text())
+    assert numbers["data"] == "mnist"
+    assert numbers["outside_tolerance"] == []
+    assert {row["row"] for row in numbers["tables"]["accuracy"]} == set(accuracy.rows())

@@ -1,0 +1,193 @@
+"""``python reports/make_report.py``: train what is missing, and write the report.
+
+It writes REPORT.md, report.html (one file, opens offline), the figures, every table as CSV, and
+report.json, beside this file.
+"""
+
+import argparse
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+ROOT = Path(__file__).resolve().parent.parent
+HERE = ROOT / "reports"
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from experiments.errors import UserError
+from experiments.threads import set_threads
+
+QUICK_ROWS = ("sgd-5ep", "momentum-5ep", "regularised-5ep")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line instead of the whole usage."""
+        self.exit(2, f"{self.prog}: error: {message} (--help shows the flags)\n")
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _Parser(
+        description="Reproduce the lab's accuracy table with NumPy and PyTorch, with the evidence.",
+        epilog="Finished runs in reports/runs are reused if configuration, code and data match.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--seeds", default="0-2", help="0-2 (default), 0-7, 0,3,5: of the MLP rows")
+    add("--rows", help="comma-separated rows (default: all)")
+    add("--quick", action="store_true", help="the 5-epoch rows with one seed")
+    add("--check", action="store_true", help="exit 1 if a result leaves its stated tolerance")
+    add("--no-train", action="store_true", help="only redraw from finished runs")
+    add("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time (default: cores)")
+    add("--dataset", default="auto", help="auto (MNIST, else the bundled digits), mnist, digits")
+    add("--data-dir", type=Path, help="folder with the four MNIST files (default: $MNIST_DIR)")
+    return parser.parse_args(arguments)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """``0-2`` or ``0,3,5`` or both mixed.
+
+    Raises:
+        UserError: if it is neither.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        low, dash, high = part.strip().partition("-")
+        if not low.isdecimal() or (dash and not high.isdecimal()):
+            raise UserError(f"--seeds must look like 0-2 or 0,3,5, got {text!r}")
+        seeds += range(int(low), int(high or low) + 1)
+    if not seeds:
+        raise UserError(f"--seeds must name at least one seed, got {text!r}")
+    return list(dict.fromkeys(seeds))
+
+
+def parse_rows(text: str | None) -> list[str]:
+    """The chosen rows in the table's order.
+
+    Raises:
+        UserError: for a row that does not exist.
+    """
+    from reports.accuracy import rows
+
+    if text is None:
+        return rows()
+    chosen = [part.strip() for part in text.split(",")]
+    for row in chosen:
+        if row not in rows():
+            raise UserError(f"--rows must be of {', '.join(rows())}, got {row!r}")
+    return [row for row in rows() if row in chosen]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code."""
+    flags = parse(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return _run(flags)
+    except UserError as error:
+        print(f"make_report.py: error: {error}", file=sys.stderr)
+        return 2
+    except RuntimeError as error:  # a run that failed, in its own words
+        print(f"make_report.py: stopped: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def _interrupt(*_: Any) -> NoReturn:
+    """A polite kill is an interrupt: the runs that are being trained must be stopped too."""
+    raise KeyboardInterrupt
+
+
+def _run(flags: argparse.Namespace) -> int:
+    started = time.perf_counter()
+    if flags.jobs < 1:
+        raise UserError(f"--jobs must be at least 1, got {flags.jobs}")
+    if flags.quick and flags.rows:
+        raise UserError("--quick chooses the rows itself: leave --rows out")
+    seeds = parse_seeds(flags.seeds)[: 1 if flags.quick else None]
+    chosen = parse_rows(",".join(QUICK_ROWS) if flags.quick else flags.rows)
+    set_threads(1)
+
+    from experiments.data import load
+    from reports.accuracy import plan
+    from reports.runs import Store
+    from reports.write import Inputs, write_report
+
+    if flags.dataset not in ("auto", "mnist", "digits"):
+        raise UserError(f"--dataset must be auto, mnist or digits, got {flags.dataset!r}")
+    data = load(flags.dataset, flags.data_dir)
+    data_arguments = ["--dataset", data.name]
+    if flags.data_dir is not None:
+        data_arguments += ["--data-dir", str(flags.data_dir.resolve())]
+    store = Store(HERE / "runs" / data.name, data.checksum, data_arguments)
+    runs = plan(chosen, seeds)
+    if flags.no_train:
+        missing = [run for run in runs if not store.has(run)]
+        if missing:
+            raise UserError(
+                f"--no-train: {len(missing)} of {len(runs)} runs are missing or were made by "
+                f"other code, {missing[0].name} for one"
+            )
+    else:
+        store.make_missing(runs, flags.jobs)
+    print("measuring parity, drawing", flush=True)
+    inputs = Inputs(HERE, store, data, chosen, seeds, runs, environment(data), started)
+    problems = write_report(inputs)
+    print(f"{HERE / 'REPORT.md'} and report.html, {time.perf_counter() - started:.0f} s")
+    if flags.check:
+        for line in problems:
+            print(f"outside its tolerance: {line}", file=sys.stderr)
+        return 1 if problems else 0
+    return 0
+
+
+def environment(data: Any) -> dict[str, str]:
+    """Where the numbers were made."""
+    import matplotlib
+    import numpy as np
+    import torch
+
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return {
+        "Python": platform.python_version(),
+        "NumPy": f"{np.__version__}, BLAS: {blas.get('name')} {blas.get('version')}",
+        "PyTorch": str(torch.__version__),
+        "Matplotlib": matplotlib.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+        "CPU": f"{_cpu()}, {os.cpu_count()} cores",
+        "threads": "1 for each run",
+        "commit": _commit(),
+        "data": f"{data.name}, {len(data.train_images):,} training and "
+        f"{len(data.test_images):,} test images, MD5 of all arrays {data.checksum}",
+    }
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else "unknown"
+
+
+def _commit() -> str:
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--exclude=*"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.strip() or "not a git checkout"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
