@@ -208,3 +208,44 @@ def confidently_wrong(title: str, images: Array, labels: Array, probabilities: A
             panel.set_title(f"“{guess[i]}”, {100 * sure[i]:.1f}%\nis {labels[i]}", fontsize=9)
     figure.suptitle(title)
     return _png(figure)
+
+
+def ratios(found: dict[str, tuple[tuple[float, float, float], float]]) -> bytes:
+    """Median and range of each case's NumPy / PyTorch, and the limit that it must keep."""
+    figure, panel = plt.subplots(figsize=(_WIDTH, 0.42 * len(found) + 1.3), layout="constrained")
+    for y, ((middle, low, high), must) in enumerate(found.values()):
+        panel.plot([low, high], [y, y], color=NUMPY, linewidth=5, solid_capstyle="butt")
+        panel.plot(middle, y, "o", color=TORCH, markersize=5)
+        panel.plot([must, must], [y - 0.35, y + 0.35], color=FLOAT32, linewidth=2.5)
+    panel.axvline(1, color="#888888", linewidth=1, zorder=0)
+    panel.set_yticks(range(len(found)), list(found), fontsize=9)
+    panel.invert_yaxis()
+    panel.set_xlim(left=0)
+    panel.set_xlabel("time of NumPy / time of PyTorch")
+    panel.grid(axis="x", alpha=0.3)
+    return _png(figure)
+
+
+def growth(
+    found: dict[str, tuple[Sequence[int], dict[str, list[tuple[float, float, float]]]]],
+) -> bytes:
+    """The ratio against each size that grows, a line for each number of threads."""
+    figure, panels = plt.subplots(
+        len(found), 1, figsize=(_WIDTH, 1.9 * len(found)), layout="constrained"
+    )
+    for (axis, (sizes, by_threads)), panel in zip(found.items(), panels, strict=True):
+        for (threads, values), colour in zip(by_threads.items(), (FLOAT64, FLOAT32), strict=False):
+            label = f"{threads} thread{'s' * (threads != '1')}"
+            panel.plot(sizes, [v[0] for v in values], "o-", color=colour, label=label)
+            panel.fill_between(
+                sizes, [v[1] for v in values], [v[2] for v in values], color=colour, alpha=0.2
+            )
+        panel.axhline(1, color="#888888", linewidth=1, zorder=0)
+        panel.set_xscale("log", base=2)
+        panel.set_xticks(sizes, list(map(str, sizes)))
+        panel.set_ylim(bottom=0)
+        panel.set_title(axis, fontsize=9)
+        panel.set_ylabel("ratio")
+        panel.grid(alpha=0.3)
+    panels[0].legend(fontsize=8)
+    return _png(figure)

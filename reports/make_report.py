@@ -162,7 +162,7 @@ def environment(data: Any) -> dict[str, str]:
         "PyTorch": str(torch.__version__),
         "Matplotlib": matplotlib.__version__,
         "system": f"{platform.system()} {platform.machine()}",
-        "CPU": f"{_cpu()}, {os.cpu_count()} cores",
+        "CPU": f"{cpu()}, {os.cpu_count()} cores",
         "threads": "1 for each run",
         "commit": _commit(),
         "data": f"{data.name}, {len(data.train_images):,} training and "
@@ -170,7 +170,8 @@ def environment(data: Any) -> dict[str, str]:
     }
 
 
-def _cpu() -> str:
+def cpu() -> str:
+    """The processor's name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

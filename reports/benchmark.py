@@ -1,0 +1,196 @@
+"""``python reports/benchmark.py``: NumPy beside PyTorch, in time and memory.
+
+It writes benchmark.json, BENCHMARK.md, the tables as CSV and two figures beside this file; the
+report shows the same.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+ROOT = Path(__file__).resolve().parent.parent
+HERE = ROOT / "reports"
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from experiments.checkpoint import write_atomically
+from experiments.threads import VARIABLES
+
+BACKENDS = ("numpy", "torch")
+PACKAGES = {"numpy": "numpy_impl", "torch": "torch"}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line instead of the whole usage."""
+        self.exit(2, f"{self.prog}: error: {message} (--help shows the flags)\n")
+
+
+class Worker:
+    """A process of one backend that times workloads on demand."""
+
+    def __init__(self, backend: str, threads: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / "workloads.py"), backend],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment(threads),
+        )
+
+    def seconds(self, workload: str) -> float:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(workload + "\n")
+        stdin.flush()
+        answer = stdout.readline()
+        if not answer:
+            raise RuntimeError(f"the worker died on {workload!r}")
+        return json.loads(answer)
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def environment(threads: int) -> dict[str, str]:
+    """This one's, with pinned threads."""
+    return {**os.environ, **{variable: str(threads) for variable in VARIABLES}}
+
+
+def measure(names: Sequence[str], threads: int, rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Seconds by workload and backend, a value a round, the backends in alternation."""
+    found: dict[str, dict[str, list[float]]] = {n: {b: [] for b in BACKENDS} for n in names}
+    workers = {backend: Worker(backend, threads) for backend in BACKENDS}
+    try:
+        for number, name in enumerate(names, start=1):
+            for _ in range(rounds):
+                for backend, worker in workers.items():
+                    found[name][backend].append(worker.seconds(name))
+            a, b = (sorted(found[name][backend])[rounds // 2] for backend in BACKENDS)
+            print(
+                f"[{number}/{len(names)}] {threads} thread(s) {name}: "
+                f"{1000 * a:.3g} / {1000 * b:.3g} ms = {a / b:.2f}",
+                flush=True,
+            )
+    finally:
+        for worker in workers.values():
+            worker.close()
+    return found
+
+
+def alone(names: Sequence[str], threads: int, rounds: int) -> dict[str, list[float]]:
+    """Seconds of workloads that have no twin."""
+    worker = Worker("numpy", threads)
+    try:
+        return {name: [worker.seconds(name) for _ in range(rounds)] for name in names}
+    finally:
+        worker.close()
+
+
+def import_seconds(backend: str) -> float:
+    """How long a fresh process takes to import the backend's package."""
+    code = (
+        "import time; t = time.perf_counter(); "
+        f"import {PACKAGES[backend]}; print(time.perf_counter() - t)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return float(done.stdout)
+
+
+def memory(backend: str) -> dict[str, float]:
+    """Peak memory of a fresh process that trains the CNN."""
+    done = subprocess.run(
+        [sys.executable, str(HERE / "workloads.py"), "memory", backend],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment(1),
+    )
+    return json.loads(done.stdout)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code."""
+    parser = _Parser(description="Time NumPy beside PyTorch.", allow_abbrev=False)
+    add = parser.add_argument
+    add("--rounds", type=int, default=7, help="rounds of each case (default: 7)")
+    add("--threads", default="1,2", help="comma-separated thread counts (default: 1,2)")
+    add("--only", help="time only the workloads whose name holds this text, and write nothing")
+    add("--check", action="store_true", help="exit 1 if a “must” is missed")
+    flags = parser.parse_args(arguments)
+    if flags.rounds < 1:
+        parser.error(f"--rounds must be at least 1, got {flags.rounds}")
+    try:
+        threads = [int(part) for part in flags.threads.split(",")]
+    except ValueError:
+        parser.error(f"--threads must look like 1,2, got {flags.threads!r}")
+    if min(threads) < 1 or len(threads) > 2 or sorted(set(threads)) != threads:
+        parser.error(f"--threads must be one or two increasing counts, got {flags.threads!r}")
+    try:
+        return _run(flags, threads)
+    except KeyboardInterrupt:
+        print("\ninterrupted; nothing was written", file=sys.stderr)
+        return 130
+
+
+def _run(flags: argparse.Namespace, threads: Sequence[int]) -> int:
+    from reports import speed
+    from reports.workloads import GROWTH, floors, workloads
+
+    names = list(workloads())
+    if flags.only is not None:
+        names = [name for name in names if flags.only.lower() in name.lower()]
+        for count in threads:
+            measure(names, count, flags.rounds)
+        return 0
+    from reports.document import Heading, Table, csv_text, markdown
+    from reports.make_report import cpu
+
+    started = time.perf_counter()
+    grown = {f"{axis}: {n}" for axis, sizes in GROWTH.items() for n in sizes}
+    numbers: dict[str, Any] = {
+        "rounds": flags.rounds,
+        "cpu": cpu(),
+        "threads": {str(t): measure(names, t, flags.rounds) for t in threads},
+        "floors": {},
+        "scikit-learn": {},
+        "layers": [n for n in names if n not in grown and n not in speed.TARGETS],
+        "growth": {axis: list(sizes) for axis, sizes in GROWTH.items()},
+        "memory": {b: [memory(b) for _ in range(3)] for b in BACKENDS},
+        "import": {b: [import_seconds(b) for _ in range(flags.rounds)] for b in BACKENDS},
+    }
+    for t in threads:
+        found = alone([f"floor: {name}" for name in floors()], t, flags.rounds)
+        numbers["floors"][str(t)] = {k.removeprefix("floor: "): v for k, v in found.items()}
+        numbers["scikit-learn"][str(t)] = alone(["scikit-learn"], t, flags.rounds)["scikit-learn"]
+    pictures: dict[str, bytes] = {}
+    blocks = [Heading("Benchmark", 1), *speed.blocks(numbers, HERE, pictures)]
+    (HERE / "figures").mkdir(exist_ok=True)
+    for name, content in pictures.items():
+        write_atomically(HERE / "figures" / name, content)
+    for block in blocks:
+        if isinstance(block, Table):
+            write_atomically(HERE / f"{block.name}.csv", csv_text(block).encode())
+    write_atomically(HERE / "BENCHMARK.md", markdown(blocks, HERE).encode())
+    text = json.dumps(numbers, indent=1) + "\n"
+    write_atomically(HERE / "benchmark.json", text.encode())
+    print(f"{HERE / 'BENCHMARK.md'}, {time.perf_counter() - started:.0f} s")
+    missed = speed.misses(numbers)
+    for line in missed:
+        print(f"missed: {line}")
+    return 1 if flags.check and missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,220 @@
+"""The benchmark's numbers as the report shows them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from reports import figures
+from reports.document import Block, Figure, Heading, Paragraph, Table
+
+# case: must and aim, for one thread and two; the first also where there is only one
+TARGETS: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
+    "MLP training step": ((0.95, 1.10), (0.80, 0.90)),
+    "CNN training step": ((1.00, 1.25), (0.75, 0.90)),
+    "64->64 convolution": ((1.6, 1.8), (1.0, 1.1)),
+    "MLP, one image": ((0.75, 0.75), (0.5, 0.5)),
+    "CNN, one image": ((0.75, 0.75), (0.5, 0.5)),
+}
+MEMORY, IMPORT = (1.0, 0.7), (0.15, 0.10)
+SLOWEST = 3.0
+# a ratio may wander this much from the smallest size of an axis to the largest
+DRIFT = 1.3
+# why a layer is more than SLOWEST times as slow as torch's
+WHY_SLOW: dict[str, str] = {}
+
+
+def ratio(sample: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Median, least and largest of NumPy / PyTorch, round by round."""
+    ratios = [a / b for a, b in zip(sample["numpy"], sample["torch"], strict=True)]
+    return median(ratios), min(ratios), max(ratios)
+
+
+def _ms(values: list[float]) -> str:
+    milliseconds = 1000 * median(values)
+    return f"{milliseconds:.3g}" if milliseconds < 100 else f"{milliseconds:.0f}"
+
+
+def _ratio_cell(sample: Mapping[str, Any]) -> str:
+    middle, low, high = ratio(sample)
+    return f"{middle:.2f} ({low:.2f}–{high:.2f})"
+
+
+def _targets_table(numbers: Mapping[str, Any]) -> Table:
+    threads = sorted(numbers["threads"], key=int)
+    lines = []
+    for case, (must, aim) in TARGETS.items():
+        for i, t in enumerate(threads):
+            sample = numbers["threads"][t][case]
+            floor = numbers["floors"][t].get(case)
+            lines.append(
+                [
+                    case,
+                    t,
+                    _ms(sample["numpy"]),
+                    _ms(sample["torch"]),
+                    _ratio_cell(sample),
+                    f"{must[i]:.2f}",
+                    f"{aim[i]:.2f}",
+                    f"{median(sample['numpy']) / median(floor):.2f}" if floor else "–",
+                ]
+            )
+    header = ["case", "threads", "NumPy, ms", "PyTorch, ms", "ratio (least–largest)"]
+    return Table("benchmark", [*header, "must", "aim", "NumPy / bare GEMMs"], lines)
+
+
+def _process_table(numbers: Mapping[str, Any]) -> Table:
+    memory, imports = numbers["memory"], numbers["import"]
+    peak = {b: median([m["peak"] for m in memory[b]]) for b in memory}
+    own = {b: median([m["peak"] - m["imported"] for m in memory[b]]) for b in memory}
+    lines = [
+        [
+            "peak memory of CNN training, MiB",
+            f"{peak['numpy']:.0f}",
+            f"{peak['torch']:.0f}",
+            f"{peak['numpy'] / peak['torch']:.2f}",
+            f"{MEMORY[0]:.2f}",
+            f"{MEMORY[1]:.2f}",
+        ],
+        [
+            "the same, above what the imports take, MiB",
+            f"{own['numpy']:.0f}",
+            f"{own['torch']:.0f}",
+            f"{own['numpy'] / own['torch']:.2f}",
+            "–",
+            "–",
+        ],
+        [
+            "import, ms",
+            _ms(imports["numpy"]),
+            _ms(imports["torch"]),
+            f"{median(imports['numpy']) / median(imports['torch']):.2f}",
+            f"{IMPORT[0]:.2f}",
+            f"{IMPORT[1]:.2f}",
+        ],
+    ]
+    return Table("process", ["case", "NumPy", "PyTorch", "ratio", "must", "aim"], lines)
+
+
+def _layers_table(numbers: Mapping[str, Any], names: list[str]) -> Table:
+    threads = sorted(numbers["threads"], key=int)
+    lines = []
+    for name in names:
+        samples = [numbers["threads"][t][name] for t in threads]
+        cells = [cell for s in samples for cell in (_ms(s["numpy"]), _ms(s["torch"]))]
+        ratios = [_ratio_cell(s) for s in samples]
+        lines.append([name, *cells, *ratios, WHY_SLOW.get(name, "")])
+    header = ["part"]
+    for t in threads:
+        header += [f"NumPy, ms, {t} thread{'s' * (t != '1')}", f"PyTorch, ms, {t}"]
+    header += [f"ratio, {t}" for t in threads]
+    return Table("layers", [*header, "if above 3, why"], lines)
+
+
+def _growth_table(numbers: Mapping[str, Any]) -> Table:
+    threads = sorted(numbers["threads"], key=int)
+    lines = []
+    for axis, sizes in numbers["growth"].items():
+        for n in sizes:
+            samples = [numbers["threads"][t][f"{axis}: {n}"] for t in threads]
+            lines.append(
+                [axis, str(n), *[_ms(s["numpy"]) for s in samples], *map(_ratio_cell, samples)]
+            )
+    header = ["what grows", "size", *(f"NumPy, ms, {t} threads" for t in threads)]
+    return Table("growth", [*header, *(f"ratio, {t} threads" for t in threads)], lines)
+
+
+def misses(numbers: Mapping[str, Any]) -> list[str]:
+    """What is slower (or larger) than it must be, a line each."""
+    found = []
+    threads = sorted(numbers["threads"], key=int)
+    for case, (must, _) in TARGETS.items():
+        for i, t in enumerate(threads):
+            middle = ratio(numbers["threads"][t][case])[0]
+            if middle > must[i]:
+                found.append(f"{case}, {t} threads: {middle:.2f}, must be at most {must[i]:.2f}")
+    for row, limit in zip(_process_table(numbers).rows, (MEMORY[0], None, IMPORT[0]), strict=True):
+        if limit is not None and float(row[3]) > limit:
+            found.append(f"{row[0]}: {row[3]}, must be at most {limit:.2f}")
+    for t in threads:
+        for name in numbers["layers"]:
+            middle = ratio(numbers["threads"][t][name])[0]
+            if middle > SLOWEST and name not in WHY_SLOW:
+                found.append(f"{name}, {t} threads: {middle:.2f}, without a reason")
+    for axis, sizes in numbers["growth"].items():
+        for t in threads:
+            ends = [ratio(numbers["threads"][t][f"{axis}: {n}"])[0] for n in sizes]
+            if ends[-1] > DRIFT * max(ends[0], ends[len(ends) // 2]):
+                found.append(
+                    f"{axis}, {t} threads: the ratio drifts {ends[0]:.2f} → {ends[-1]:.2f}"
+                )
+    return found
+
+
+def blocks(numbers: Mapping[str, Any], folder: Path, pictures: dict[str, bytes]) -> list[Block]:
+    """The benchmark's section; its pictures are added to ``pictures``."""
+    pictures["benchmark.png"] = figures.ratios(
+        {
+            f"{case}, {t} thread{'s' * (t != '1')}": (
+                ratio(numbers["threads"][t][case]),
+                must[i],
+            )
+            for case, (must, _) in TARGETS.items()
+            for i, t in enumerate(sorted(numbers["threads"], key=int))
+        }
+    )
+    pictures["growth.png"] = figures.growth(
+        {
+            axis: (
+                sizes,
+                {
+                    t: [ratio(numbers["threads"][t][f"{axis}: {n}"]) for n in sizes]
+                    for t in sorted(numbers["threads"], key=int)
+                },
+            )
+            for axis, sizes in numbers["growth"].items()
+        }
+    )
+    missed = misses(numbers)
+    sklearn = ", ".join(
+        f"{_ms(values)} ms with {t} thread{'s' * (t != '1')}"
+        for t, values in sorted(numbers["scikit-learn"].items())
+    )
+    result: list[Block] = [
+        Heading("Speed and memory"),
+        Paragraph(
+            "`python reports/benchmark.py` runs both backends side by side, each in a process of "
+            "its own with pinned threads, in alternation: medians of "
+            f"{numbers['rounds']} rounds, and of the rounds' ratios NumPy / PyTorch (eager, CPU). "
+            "Below 1 NumPy is faster. A training step is forward, loss, backward and SGD with "
+            f"momentum; float32, batch 128. Measured on {numbers['cpu']}."
+        ),
+        Paragraph(
+            "**Misses:** " + "; ".join(missed) + "." if missed else "Every “must” below is met."
+        ),
+        _targets_table(numbers),
+    ]
+    if sklearn:
+        result.append(
+            Paragraph(f"scikit-learn's MLPClassifier takes {sklearn} for the MLP's step.")
+        )
+    result += [
+        _process_table(numbers),
+        Figure(
+            folder / "figures" / "benchmark.png",
+            "NumPy / PyTorch: median and range of the rounds; the bars mark what must be reached.",
+            pictures["benchmark.png"],
+        ),
+        Figure(
+            folder / "figures" / "growth.png",
+            "The ratio as sizes grow: it must not climb.",
+            pictures["growth.png"],
+        ),
+        Heading("Every part", 3),
+        Paragraph(
+            "Forward and backward (for optimizers: one step of the MLP's and CNN's weights)."
+        ),
+        _layers_table(numbers, numbers["layers"]),
+        _growth_table(numbers),
+    ]
+    return result

@@ -1,0 +1,297 @@
+"""What the benchmark times, written once for both backends; and the worker process that does it.
+
+``python reports/workloads.py numpy`` (or ``torch``) reads workload names from its standard input,
+a line each, and answers with the seconds of one call. ``benchmark.py`` starts one such process for
+each backend, so that their thread pools cannot get in each other's way.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from experiments.backend import make_backend
+from experiments.models import cnn, mlp
+
+Array = np.ndarray
+Call = Callable[[], object]
+BATCH = 128
+# a timing is the mean over as many calls as fill this
+_SECONDS = 0.12
+
+
+def _random(*shape: int) -> Array:
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+def _labels(n: int) -> Array:
+    return np.random.default_rng(1).integers(0, 10, n)
+
+
+class World:
+    """One backend, and the few things that differ when a layer is called by hand."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.backend = make_backend(name)
+        self.nn, self.optim = self.backend.nn, self.backend.optim
+        self.backend.manual_seed(0)
+
+    def tensor(self, array: Array) -> Any:
+        if self.name == "numpy":
+            return array
+        import torch
+
+        return torch.from_numpy(array)
+
+    def forward_backward(self, layer: Any, input: Array) -> Call:
+        """Forward, and backward for the input and the parameters, with a random upstream."""
+        parameters = list(layer.parameters())
+        if self.name == "numpy":
+            upstream = _random(*layer(input).shape)
+
+            def call() -> None:
+                for parameter in parameters:
+                    parameter.grad = None
+                layer(input)
+                layer.backward(upstream)
+
+            return call
+        x = self.tensor(input).requires_grad_()
+        grad = self.tensor(_random(*layer(x).shape))
+
+        def call_torch() -> None:
+            x.grad = None
+            for parameter in parameters:
+                parameter.grad = None
+            layer(x).backward(grad)
+
+        return call_torch
+
+    def loss(self, criterion: Any, input: Array, target: Array) -> Call:
+        """A loss and the gradient for its input."""
+        if self.name == "numpy":
+
+            def call() -> None:
+                criterion(input, target)
+                criterion.backward()
+
+            return call
+        x, y = self.tensor(input).requires_grad_(), self.tensor(target)
+
+        def call_torch() -> None:
+            x.grad = None
+            criterion(x, y).backward()
+
+        return call_torch
+
+    def optimizer_step(self, make: Callable[[Any], Any]) -> Call:
+        """One step of all parameters of the lab's MLP and CNN, whose gradients stand."""
+        models = [mlp(self.nn, (784, 600, 10)), cnn(self.nn)]
+        parameters = [p for model in models for p in model.parameters()]
+        for p in parameters:
+            p.grad = self.tensor(_random(*p.shape))
+        return make(parameters).step
+
+    def training(self, model: Any, images: Array) -> Call:
+        """Forward, loss, backward, SGD with momentum."""
+        self.backend.prepare(model)
+        criterion = self.nn.CrossEntropyLoss()
+        optimizer = self.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+        labels = _labels(len(images))
+        step = self.backend.train_step
+        return lambda: step(model, criterion, optimizer, images, labels)
+
+    def inference(self, model: Any, images: Array) -> Call:
+        model.eval()
+        return lambda: self.backend.predict(model, images)
+
+
+Workload = Callable[[World], Call]
+
+# name: (constructor, input shape)
+LAYERS = {
+    "Linear": ("Linear(600, 600)", (BATCH, 600)),
+    "Conv1d": ("Conv1d(32, 64, 3, padding=1)", (32, 32, 256)),
+    "Conv2d, the CNN's first": ("Conv2d(1, 16, 3, padding=1)", (BATCH, 1, 28, 28)),
+    "Conv2d, the CNN's second": ("Conv2d(16, 32, 3, padding=1)", (BATCH, 16, 14, 14)),
+    "Conv2d, 64 to 64": ("Conv2d(64, 64, 3, padding=1)", (32, 64, 32, 32)),
+    "Conv2d, stride 2": ("Conv2d(32, 64, 3, stride=2, padding=1)", (32, 32, 32, 32)),
+    "Conv2d, 4 groups": ("Conv2d(32, 64, 3, padding=1, groups=4)", (32, 32, 32, 32)),
+    "Conv2d, depthwise": ("Conv2d(64, 64, 3, padding=1, groups=64)", (32, 64, 32, 32)),
+    "Conv3d": ("Conv3d(8, 16, 3, padding=1)", (8, 8, 16, 16, 16)),
+    "MaxPool1d": ("MaxPool1d(2)", (BATCH, 16, 784)),
+    "MaxPool2d": ("MaxPool2d(2)", (BATCH, 16, 28, 28)),
+    "MaxPool2d, overlapping": ("MaxPool2d(3, 2, 1)", (BATCH, 16, 28, 28)),
+    "MaxPool3d": ("MaxPool3d(2)", (8, 16, 16, 16, 16)),
+    "AvgPool1d": ("AvgPool1d(2)", (BATCH, 16, 784)),
+    "AvgPool2d": ("AvgPool2d(2)", (BATCH, 16, 28, 28)),
+    "AvgPool3d": ("AvgPool3d(2)", (8, 16, 16, 16, 16)),
+    "BatchNorm1d": ("BatchNorm1d(600)", (BATCH, 600)),
+    "BatchNorm2d": ("BatchNorm2d(16)", (BATCH, 16, 28, 28)),
+    "BatchNorm3d": ("BatchNorm3d(16)", (8, 16, 16, 16, 16)),
+    "Dropout": ("Dropout(0.2)", (BATCH, 600)),
+    "ReLU": ("ReLU()", (BATCH, 16, 28, 28)),
+    "LeakyReLU": ("LeakyReLU()", (BATCH, 16, 28, 28)),
+    "Sigmoid": ("Sigmoid()", (BATCH, 16, 28, 28)),
+    "Tanh": ("Tanh()", (BATCH, 16, 28, 28)),
+    "Softmax": ("Softmax(1)", (BATCH, 1000)),
+    "LogSoftmax": ("LogSoftmax(1)", (BATCH, 1000)),
+    "Identity": ("Identity()", (BATCH, 16, 28, 28)),
+    "Flatten": ("Flatten()", (BATCH, 32, 7, 7)),
+    "Unflatten": ("Unflatten(1, (32, 7, 7))", (BATCH, 1568)),
+}
+
+GROWTH = {
+    "batch, the CNN's training step": (1, 4, 16, 64, 256, 1024),
+    "channels, Conv2d(c, c, 3) on 16x16, batch 32": (8, 16, 32, 64, 128),
+    "image size, Conv2d(16, 16, 3), batch 16": (14, 28, 56, 112),
+    "kernel size, Conv2d(32, 32, k) on 28x28, batch 16": (1, 3, 5, 7),
+}
+
+
+def _grown(axis: str, n: int) -> Workload:
+    if axis.startswith("batch"):
+        return lambda w: w.training(cnn(w.nn), _random(n, 1, 28, 28))
+    if axis.startswith("channels"):
+        constructor, shape = f"Conv2d({n}, {n}, 3, padding=1)", (32, n, 16, 16)
+    elif axis.startswith("image"):
+        constructor, shape = "Conv2d(16, 16, 3, padding=1)", (16, 16, n, n)
+    else:
+        constructor, shape = f"Conv2d(32, 32, {n}, padding={n // 2})", (16, 32, 28, 28)
+    return _layer(constructor, shape)
+
+
+def workloads() -> dict[str, Workload]:
+    """Every workload that both backends have, by name."""
+    found: dict[str, Workload] = {
+        "MLP training step": lambda w: w.training(mlp(w.nn, (784, 600, 10)), _random(BATCH, 784)),
+        "CNN training step": lambda w: w.training(cnn(w.nn), _random(BATCH, 1, 28, 28)),
+        "64->64 convolution": lambda w: w.forward_backward(
+            w.nn.Conv2d(64, 64, 3, padding=1), _random(32, 64, 32, 32)
+        ),
+        "MLP, one image": lambda w: w.inference(mlp(w.nn, (784, 600, 10)), _random(1, 784)),
+        "CNN, one image": lambda w: w.inference(cnn(w.nn), _random(1, 1, 28, 28)),
+        "CrossEntropyLoss": lambda w: w.loss(
+            w.nn.CrossEntropyLoss(), _random(BATCH, 10), _labels(BATCH)
+        ),
+        "NLLLoss": lambda w: w.loss(w.nn.NLLLoss(), _random(BATCH, 10), _labels(BATCH)),
+        "MSELoss": lambda w: w.loss(w.nn.MSELoss(), _random(BATCH, 784), _random(BATCH, 784)),
+        "SGD": lambda w: w.optimizer_step(lambda p: w.optim.SGD(p, lr=1e-4, momentum=0.9)),
+        "MomentGD": lambda w: w.optimizer_step(lambda p: w.optim.MomentGD(p, lr=1e-4)),
+        "Adam": lambda w: w.optimizer_step(lambda p: w.optim.Adam(p, lr=1e-4)),
+    }
+    found |= {name: _layer(*described) for name, described in LAYERS.items()}
+    for axis, sizes in GROWTH.items():
+        found |= {f"{axis}: {n}": _grown(axis, n) for n in sizes}
+    return found
+
+
+def _layer(constructor: str, shape: tuple[int, ...]) -> Workload:
+    return lambda w: w.forward_backward(eval(f"nn.{constructor}", {"nn": w.nn}), _random(*shape))
+
+
+def floors() -> dict[str, Callable[[], Call]]:
+    """The bare matrix products of a workload, all preallocated: what no code can go below."""
+
+    def products(*shapes: tuple[int, int, int]) -> Call:
+        arrays = [
+            (_random(m, k), _random(k, n), np.empty((m, n), np.float32)) for m, k, n in shapes
+        ]
+
+        def call() -> None:
+            for a, b, out in arrays:
+                np.matmul(a, b, out=out)
+
+        return call
+
+    dense = [(BATCH, 128, 10), (10, BATCH, 128), (BATCH, 10, 128)]
+    dense += [(BATCH, 1568, 128), (128, BATCH, 1568), (BATCH, 128, 1568)]
+    first, second = BATCH * 784, BATCH * 196
+    return {
+        "MLP training step": lambda: products(
+            (BATCH, 784, 600),
+            (600, BATCH, 784),
+            (BATCH, 600, 10),
+            (10, BATCH, 600),
+            (BATCH, 10, 600),
+        ),
+        "CNN training step": lambda: products(
+            (first, 9, 16),
+            (9, first, 16),
+            (second, 144, 32),
+            (144, second, 32),
+            (second, 288, 16),
+            *dense,
+        ),
+        "64->64 convolution": lambda: products(
+            (32768, 576, 64), (576, 32768, 64), (32768, 576, 64)
+        ),
+    }
+
+
+def scikit_learn_step() -> Call:
+    """One batch through scikit-learn's MLPClassifier, of the same shape and optimizer."""
+    from sklearn.neural_network import MLPClassifier
+
+    model = MLPClassifier(
+        (600,), solver="sgd", batch_size=BATCH, learning_rate_init=0.01, nesterovs_momentum=False
+    )
+    images, labels = _random(BATCH, 784), _labels(BATCH)
+    return lambda: model.partial_fit(images, labels, classes=range(10))
+
+
+def memory_of_training(name: str, steps: int = 30) -> dict[str, float]:
+    """Peak resident memory of a process that trains the CNN, in MiB, and after its imports."""
+    import resource
+
+    world = World(name)
+    imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    call = world.training(cnn(world.nn), _random(BATCH, 1, 28, 28))
+    for _ in range(steps):
+        call()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"imported": imported, "peak": peak}
+
+
+def seconds_of(call: Call) -> float:
+    """The mean duration over enough calls; the first ones, which warm up, are not counted."""
+    call()
+    started = time.perf_counter()
+    call()
+    once = time.perf_counter() - started
+    count = max(1, int(_SECONDS / max(once, 1e-7)))
+    started = time.perf_counter()
+    for _ in range(count):
+        call()
+    return (time.perf_counter() - started) / count
+
+
+def serve(name: str) -> None:
+    """Answer each line of standard input; workloads are built once and kept."""
+    world, known, built = World(name), workloads(), {}
+    for line in sys.stdin:
+        wanted = line.strip()
+        if wanted not in built:
+            if wanted.startswith("floor: "):
+                built[wanted] = floors()[wanted.removeprefix("floor: ")]()
+            elif wanted == "scikit-learn":
+                built[wanted] = scikit_learn_step()
+            else:
+                built[wanted] = known[wanted](world)
+        print(json.dumps(seconds_of(built[wanted])), flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "memory":
+        print(json.dumps(memory_of_training(sys.argv[2])))
+    else:
+        serve(sys.argv[1])
