@@ -1,6 +1,9 @@
 """torch.nn and torch.optim written out in NumPy, forward and backward by hand."""
 
+import numpy as np
+
 from numpy_impl import nn, optim, random
+from numpy_impl._threads import get_num_threads, set_num_threads
 from numpy_impl.grad_mode import is_grad_enabled, no_grad
 from numpy_impl.random import (
     Generator,
@@ -14,8 +17,14 @@ from numpy_impl.random import (
     set_rng_state,
 )
 
+# glibc returns freed arrays to the kernel and fetches them again, page by page, at every training
+# step (a tenth of the CNN's time), until a large one has been freed: from then on it keeps as
+# much. This is one, and no page of it is touched; 32 MiB is the most that glibc takes note of.
+np.empty(32 * 2**20 - 2**16, np.uint8)
+
 __all__ = [
     "Generator",
+    "get_num_threads",
     "get_rng_state",
     "initial_seed",
     "is_grad_enabled",
@@ -28,5 +37,6 @@ __all__ = [
     "randn",
     "random",
     "randperm",
+    "set_num_threads",
     "set_rng_state",
 ]

@@ -5,16 +5,17 @@ sizes, and a trailing p for padded.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from numpy_impl.nn.module import Module, check_array
 
 Array = np.ndarray
 Ints = tuple[int, ...]
 Pads = tuple[tuple[int, int], ...]
+Slices = tuple[slice, ...]
 
 
 def ntuple(value: Any, n: int, name: str, owner: str, minimum: int = 1) -> Ints:
@@ -53,50 +54,50 @@ def channels_first(array: Array) -> Array:
 
 def pad_channels_last(array: Array, pads: Pads, value: float = 0.0) -> Array:
     """(N, S..., C) -> a C-contiguous (N, Sp..., C) with ``value`` around; negative pads crop."""
-    crop = tuple(
-        slice(max(0, -low), size - max(0, -high))
-        for (low, high), size in zip(pads, array.shape[1:-1], strict=True)
-    )
-    array = array[(slice(None), *crop)]
-    pads = tuple((max(0, low), max(0, high)) for low, high in pads)
-    if not any(low or high for low, high in pads):
+    crop, sizes, inner = _padding(pads, array.shape[1:-1])
+    if crop is not None:
+        array = array[crop]
+    if inner is None:
         return np.ascontiguousarray(array)
-    sizes = [low + n + high for (low, high), n in zip(pads, array.shape[1:-1], strict=True)]
-    shape = (array.shape[0], *sizes, array.shape[-1])
+    shape = (len(array), *sizes, array.shape[-1])
     padded = np.zeros(shape, array.dtype) if value == 0 else np.full(shape, value, array.dtype)
-    padded[interior(pads, array.shape[1:-1])] = array
+    padded[inner] = array
     return padded
 
 
-def interior(pads: Pads, sizes: Sequence[int]) -> tuple[slice, ...]:
+@lru_cache(maxsize=512)
+def _padding(pads: Pads, sizes: Ints) -> tuple[Slices | None, Ints, Slices | None]:
+    """What to crop, the sizes afterwards, and where in them the array goes; None: not at all."""
+    crop = None
+    if any(low < 0 or high < 0 for low, high in pads):
+        inside = (
+            slice(max(0, -low), size - max(0, -high))
+            for (low, high), size in zip(pads, sizes, strict=True)
+        )
+        crop = (slice(None), *inside)
+        sizes = tuple(
+            size + min(0, low) + min(0, high) for (low, high), size in zip(pads, sizes, strict=True)
+        )
+    pads = tuple((max(0, low), max(0, high)) for low, high in pads)
+    if not any(low or high for low, high in pads):
+        return crop, sizes, None
+    padded = tuple(low + n + high for (low, high), n in zip(pads, sizes, strict=True))
+    return crop, padded, interior(pads, sizes)
+
+
+def interior(pads: Pads, sizes: Sequence[int]) -> Slices:
     """Where an array of ``sizes`` lies in its padded (N, Sp..., C)."""
     inner = (slice(low, low + size) for (low, _), size in zip(pads, sizes, strict=True))
     return (slice(None), *inner)
 
 
-def window_slices(offset: Ints, stride: Ints, dilation: Ints, outputs: Ints) -> tuple[slice, ...]:
+def window_slices(offset: Ints, stride: Ints, dilation: Ints, outputs: Ints) -> Slices:
     """The element at kernel position ``offset`` of every window: (N, Sp..., C) -> (N, O..., C)."""
     spans = (
         slice(k * d, k * d + s * (o - 1) + 1, s)
         for k, s, d, o in zip(offset, stride, dilation, outputs, strict=True)
     )
     return (slice(None), *spans)
-
-
-def windows(padded: Array, kernel: Ints, stride: Ints, dilation: Ints, outputs: Ints) -> Array:
-    """(N, Sp..., C) -> a read-only view (N, O..., K..., C)."""
-    batch, *steps, channel = padded.strides
-    return as_strided(
-        padded,
-        shape=(padded.shape[0], *outputs, *kernel, padded.shape[-1]),
-        strides=(
-            batch,
-            *(step * s for step, s in zip(steps, stride, strict=True)),
-            *(step * d for step, d in zip(steps, dilation, strict=True)),
-            channel,
-        ),
-        writeable=False,
-    )
 
 
 class Unbatched(Module):

@@ -4,35 +4,76 @@ What forward keeps is never the array it returns: a caller may write into that.
 """
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from numpy_impl.nn._mask import as_mask, select
+from numpy_impl._threads import over_slices, small
+from numpy_impl.grad_mode import is_grad_enabled
+from numpy_impl.nn._mask import as_mask, as_opposite_mask, choose, select
 from numpy_impl.nn.module import Module, check_array
 
 Array = np.ndarray
 
 
+def _elementwise(function: Callable[..., object], *arrays: Array) -> None:
+    """Call ``function`` on slices of arrays of one shape, some of which it fills."""
+    first = arrays[0]
+    if small(first):
+        function(*arrays)
+    else:
+        over_slices(lambda s: function(*(array[s] for array in arrays)), len(first), first.size)
+
+
 def relu(input: Array) -> Array:
     """max(x, 0); NaN stays NaN."""
-    return np.asarray(np.maximum(input, input.dtype.type(0)))
+    output = np.empty_like(input)
+    zero = input.dtype.type(0)
+    _elementwise(lambda x, y: np.maximum(x, zero, out=y), input, output)
+    return output
 
 
 def relu_backward(grad_output: Array, positive: Array) -> Array:
-    """dy where x > 0, else 0 (also at x = 0); ``positive`` is ``as_mask(~(input <= 0))``."""
-    return select(grad_output, positive)
+    """dy where x > 0, else 0 (also at x = 0); ``positive`` is the mask of :func:`above_0`."""
+    grad = np.empty_like(grad_output)
+    _elementwise(select, grad_output, positive, grad)
+    return grad
+
+
+def above_0(input: Array) -> Array:
+    """The mask of what is not <= 0: through NaN the gradient passes, as in torch."""
+    mask = np.empty_like(input, np.bool_)
+
+    def compare(x: Array, m: Array) -> None:
+        np.less_equal(x, 0, out=m)
+        as_opposite_mask(m)
+
+    _elementwise(compare, input, mask)
+    return mask.view(np.int8)
 
 
 def leaky_relu(input: Array, negative_slope: float = 0.01) -> Array:
     """x where x > 0, else ``negative_slope * x``."""
-    return np.asarray(np.where(input > 0, input, input * input.dtype.type(negative_slope)))
+    return _leak(input, input, negative_slope)
 
 
 def leaky_relu_backward(grad_output: Array, input: Array, negative_slope: float = 0.01) -> Array:
     """dy where x > 0, else ``negative_slope * dy``."""
-    slope = grad_output.dtype.type(negative_slope)
-    return np.asarray(np.where(input > 0, grad_output, grad_output * slope))
+    return _leak(grad_output, input, negative_slope)
+
+
+def _leak(values: Array, input: Array, negative_slope: float) -> Array:
+    """The values where x > 0, else ``negative_slope`` times them; by masks, not by branches."""
+    output = np.empty_like(values)
+    slope = values.dtype.type(negative_slope)
+
+    def leak(v: Array, x: Array, y: Array) -> None:
+        np.multiply(v, slope, out=y)
+        choose(v, y, as_mask(np.greater(x, 0)), y)
+
+    _elementwise(leak, values, input, output)
+    return output
 
 
 def sigmoid(input: Array) -> Array:
@@ -107,8 +148,10 @@ class ReLU(Module):
     def forward(self, input: Array) -> Array:
         input = check_array(input, "input", "ReLU")
         output = relu(input)
-        # not (x <= 0) rather than x > 0: through NaN the gradient passes, as in torch
-        self.save_for_backward(output, as_mask(np.asarray(~np.asarray(input <= 0))))
+        if is_grad_enabled():
+            self.save_for_backward(output, above_0(input))
+        else:
+            self.save_for_backward(output)
         return output
 
     def backward(self, grad_output: Array) -> Array:

@@ -6,10 +6,12 @@ that a per-channel value, tiled P times, meets it without short inner loops.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from numpy_impl._threads import over_parts, over_slices
 from numpy_impl.nn._window import channels_first, channels_last
 from numpy_impl.nn.linear import sum_rows
 from numpy_impl.nn.module import Module, check_array, float_dtype
@@ -18,25 +20,53 @@ from numpy_impl.nn.parameter import Parameter
 Array = np.ndarray
 
 
-def centre(flat: Array, channels: int) -> tuple[Array, Array]:
-    """(N, P*C) -> x - mean, and the mean (C,) of the batch.
+def _channel_sums(function: Callable[[slice], Sequence[Array]], flat: Array) -> list[Array]:
+    """Sums over batch and positions of what ``function`` makes of slices of the batch.
 
-    The float32 mean of values far from 0 is off by more than their deviations resolve; so what is
-    left of a mean after the subtraction is subtracted as well.
+    It returns arrays whose last axis is (P*C) or C; their sums are (C,).
+    """
+    parts: dict[int, list[Array]] = {}
+
+    def part(samples: slice) -> None:
+        parts[samples.start] = list(function(samples))
+
+    over_parts(part, len(flat), flat.size)
+    # in the order of the batch, whichever thread was first
+    columns = zip(*(parts[i] for i in sorted(parts)), strict=True)
+    return [sum(column[1:], column[0]) for column in columns]
+
+
+def centre(flat: Array, channels: int) -> tuple[Array, Array, Array, Array]:
+    """(N, P*C) -> the centred values, what is left of their mean, mean and variance (C,).
+
+    The float32 mean of values far from 0 is off by more than their deviations resolve: x minus
+    that mean has a mean of its own, which is what is left. It belongs to neither side's rounding.
     """
     positions = flat.shape[1] // channels
     count = flat.dtype.type(len(flat) * positions)
-    mean = sum_rows(flat.reshape(-1, channels)) / count
-    centred = flat - np.tile(mean, positions)
-    rest = sum_rows(centred.reshape(-1, channels)) / count
-    centred -= np.tile(rest, positions)
-    return centred, mean + rest
+    (total,) = _channel_sums(lambda s: [sum_rows(flat[s].reshape(-1, channels))], flat)
+    mean = total / count
+    tiled = np.tile(mean, positions)
+    centred = np.empty_like(flat)
+
+    def moments(samples: slice) -> Sequence[Array]:
+        values = np.subtract(flat[samples], tiled, out=centred[samples]).reshape(-1, channels)
+        return sum_rows(values), sum_rows(np.square(values))
+
+    total, squares = _channel_sums(moments, flat)
+    rest = total / count
+    return centred, rest, mean + rest, squares / count - rest * rest
 
 
 def batch_norm(
-    centred: Array, var: Array, weight: Array | None, bias: Array | None, eps: float
+    centred: Array,
+    rest: Array,
+    var: Array,
+    weight: Array | None,
+    bias: Array | None,
+    eps: float,
 ) -> tuple[Array, Array]:
-    r"""(N, P*C) of x - mean -> :math:`y = w\,(x - \mu) / \sqrt{v + \epsilon} + b`.
+    r"""(N, P*C) of x - mean + rest -> :math:`y = w\,(x - \mu) / \sqrt{v + \epsilon} + b`.
 
     Returns:
         y, and 1 / sqrt(var + eps), which backward needs.
@@ -44,15 +74,22 @@ def batch_norm(
     positions = centred.shape[1] // len(var)
     inverse_std = 1 / np.sqrt(var + var.dtype.type(eps))
     scale = inverse_std if weight is None else inverse_std * weight
-    output = centred * np.tile(scale, positions)
-    if bias is not None:
-        output += np.tile(bias, positions)
+    shift = -rest * scale if bias is None else bias - rest * scale
+    scale, shift = np.tile(scale, positions), np.tile(shift, positions)
+    output = np.empty_like(centred)
+
+    def normalise(samples: slice) -> None:
+        values = np.multiply(centred[samples], scale, out=output[samples])
+        values += shift
+
+    over_slices(normalise, len(centred), centred.size)
     return output, inverse_std
 
 
 def batch_norm_backward(
     upstream: Array,
     centred: Array,
+    rest: Array,
     inverse_std: Array,
     weight: Array | None,
     through_statistics: bool,
@@ -66,17 +103,34 @@ def batch_norm_backward(
     """
     channels = len(inverse_std)
     positions = upstream.shape[1] // channels
-    grad_bias = sum_rows(upstream.reshape(-1, channels))
-    grad_weight = inverse_std * sum_rows((upstream * centred).reshape(-1, channels))
+
+    def sums(samples: slice) -> Sequence[Array]:
+        dy = upstream[samples]
+        along = dy * centred[samples]
+        return sum_rows(dy.reshape(-1, channels)), sum_rows(along.reshape(-1, channels))
+
+    grad_bias, along = _channel_sums(sums, upstream)
+    grad_weight = inverse_std * (along - rest * grad_bias)
     if not needs_input_grad:
         return None, grad_weight, grad_bias
     scale = inverse_std if weight is None else inverse_std * weight
-    grad = upstream * np.tile(scale, positions)
+    slope = offset = None
     if through_statistics:
         count = upstream.dtype.type(len(upstream) * positions)
-        along = scale * inverse_std * grad_weight / count
-        grad -= centred * np.tile(along, positions)
-        grad -= np.tile(scale * grad_bias / count, positions)
+        per_value = scale * inverse_std * grad_weight / count
+        # -(x - mean) * per_value, with x - mean = centred - rest
+        slope = np.tile(per_value, positions)
+        offset = np.tile(scale * grad_bias / count - rest * per_value, positions)
+    scale = np.tile(scale, positions)
+    grad = np.empty_like(upstream)
+
+    def back(samples: slice) -> None:
+        dx = np.multiply(upstream[samples], scale, out=grad[samples])
+        if slope is not None:
+            dx -= centred[samples] * slope
+            dx -= offset
+
+    over_slices(back, len(upstream), upstream.size)
     return grad, grad_weight, grad_bias
 
 
@@ -164,28 +218,27 @@ class _BatchNorm(Module):
                     f"{owner}: training needs more than 1 value per channel, "
                     f"got input of shape {input.shape}"
                 )
-            centred, mean = centre(flat, self.num_features)
-            squares = np.square(centred).reshape(count, self.num_features)
-            var = sum_rows(squares) / input.dtype.type(count)
+            centred, rest, mean, var = centre(flat, self.num_features)
             if self.training and self.track_running_stats:
                 self._track(mean, var, count)
         else:
-            var = self.running_var
+            var, rest = self.running_var, np.zeros_like(self.running_var)
             centred = flat - np.tile(self.running_mean, positions)
         weight = None if self.weight is None else self.weight.data
         bias = None if self.bias is None else self.bias.data
-        values, inverse_std = batch_norm(centred, var, weight, bias, self.eps)
+        values, inverse_std = batch_norm(centred, rest, var, weight, bias, self.eps)
         output = channels_first(values.reshape(last.shape))
-        self.save_for_backward(output, centred, inverse_std, use_batch)
+        self.save_for_backward(output, centred, rest, inverse_std, use_batch)
         return output
 
     def backward(self, grad_output: Array) -> Array | None:
-        grad_output, centred, inverse_std, use_batch = self.saved_for_backward(grad_output)
+        grad_output, centred, rest, inverse_std, use_batch = self.saved_for_backward(grad_output)
         upstream = channels_last(grad_output)
         weight = None if self.weight is None else self.weight.data
         grad, grad_weight, grad_bias = batch_norm_backward(
             upstream.reshape(centred.shape),
             centred,
+            rest,
             inverse_std,
             weight,
             use_batch,

@@ -9,11 +9,13 @@ M = N * prod(O...) output positions, P = prod(K...) kernel positions, G groups, 
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from numpy_impl import _threads
 from numpy_impl.nn import init
 from numpy_impl.nn._window import (
     Ints,
@@ -26,7 +28,6 @@ from numpy_impl.nn._window import (
     ntuple,
     pad_channels_last,
     window_slices,
-    windows,
 )
 from numpy_impl.nn.linear import sum_rows
 from numpy_impl.nn.module import float_dtype
@@ -37,40 +38,73 @@ Array = np.ndarray
 # shorter contiguous runs (in elements) than this are gathered along positions instead
 _SHORT_RUN = 8
 # of the im2col matrix made at a time: it is read again by GEMM before it leaves the cache
-_BLOCK_BYTES = 512 * 1024
+_BLOCK_BYTES = 1024 * 1024
 
 
-def _output_sizes(
-    sizes: Sequence[int], kernel: Ints, stride: Ints, pads: Pads, dilation: Ints
-) -> Ints:
-    """floor((S + pads - dilation * (K - 1) - 1) / stride) + 1 for each axis."""
-    spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
-    padded = [low + size + high for size, (low, high) in zip(sizes, pads, strict=True)]
-    if any(span > size for span, size in zip(spans, padded, strict=True)):
-        raise ValueError(
-            f"the dilated kernel {tuple(spans)} must not be larger than the padded input "
-            f"{tuple(padded)}"
-        )
-    return tuple((p - k) // s + 1 for p, k, s in zip(padded, spans, stride, strict=True))
-
-
-def _blocks(shape: Sequence[int], itemsize: int) -> Iterator[tuple[slice, slice]]:
-    """Slices of (N, O1) whose im2col matrices stay in the cache.
+class _Geometry:
+    """The windows of one input shape, in blocks whose im2col matrices stay in the cache.
 
     Args:
-        shape: of the windows, (N, O..., K..., C).
-        itemsize: of one element, in bytes.
+        shape: of the input, (N, S..., C).
+        itemsize: of its elements, in bytes.
+        kernel, stride, pads, dilation: K..., and the steps and margins of the windows.
     """
-    batch, rows, *_ = shape
-    row_bytes = math.prod(shape[2:]) * itemsize
-    image_bytes = rows * row_bytes
-    if image_bytes <= _BLOCK_BYTES:
-        images, rows_at_once = max(1, _BLOCK_BYTES // max(1, image_bytes)), max(1, rows)
-    else:
-        images, rows_at_once = 1, max(1, _BLOCK_BYTES // row_bytes)
-    for n in range(0, batch, images):
-        for row in range(0, rows, rows_at_once):
-            yield slice(n, n + images), slice(row, row + rows_at_once)
+
+    def __init__(
+        self, shape: Ints, itemsize: int, kernel: Ints, stride: Ints, pads: Pads, dilation: Ints
+    ) -> None:
+        batch, *sizes, channels = shape
+        spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+        padded = [low + size + high for size, (low, high) in zip(sizes, pads, strict=True)]
+        if any(span > size for span, size in zip(spans, padded, strict=True)):
+            raise ValueError(
+                f"the dilated kernel {tuple(spans)} must not be larger than the padded input "
+                f"{tuple(padded)}"
+            )
+        self.pads = pads
+        # floor((S + pads - dilation * (K - 1) - 1) / stride) + 1 for each axis
+        self.outputs = tuple(
+            (p - k) // s + 1 for p, k, s in zip(padded, spans, stride, strict=True)
+        )
+        # bytes from one element of the padded (Sp..., C) to the next of each axis
+        steps = [itemsize * channels * math.prod(padded[i + 1 :]) for i in range(len(padded))]
+        self._shape = (*self.outputs, *kernel, channels)
+        self._strides = (
+            itemsize * channels * math.prod(padded),
+            *(step * s for step, s in zip(steps, stride, strict=True)),
+            *(step * d for step, d in zip(steps, dilation, strict=True)),
+            itemsize,
+        )
+        row_bytes = math.prod(self.outputs[1:]) * math.prod(kernel) * channels * itemsize
+        image_bytes = self.outputs[0] * row_bytes
+        # several blocks need the same image: then it is padded once, beforehand
+        self.padded_once = image_bytes > _BLOCK_BYTES
+        images, rows = 1, self.outputs[0]
+        if self.padded_once:
+            rows = max(1, _BLOCK_BYTES // row_bytes)
+        else:
+            images = max(1, _BLOCK_BYTES // max(1, image_bytes))
+        # slices of (N, O1)
+        self.blocks = [
+            (slice(n, n + images), slice(row, row + rows))
+            for n in range(0, batch, images)
+            for row in range(0, self.outputs[0], rows)
+        ]
+
+    def windows(self, input: Array) -> Array:
+        """(N, S..., C) -> its windows (N, O..., K..., C), a view of the padded input."""
+        padded = pad_channels_last(input, self.pads)
+        # the constructor itself: numpy.lib.stride_tricks takes ten times as long
+        return np.ndarray((len(padded), *self._shape), padded.dtype, padded, 0, self._strides)
+
+    def windows_of_blocks(self, input: Array) -> Callable[[tuple[slice, slice]], Array]:
+        """The same, block by block: padding is cheaper on what stays in the cache."""
+        if self.padded_once:
+            return self.windows(input).__getitem__
+        return lambda block: self.windows(input[block[0]])
+
+
+_geometry = lru_cache(maxsize=512)(_Geometry)
 
 
 def _columns(view: Array, groups: int) -> Array:
@@ -113,22 +147,48 @@ def _depthwise_axes(n: int) -> tuple[list[int], list[int], list[int]]:
 
 
 def convolve(
-    input: Array, weight: Array, stride: Ints, pads: Pads, dilation: Ints, groups: int
+    input: Array,
+    weight: Array,
+    bias: Array | None,
+    stride: Ints,
+    pads: Pads,
+    dilation: Ints,
+    groups: int,
 ) -> Array:
-    """Cross-correlation without bias: (N, C, S...) and (F, C/G, K...) -> (N, O..., F)."""
+    """Cross-correlation: (N, C, S...) and (F, C/G, K...) -> (N, O..., F)."""
     kernel = weight.shape[2:]
-    outputs = _output_sizes(input.shape[2:], kernel, stride, pads, dilation)
-    padded = pad_channels_last(channels_last(input), pads)
-    view = windows(padded, kernel, stride, dilation, outputs)
+    last = channels_last(input)
+    geometry = _geometry(last.shape, last.itemsize, kernel, stride, pads, dilation)
+    output = np.empty((len(input), *geometry.outputs, len(weight)), input.dtype)
+    # a row of positions meets its bias as one long row
+    row = math.prod(geometry.outputs[1:])
+    tiled = None if bias is None else bias[None].repeat(row, 0).reshape(-1)
+
+    def add_bias(rows: Array) -> None:
+        if tiled is not None:
+            flat = rows.reshape(-1, row * len(weight))
+            flat += tiled
+
     if _is_depthwise(weight, groups):
         view_axes, weight_axes, output_axes = _depthwise_axes(len(kernel))
         taps = np.ascontiguousarray(np.moveaxis(weight[:, 0], 0, -1))  # (K..., C)
-        # (no order="C": einsum would then walk the axes in that order, five times as slow)
-        return np.ascontiguousarray(np.einsum(view, view_axes, taps, weight_axes, output_axes))
-    output = np.empty((len(input), *outputs, len(weight)), input.dtype)
-    filters = _filters(weight, groups)
-    for block in _blocks(view.shape, view.itemsize):
-        np.matmul(_columns(view[block], groups), filters, out=_rows(output[block], groups))
+        whole = geometry.windows(last)
+
+        def sum_taps(images: slice) -> None:
+            # (no order="C": einsum would then walk the axes in that order, five times as slow)
+            output[images] = np.einsum(whole[images], view_axes, taps, weight_axes, output_axes)
+            add_bias(output[images])
+
+        _threads.over_slices(sum_taps, len(input), output.size)
+        return output
+    filters, view = _filters(weight, groups), geometry.windows_of_blocks(last)
+
+    def product(block: tuple[slice, slice]) -> None:
+        rows = output[block]
+        np.matmul(_columns(view(block), groups), filters, out=_rows(rows, groups))
+        add_bias(rows)
+
+    _threads.run_each(product, geometry.blocks)
     return output
 
 
@@ -143,17 +203,26 @@ def _weight_grad(
 ) -> Array:
     """dW = X^T dY, with X the im2col matrix of :func:`convolve`; upstream is (N, O..., F)."""
     filters, per_group, *kernel = weight.shape
-    padded = pad_channels_last(channels_last(input), pads)
-    view = windows(padded, tuple(kernel), stride, dilation, upstream.shape[1:-1])
+    last = channels_last(input)
+    geometry = _geometry(last.shape, last.itemsize, tuple(kernel), stride, pads, dilation)
     if _is_depthwise(weight, groups):
         view_axes, weight_axes, output_axes = _depthwise_axes(len(kernel))
-        taps = np.einsum(view, view_axes, upstream, output_axes, weight_axes)  # (K..., C)
+        # (K..., C)
+        taps = np.einsum(geometry.windows(last), view_axes, upstream, output_axes, weight_axes)
         return np.ascontiguousarray(np.moveaxis(taps, -1, 0)[:, None])
-    total = np.zeros((groups, math.prod(kernel) * per_group, filters // groups), input.dtype)
-    for block in _blocks(view.shape, view.itemsize):
-        columns = _columns(view[block], groups).transpose(0, 2, 1)
-        total += columns @ _rows(upstream[block], groups)
-    by_filter = total.transpose(0, 2, 1).reshape(filters, *kernel, per_group)
+    # sums of their own for runs of blocks, as many whatever the number of threads
+    view, blocks = geometry.windows_of_blocks(last), geometry.blocks
+    runs = [r for r in (blocks[i :: _threads.PARTS] for i in range(_threads.PARTS)) if r]
+    shape = (len(runs), groups, math.prod(kernel) * per_group, filters // groups)
+    partial = np.zeros(shape, input.dtype)
+
+    def accumulate(number: int) -> None:
+        for block in runs[number]:
+            columns = _columns(view(block), groups).transpose(0, 2, 1)
+            partial[number] += columns @ _rows(upstream[block], groups)
+
+    _threads.run_each(accumulate, range(len(runs)))
+    by_filter = partial.sum(0).transpose(0, 2, 1).reshape(filters, *kernel, per_group)
     return np.ascontiguousarray(channels_first(by_filter))
 
 
@@ -198,7 +267,7 @@ def _input_grad_by_convolution(
     around = tuple((r - low, r - high) for r, (low, high) in zip(reach, pads, strict=True))
     ones = (1,) * len(kernel)
     return channels_first(
-        convolve(channels_first(upstream), transposed, ones, around, dilation, groups)
+        convolve(channels_first(upstream), transposed, None, ones, around, dilation, groups)
     )
 
 
@@ -223,13 +292,6 @@ def _input_grad_by_scattering(
         padded[window_slices(offset, stride, dilation, outputs)] += taps[..., p, :, :]
     padded = padded.reshape(batch, *padded_sizes, groups * per_group)
     return np.array(channels_first(padded[interior(pads, sizes)]), order="K")
-
-
-def _add_bias(output: Array, bias: Array) -> None:
-    """(N, O..., F) += (F,), with an image's worth of bias as one long row."""
-    positions = math.prod(output.shape[1:-1])
-    flat = output.reshape(len(output), positions * len(bias))
-    flat += np.tile(bias, positions)
 
 
 def _symmetric(padding: Ints) -> Pads:
@@ -259,10 +321,7 @@ def _functional(n: int) -> Any:
         groups: int = 1,
     ) -> Array:
         strides, pads, dilations = normalise(weight.shape[2:], stride, padding, dilation)
-        output = convolve(input, weight, strides, pads, dilations, groups)
-        if bias is not None:
-            _add_bias(output, bias)
-        return channels_first(output)
+        return channels_first(convolve(input, weight, bias, strides, pads, dilations, groups))
 
     def backward(
         grad_output: Array,
@@ -376,11 +435,17 @@ class _ConvNd(Unbatched):
         if self.padding_mode != "zeros":
             input, pads = pad(input, pads, self.padding_mode), ((0, 0),) * self._n
         try:
-            rows = convolve(input, self.weight.data, self.stride, pads, self.dilation, self.groups)
+            rows = convolve(
+                input,
+                self.weight.data,
+                None if self.bias is None else self.bias.data,
+                self.stride,
+                pads,
+                self.dilation,
+                self.groups,
+            )
         except ValueError as error:
             raise ValueError(f"{owner}: {error}") from None
-        if self.bias is not None:
-            _add_bias(rows, self.bias.data)
         output = self._squeezed(channels_first(rows))
         self.save_for_backward(output, input, pads, sizes)
         return output

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from numpy_impl import _threads
 from numpy_impl.nn import init
 from numpy_impl.nn.module import Module, check_array, float_dtype
 from numpy_impl.nn.parameter import Parameter
@@ -14,11 +15,16 @@ Array = np.ndarray
 
 def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
     r""":math:`y = x W^\top + b`; input (\*, in), weight (out, in), bias (out,) -> (\*, out)."""
-    rows = _rows(input)  # (*, in) -> (M, in): one GEMM
-    output = rows @ weight.T
+    if input.ndim == 2 and 1 < len(input) < len(weight):
+        # fewer rows than features: the transposed product, (out, M) in memory, is faster
+        turned = _threads.matmul(weight, input.T)
+        if bias is not None:
+            turned += bias[:, None]
+        return turned.T
+    output = _threads.matmul(_rows(input), weight.T)  # (*, in) -> (M, in): one GEMM
     if bias is not None:
         output += bias
-    return output.reshape(*input.shape[:-1], weight.shape[0])
+    return output if input.ndim == 2 else output.reshape(*input.shape[:-1], weight.shape[0])
 
 
 def linear_backward(
@@ -32,14 +38,22 @@ def linear_backward(
     :math:`dx = dy\,W,\quad dW = dy^\top x,\quad db = \sum dy`
     """
     dy, x = _rows(grad_output), _rows(input)  # (M, out), (M, in)
+    dx = None
+    if needs[0]:
+        # in the memory layout of x, which whatever made x finds faster to work on
+        turned = x.flags.f_contiguous and not x.flags.c_contiguous
+        dx = _threads.matmul(weight.T, dy.T).T if turned else _threads.matmul(dy, weight)
+        dx = dx.reshape(input.shape)
     return (
-        (dy @ weight).reshape(input.shape) if needs[0] else None,
-        dy.T @ x if needs[1] else None,
+        dx,
+        _threads.matmul(dy.T, x) if needs[1] else None,
         sum_rows(dy) if needs[2] else None,
     )
 
 
 def _rows(array: Array) -> Array:
+    if array.ndim == 2:
+        return array
     return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
 
 
@@ -51,10 +65,10 @@ def sum_rows(rows: Array) -> Array:
     block = 1024
     whole = len(rows) // block
     if whole < 2:
-        return np.ones(len(rows), rows.dtype) @ rows
+        return _threads.matmul(np.ones(len(rows), rows.dtype), rows)
     head = rows[: whole * block].reshape(whole, block, rows.shape[1])
-    total = (np.ones(block, rows.dtype) @ head).sum(0)
-    total += np.ones(len(rows) - whole * block, rows.dtype) @ rows[whole * block :]
+    total = _threads.matmul(np.ones(block, rows.dtype), head).sum(0)
+    total += _threads.matmul(np.ones(len(rows) - whole * block, rows.dtype), rows[whole * block :])
     return total
 
 
@@ -121,14 +135,14 @@ class Linear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input: Array) -> Array:
-        input = check_array(input, "input", "Linear", self.weight.dtype)
+        weight, bias = self.weight.data, self.bias
+        input = check_array(input, "input", "Linear", weight.dtype)
         if input.ndim == 0 or input.shape[-1] != self.in_features:
             raise ValueError(
                 f"Linear: input's last axis must be in_features={self.in_features}, "
                 f"got shape {input.shape}"
             )
-        bias = None if self.bias is None else self.bias.data
-        output = linear(input, self.weight.data, bias)
+        output = linear(input, weight, None if bias is None else bias.data)
         self.save_for_backward(output, input)
         return output
 

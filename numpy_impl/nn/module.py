@@ -69,11 +69,11 @@ class Module:
 
     def save_for_backward(self, output: Any, *saved: Any) -> None:
         """Keep ``saved`` for backward, and the output's shape and dtype; nothing under no_grad."""
+        own = self.__dict__  # past __setattr__: this runs for every layer of every forward
         if is_grad_enabled():
-            self._output = _describe(output)
-            self._saved = saved
+            own["_output"], own["_saved"] = _describe(output), saved
         else:
-            self._output = self._saved = None
+            own["_output"] = own["_saved"] = None
 
     def saved_for_backward(self, grad_output: Any) -> tuple:
         """The checked upstream gradient, followed by what forward saved.
@@ -129,6 +129,9 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         registries = self.__dict__
+        if name in registries and not isinstance(value, Parameter | Module):
+            registries[name] = value  # a plain attribute, and the most frequent case
+            return
         if "_parameters" not in registries:
             raise AttributeError(
                 f"cannot assign {name!r}: call super().__init__() first in {type(self).__name__}"
@@ -154,10 +157,10 @@ class Module:
 
     def __getattr__(self, name: str) -> Any:
         # only called when the ordinary look-up has failed
+        own = self.__dict__
         for registry in ("_parameters", "_buffers", "_modules"):
-            members = self.__dict__.get(registry, {})
-            if name in members:
-                return members[name]
+            if registry in own and name in own[registry]:
+                return own[registry][name]
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def __delattr__(self, name: str) -> None:

@@ -5,11 +5,13 @@ elements that stand at that position of every window. Letters as in ``_window``.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from numpy_impl._threads import over_slices
 from numpy_impl.grad_mode import is_grad_enabled
 from numpy_impl.nn._mask import as_mask, select
 from numpy_impl.nn._window import (
@@ -87,10 +89,14 @@ class _Geometry:
             for k, s, o, size in zip(kernel, stride, self.outputs, self.padded, strict=True)
         )
 
-    def taps(self) -> Iterator[tuple[slice, ...]]:
-        """For each kernel position in C order, its element of every window."""
-        for offset in np.ndindex(*self.kernel):
-            yield window_slices(offset, self.stride, self.dilation, self.outputs)
+        # for each kernel position in C order, its element of every window
+        self.taps = [
+            window_slices(offset, stride, dilation, self.outputs) for offset in np.ndindex(*kernel)
+        ]
+        self.is_padded = any(map(any, self.pads))
+
+
+_geometry = lru_cache(maxsize=512)(_Geometry)
 
 
 def _max_pool(input: Array, geometry: _Geometry, need_place: bool) -> tuple[Array, Array | None]:
@@ -99,37 +105,60 @@ def _max_pool(input: Array, geometry: _Geometry, need_place: bool) -> tuple[Arra
     The place counts the kernel's positions from the end (P for the first, 1 for the last), so
     that of equal maxima the first in C order has the largest number, which is torch's choice.
     """
-    padded = (
-        pad_channels_last(input, geometry.pads, -np.inf) if any(map(any, geometry.pads)) else input
-    )
-    taps = [padded[tap] for tap in geometry.taps()]
-    output = np.array(taps[0], order="C")
-    for tap in taps[1:]:
-        np.maximum(output, tap, out=output)
-    if not need_place:
-        return output, None
-    place = np.zeros(output.shape, np.min_scalar_type(len(taps)))
+    shape = (len(input), *geometry.outputs, input.shape[-1])
+    output = np.empty(shape, input.dtype)
+    positions = math.prod(geometry.kernel)
+    place = np.empty(shape, np.min_scalar_type(positions)) if need_place else None
+
+    def pool(images: slice) -> None:
+        part = input[images]
+        if geometry.is_padded:
+            part = pad_channels_last(part, geometry.pads, -np.inf)
+        taps = [part[tap] for tap in geometry.taps]
+        largest = output[images]
+        largest[...] = taps[0]
+        for tap in taps[1:]:
+            np.maximum(largest, tap, out=largest)
+        if place is not None:
+            _find(taps, largest, place[images])
+
+    over_slices(pool, len(input), input.size)
+    return output, place
+
+
+def _find(taps: Sequence[Array], largest: Array, place: Array) -> None:
+    """Fill ``place`` with the number of the first tap that is the largest."""
+    found = np.empty(place.shape, np.bool_)
+    numbers = found.view(np.uint8) if place.itemsize == 1 else np.empty_like(place)
+    place.fill(0)
     for number, tap in zip(range(len(taps), 0, -1), taps, strict=True):
-        found = (tap == output).view(np.uint8)
-        np.maximum(place, np.multiply(found, number, dtype=place.dtype), out=place)
+        np.equal(tap, largest, out=found)
+        np.multiply(found.view(np.uint8), place.dtype.type(number), out=numbers)
+        np.maximum(place, numbers, out=place)
     if not place.all():
         # only NaN equals nothing, itself included; the last one of a window is torch's choice
         for number, tap in zip(range(len(taps), 0, -1), taps, strict=True):
             place[np.isnan(tap)] = number
-    return output, place
 
 
 def _max_pool_backward(upstream: Array, place: Array, geometry: _Geometry) -> Array:
     """(N, O..., C) and the places -> (N, S..., C): each gradient goes to its maximum."""
     shape = (len(upstream), *geometry.padded, upstream.shape[-1])
-    grad = (np.empty if geometry.tiled else np.zeros)(shape, upstream.dtype)
-    taps = list(geometry.taps())
-    for number, tap in zip(range(len(taps), 0, -1), taps, strict=True):
-        here = as_mask(place == number)
-        if geometry.overlap:
-            grad[tap] += select(upstream, here)
-        else:
-            select(upstream, here, out=grad[tap])
+    grad = np.empty(shape, upstream.dtype)
+    taps = geometry.taps
+
+    def scatter(images: slice) -> None:
+        from_above, into, where = upstream[images], grad[images], place[images]
+        if not geometry.tiled:
+            into.fill(0)
+        for number, tap in zip(range(len(taps), 0, -1), taps, strict=True):
+            here = as_mask(where == number)
+            if geometry.overlap:
+                into[tap] += select(from_above, here)
+            else:
+                select(from_above, here, out=into[tap])
+
+    over_slices(scatter, len(upstream), grad.size)
     return grad[interior(geometry.pads, geometry.sizes)]
 
 
@@ -173,7 +202,7 @@ class _MaxPoolNd(Unbatched):
 
     def forward(self, input: Array) -> Any:
         input, self._squeeze = batched(input, self._n, type(self).__name__)
-        geometry = _Geometry(
+        geometry = _geometry(
             input.shape[2:],
             self._kernel,
             self._stride,
@@ -281,6 +310,42 @@ def _divisors(
     return math.prod(np.ix_(*counts), start=np.ones((), np.int64))[..., None].astype(dtype)
 
 
+def _avg_pool(input: Array, geometry: _Geometry, divisors: Array) -> Array:
+    """(N, S..., C) -> the sums of the windows (N, O..., C), divided."""
+    values = np.empty((len(input), *geometry.outputs, input.shape[-1]), input.dtype)
+
+    def pool(images: slice) -> None:
+        part, total = input[images], values[images]
+        if geometry.is_padded:
+            part = pad_channels_last(part, geometry.pads)
+        first, *others = geometry.taps
+        total[...] = part[first]
+        for tap in others:
+            total += part[tap]
+        total /= divisors
+
+    over_slices(pool, len(input), input.size)
+    return values
+
+
+def _avg_pool_backward(upstream: Array, geometry: _Geometry, divisors: Array) -> Array:
+    """(N, O..., C) -> (N, S..., C): each gradient is shared out over its window."""
+    grad = np.empty((len(upstream), *geometry.padded, upstream.shape[-1]), upstream.dtype)
+
+    def spread(images: slice) -> None:
+        share, into = upstream[images] / divisors, grad[images]
+        if not geometry.tiled:
+            into.fill(0)
+        for tap in geometry.taps:
+            if geometry.overlap:
+                into[tap] += share
+            else:
+                into[tap] = share
+
+    over_slices(spread, len(upstream), grad.size)
+    return grad[interior(geometry.pads, geometry.sizes)]
+
+
 class _AvgPoolNd(Unbatched):
     _n: int
     divisor_override: int | None = None
@@ -315,7 +380,7 @@ class _AvgPoolNd(Unbatched):
 
     def forward(self, input: Array) -> Array:
         input, self._squeeze = batched(input, self._n, type(self).__name__)
-        geometry = _Geometry(
+        geometry = _geometry(
             input.shape[2:],
             self._kernel,
             self._stride,
@@ -323,30 +388,17 @@ class _AvgPoolNd(Unbatched):
             (1,) * self._n,
             self.ceil_mode,
         )
-        padded = channels_last(input)
-        if any(map(any, geometry.pads)):
-            padded = pad_channels_last(padded, geometry.pads)
-        taps = geometry.taps()
-        values = np.array(padded[next(taps)], order="C")
-        for tap in taps:
-            values += padded[tap]
         divisors = _divisors(geometry, self.count_include_pad, self.divisor_override, input.dtype)
-        values /= divisors
+        values = _avg_pool(channels_last(input), geometry, divisors)
         output = self._squeezed(channels_first(values))
         self.save_for_backward(output, geometry, divisors)
         return output
 
     def backward(self, grad_output: Array) -> Array:
         grad_output, geometry, divisors = self.saved_for_backward(grad_output)
-        share = channels_last(self._unsqueezed(grad_output)) / divisors
-        shape = (len(share), *geometry.padded, share.shape[-1])
-        grad = (np.empty if geometry.tiled else np.zeros)(shape, share.dtype)
-        for tap in geometry.taps():
-            if geometry.overlap:
-                grad[tap] += share
-            else:
-                grad[tap] = share
-        return self._squeezed(channels_first(grad[interior(geometry.pads, geometry.sizes)]))
+        upstream = channels_last(self._unsqueezed(grad_output))
+        grad = _avg_pool_backward(upstream, geometry, divisors)
+        return self._squeezed(channels_first(grad))
 
 
 class AvgPool1d(_AvgPoolNd):

@@ -6,7 +6,13 @@ from typing import Any
 import numpy as np
 
 from numpy_impl.nn.parameter import Parameter
-from numpy_impl.optim.optimizer import Optimizer, blocks, check_at_least_0, laid_out_like, refuse
+from numpy_impl.optim.optimizer import (
+    Optimizer,
+    check_at_least_0,
+    laid_out_like,
+    refuse,
+    update_in_place,
+)
 
 
 class Adam(Optimizer):
@@ -87,7 +93,10 @@ class Adam(Optimizer):
         grad = laid_out_like(param.grad, param.data)
         largest = state["max_exp_avg_sq"] if group["amsgrad"] else state["exp_avg_sq"]
         arrays = (param.data, grad, state["exp_avg"], state["exp_avg_sq"], largest)
-        for w, g, m, v, top in blocks(*arrays):
+
+        def update(
+            w: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, top: np.ndarray
+        ) -> None:
             if group["maximize"]:
                 g = -g
             if decay != 0 and group["decoupled_weight_decay"]:
@@ -103,3 +112,5 @@ class Adam(Optimizer):
             denominator /= root
             denominator += group["eps"]
             w -= step_size * (m / denominator)
+
+        update_in_place(update, *arrays)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from numpy_impl.nn.parameter import Parameter
-from numpy_impl.optim.optimizer import Optimizer, blocks, check_at_least_0, laid_out_like
+from numpy_impl.optim.optimizer import Optimizer, check_at_least_0, laid_out_like, update_in_place
 
 
 class MomentGD(Optimizer):
@@ -48,8 +48,11 @@ class MomentGD(Optimizer):
         mu = group["mu"] * group["mu_decay"] ** t
         assert param.grad is not None
         grad = laid_out_like(param.grad, param.data)
-        for w, g, v in blocks(param.data, grad, state["velocity"]):
+
+        def update(w: np.ndarray, g: np.ndarray, v: np.ndarray) -> None:
             v *= mu
             v -= lr * g
             w += v
+
+        update_in_place(update, param.data, grad, state["velocity"])
         state["step"] = t + 1

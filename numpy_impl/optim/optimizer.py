@@ -1,17 +1,16 @@
 """Optimizer: parameter groups, state, and the walk over parameters that every algorithm shares."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
 import numpy as np
 
+from numpy_impl._threads import over_slices, small
 from numpy_impl.nn.parameter import Parameter
 
 Array = np.ndarray
-# elements of a block: parameter, gradient and state of one block stay in the cache together
-_BLOCK = 32 * 1024
 
 
 class Optimizer:
@@ -125,24 +124,22 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-def blocks(*arrays: Array) -> Iterable[tuple[Array, ...]]:
-    """The arrays in aligned pieces that stay in the cache, for updates in place.
-
-    All have one shape. Where their memory layouts agree the pieces are flat; else there is one
-    piece, the arrays themselves.
+def update_in_place(function: Callable[..., object], *arrays: Array) -> None:
+    """Call ``function`` on the arrays, which have one shape, in pieces: cache-sized, or one a
+    thread. Where their memory layouts differ they are one piece.
     """
     first = arrays[0]
-    if first.size <= _BLOCK or any(a.strides != first.strides for a in arrays):
-        return [arrays]
+    if small(first) or any(a.strides != first.strides for a in arrays):
+        function(*arrays)
+        return
     # axes from the largest stride to the smallest: a dense layout is then C-contiguous
     order = sorted(range(first.ndim), key=lambda axis: -first.strides[axis])
     turned = [a.transpose(order) for a in arrays]
     if not turned[0].flags.c_contiguous:
-        return [arrays]
+        function(*arrays)
+        return
     flat = [a.reshape(-1) for a in turned]
-    return [
-        tuple(a[start : start + _BLOCK] for a in flat) for start in range(0, first.size, _BLOCK)
-    ]
+    over_slices(lambda s: function(*(a[s] for a in flat)), first.size, first.size)
 
 
 def laid_out_like(array: Array, model: Array) -> Array:

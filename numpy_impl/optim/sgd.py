@@ -5,7 +5,13 @@ from typing import Any
 import numpy as np
 
 from numpy_impl.nn.parameter import Parameter
-from numpy_impl.optim.optimizer import Optimizer, blocks, check_at_least_0, laid_out_like, refuse
+from numpy_impl.optim.optimizer import (
+    Optimizer,
+    check_at_least_0,
+    laid_out_like,
+    refuse,
+    update_in_place,
+)
 
 
 class SGD(Optimizer):
@@ -76,7 +82,8 @@ class SGD(Optimizer):
             state["momentum_buffer"] = np.zeros_like(param.data)
         # without momentum the third array is not read
         buffer = state["momentum_buffer"] if momentum != 0 else grad
-        for w, g, v in blocks(param.data, grad, buffer):
+
+        def update(w: np.ndarray, g: np.ndarray, v: np.ndarray) -> None:
             if group["maximize"]:
                 g = -g
             if decay != 0:
@@ -89,3 +96,5 @@ class SGD(Optimizer):
                     v += g if group["dampening"] == 0 else (1 - group["dampening"]) * g
                 g = g + momentum * v if group["nesterov"] else v
             w -= lr * g
+
+        update_in_place(update, param.data, grad, buffer)

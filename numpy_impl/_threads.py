@@ -1,0 +1,221 @@
+"""Work on several cores: slices of one operation, each in a thread with a single-threaded BLAS.
+
+NumPy releases the interpreter lock inside its loops and inside BLAS, so threads run them at the
+same time. How many is BLAS's own number: OPENBLAS_NUM_THREADS, OMP_NUM_THREADS, threadpoolctl and
+:func:`set_num_threads` all decide it. Slices never share a sum, so the number of threads changes
+no bit of any result. Where BLAS does not tell its number (MKL, Accelerate) nothing is sliced.
+"""
+
+import contextvars
+import ctypes
+import os
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray
+# elements of a slice: a few arrays of this size stay in the cache
+_PIECE = 128 * 1024
+# how many sums of their own large reductions are made of
+PARTS = 8
+# multiplications of a matrix product: below this slicing does not pay
+_SMALL_PRODUCT = 2**21
+# below this BLAS itself stays on one thread
+_TINY_PRODUCT = 2**13
+
+
+def _blas() -> tuple[Any, Any] | None:
+    """OpenBLAS's functions that set and get its number of threads, as NumPy's builds name them."""
+    try:
+        # symbols of a library's dependencies are found through it
+        library = ctypes.CDLL(np._core._multiarray_umath.__file__)  # type: ignore[attr-defined]
+    except (AttributeError, OSError):
+        return None
+    for prefix in ("scipy_openblas", "openblas"):
+        for suffix in ("64_", ""):
+            try:
+                setter = getattr(library, f"{prefix}_set_num_threads{suffix}")
+                getter = getattr(library, f"{prefix}_get_num_threads{suffix}")
+            except AttributeError:
+                continue
+            setter.argtypes, setter.restype = [ctypes.c_int], None
+            getter.argtypes, getter.restype = [], ctypes.c_int
+            return setter, getter
+    return None
+
+
+_BLAS = _blas()
+
+
+def get_num_threads() -> int:
+    """How many threads an operation may use: BLAS's number; 1 if it does not tell."""
+    return 1 if _BLAS is None else int(_BLAS[1]())
+
+
+def set_num_threads(num: int) -> None:
+    """Let operations use up to ``num`` threads: sets BLAS's number, for the whole process.
+
+    Raises:
+        ValueError: if ``num`` is no int of at least 1.
+    """
+    if not isinstance(num, int) or isinstance(num, bool) or num < 1:
+        raise ValueError(f"num must be an int of at least 1, got {num!r}")
+    if _BLAS is not None:
+        _BLAS[0](num)
+
+
+class _Helper:
+    """A thread that waits for work; a plain queue wakes it twice as fast as an executor."""
+
+    def __init__(self) -> None:
+        self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._outbox: SimpleQueue[BaseException | None] = SimpleQueue()
+        threading.Thread(target=self._serve, name="numpy_impl", daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            work = self._inbox.get()
+            try:
+                work()
+            except BaseException as error:
+                self._outbox.put(error)
+            else:
+                self._outbox.put(None)
+
+    def start(self, work: Callable[[], None]) -> None:
+        self._inbox.put(work)
+
+    def finish(self) -> None:
+        """Wait for the work, and raise what it raised."""
+        error = self._outbox.get()
+        if error is not None:
+            raise error
+
+
+# those that have nothing to do; popping and appending are atomic
+_idle: list[_Helper] = []
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_idle.clear)  # in a forked child the threads are gone
+
+
+def run(tasks: Sequence[Callable[[], object]], threads: int) -> None:
+    """Call each task, on up to ``threads`` threads, the caller's among them."""
+    if threads <= 1 or len(tasks) == 1 or _BLAS is None:
+        for task in tasks:
+            task()
+        return
+    remaining = iter(tasks)  # next() on it is atomic
+
+    def work() -> None:
+        for task in remaining:
+            task()
+
+    set_blas, _ = _BLAS
+    # a multi-threaded BLAS under several threads would fight for the cores
+    set_blas(1)
+    helpers: list[_Helper] = []
+    try:
+        for _ in range(threads - 1):
+            try:
+                helper = _idle.pop()
+            except IndexError:
+                helper = _Helper()
+            # each in its own copy of the context: np.errstate holds in the threads too
+            helper.start(partial(contextvars.copy_context().run, work))
+            helpers.append(helper)
+        work()
+    finally:
+        errors = []
+        for helper in helpers:
+            try:
+                helper.finish()
+            except BaseException as error:
+                errors.append(error)
+            _idle.append(helper)
+        set_blas(threads)
+        if errors:
+            raise errors[0]
+
+
+def run_each(function: Callable[[Any], object], items: Sequence[Any]) -> None:
+    """Call ``function`` on each item; the calls may run at the same time."""
+    if len(items) == 1:
+        function(items[0])
+        return
+    run([partial(function, item) for item in items], min(get_num_threads(), len(items)))
+
+
+def small(array: Array) -> bool:
+    """Whether slicing the array does not pay."""
+    return array.size < 2 * _PIECE
+
+
+def over_slices(function: Callable[[slice], object], length: int, size: int) -> None:
+    """Call ``function`` on slices that make up ``range(length)``.
+
+    One thread gets slices that stay in the cache; several get one each, because every operation
+    on a slice costs them a turn at the interpreter lock.
+
+    Args:
+        function: works on one slice of the first axis, and writes nothing outside it.
+        length: of that axis.
+        size: elements in all.
+    """
+    count = max(1, min(length, size // _PIECE))
+    threads = get_num_threads() if count > 1 else 1
+    _over(function, length, count if threads == 1 else min(threads, length))
+
+
+def over_parts(function: Callable[[slice], object], length: int, size: int) -> None:
+    """The same for slices that make sums: as many whatever the number of threads.
+
+    So the sums, and every bit that follows from them, are the same.
+    """
+    _over(function, length, min(length, PARTS) if size >= 2 * _PIECE else 1)
+
+
+def _over(function: Callable[[slice], object], length: int, count: int) -> None:
+    if count <= 1:
+        function(slice(0, length))
+        return
+    bounds = [length * i // count for i in range(count + 1)]
+    run_each(function, [slice(low, high) for low, high in pairwise(bounds)])
+
+
+def matmul(a: Array, b: Array) -> Array:
+    """``a @ b``, of large matrices with the rows or columns shared out among the threads.
+
+    By slices of ours instead of BLAS's: its idle threads spin for a while, and would take the
+    cores from whatever is sliced next.
+    """
+    rows, inner, columns = a.shape[-2] if a.ndim > 1 else 1, a.shape[-1], b.shape[-1]
+    if rows * inner * columns < _TINY_PRODUCT or (a.ndim == 2 and rows == 1):
+        return a @ b  # a single row, as in inference, is best left to BLAS
+    threads = get_num_threads()
+    if threads == 1 or _BLAS is None:
+        return a @ b
+    by_rows = rows >= min(256, columns)
+    length = rows if by_rows else columns
+    if a.ndim != 2 or rows * inner * columns < _SMALL_PRODUCT or length < 2 * threads:
+        _BLAS[0](1)
+        try:
+            return a @ b
+        finally:
+            _BLAS[0](threads)
+    output = np.empty((rows, columns), a.dtype)
+    bounds = [length * i // threads for i in range(threads + 1)]
+
+    def part(low: int, high: int) -> None:
+        if by_rows:
+            np.matmul(a[low:high], b, out=output[low:high])
+        else:
+            np.matmul(a, b[:, low:high], out=output[:, low:high])
+
+    run([partial(part, low, high) for low, high in pairwise(bounds)], threads)
+    return output
