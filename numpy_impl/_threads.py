@@ -25,6 +25,8 @@ _PIECE = 128 * 1024
 PARTS = 8
 # multiplications of a matrix product: below this slicing does not pay
 _SMALL_PRODUCT = 2**21
+# above this BLAS's own threads are faster by more than their spinning costs afterwards
+_LARGE_PRODUCT = 2**25
 # below this BLAS itself stays on one thread
 _TINY_PRODUCT = 2**13
 
@@ -195,14 +197,15 @@ def matmul(a: Array, b: Array) -> Array:
     cores from whatever is sliced next.
     """
     rows, inner, columns = a.shape[-2] if a.ndim > 1 else 1, a.shape[-1], b.shape[-1]
-    if rows * inner * columns < _TINY_PRODUCT or (a.ndim == 2 and rows == 1):
-        return a @ b  # a single row, as in inference, is best left to BLAS
+    product = rows * inner * columns
+    if product < _TINY_PRODUCT or product > _LARGE_PRODUCT or (a.ndim == 2 and rows == 1):
+        return a @ b  # also a single row, as in inference, is best left to BLAS
     threads = get_num_threads()
     if threads == 1 or _BLAS is None:
         return a @ b
     by_rows = rows >= min(256, columns)
     length = rows if by_rows else columns
-    if a.ndim != 2 or rows * inner * columns < _SMALL_PRODUCT or length < 2 * threads:
+    if a.ndim != 2 or product < _SMALL_PRODUCT or length < 2 * threads:
         _BLAS[0](1)
         try:
             return a @ b

@@ -37,7 +37,8 @@ def choose(values: Array, others: Array, mask: Array, out: Array) -> None:
     By exclusive or: others ^ ((others ^ values) & mask).
     """
     integer = _INTEGER[values.dtype.itemsize]
-    ours, theirs = values.view(integer), others.view(integer)
+    ours: Array = values.view(integer)
+    theirs: Array = others.view(integer)
     different = np.bitwise_xor(ours, theirs)
     different &= mask
     np.bitwise_xor(theirs, different, out=out.view(integer))

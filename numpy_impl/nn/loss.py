@@ -236,20 +236,30 @@ class NLLLoss(_ClassLoss):
         index, counted = self._indices(input, target)
         rows = _as_rows(input)
         weights = self._row_weights(index, counted, input.dtype)
-        picked = np.where(counted, rows[np.arange(len(rows)), index], input.dtype.type(0))
-        values = (-weights * picked).reshape(np.shape(target))
-        output = self._reduced(values, weights.sum())
-        self.save_for_backward(output, index, counted, weights, input.shape, rows.shape)
+        values = _picked(rows, index, weights).reshape(np.shape(target))
+        total = weights.sum()
+        output = self._reduced(values, total)
+        self.save_for_backward(output, index, counted, weights, total, input.shape, rows.shape)
         return output
 
     def backward(self, grad_output: Any = 1.0) -> Array:
-        grad, index, counted, weights, shape, rows_shape = self._upstream(grad_output)
-        spread = self._spread(grad, weights.sum())
+        grad, index, counted, weights, total, shape, rows_shape = self._upstream(grad_output)
+        scale = _row_scale(weights, counted, self._spread(grad, total))
         rows = np.zeros(rows_shape, grad.dtype)
-        # ignored rows have gradient 0 even where the mean over nothing is NaN
-        picked = np.where(counted, -weights * spread.reshape(-1), grad.dtype.type(0))
-        rows[np.arange(len(rows)), index] = picked
+        rows[np.arange(len(rows)), index] = -scale
         return _from_rows(rows, shape)
+
+
+def _picked(log_p: Array, index: Array, weights: Array) -> Array:
+    """-weight * log-probability of each row's class; 0 where the weight is, even for infinity."""
+    picked = log_p[np.arange(len(log_p)), index]
+    return np.multiply(-weights, picked, out=np.zeros_like(picked), where=weights != 0)
+
+
+def _row_scale(weights: Array, counted: Array, spread: Array) -> Array:
+    """Weight times upstream; ignored rows stay 0 where the mean over nothing is NaN."""
+    scale = np.zeros_like(weights)
+    return np.multiply(weights, spread.reshape(-1), out=scale, where=counted)
 
 
 class CrossEntropyLoss(_ClassLoss):
@@ -298,16 +308,32 @@ class CrossEntropyLoss(_ClassLoss):
         log_p = log_softmax(rows, 1)
         if isinstance(target, np.ndarray) and target.dtype.kind == "f":
             q, divisor, shape = self._from_probabilities(input, target)
-            counted = np.ones(len(q), np.bool_)
-        else:
-            index, counted = self._indices(input, target)
-            weights = self._row_weights(index, counted, input.dtype)
+            return self._over_classes(log_p, q, np.ones(len(q), np.bool_), divisor, input, shape)
+        index, counted = self._indices(input, target)
+        weights = self._row_weights(index, counted, input.dtype)
+        divisor, shape = weights.sum(), np.shape(target)
+        if self.label_smoothing:
             q = self._smoothed_one_hot(index, counted, weights, rows.shape)
-            divisor, shape = weights.sum(), np.shape(target)
+            return self._over_classes(log_p, q, counted, divisor, input, shape)
+        # one class alone counts in each row: NLLLoss of the log-probabilities
+        output = self._reduced(_picked(log_p, index, weights).reshape(shape), divisor)
+        self.save_for_backward(output, log_p, (index, weights), counted, divisor, input.shape)
+        return output
+
+    def _over_classes(
+        self,
+        log_p: Array,
+        q: Array,
+        counted: Array,
+        divisor: Any,
+        input: Array,
+        shape: tuple[int, ...],
+    ) -> Array:
+        """The sum over all classes, of targets q (rows, C)."""
         # where q is 0 a log-probability of minus infinity counts for nothing
         terms = np.multiply(q, log_p, out=np.zeros_like(q), where=q != 0)
         output = self._reduced(-terms.sum(1).reshape(shape), divisor)
-        self.save_for_backward(output, np.exp(log_p), q, counted, divisor, input.shape)
+        self.save_for_backward(output, log_p, q, counted, divisor, input.shape)
         return output
 
     def _smoothed_one_hot(
@@ -340,10 +366,16 @@ class CrossEntropyLoss(_ClassLoss):
         return q, max(1, len(q)) if input.ndim == 1 else len(q), shape
 
     def backward(self, grad_output: Any = 1.0) -> Array:
-        grad, p, q, counted, divisor, shape = self._upstream(grad_output)
-        spread = self._spread(grad, divisor).reshape(-1, 1)
-        rows = p * q.sum(1, keepdims=True)
-        rows -= q
-        # ignored rows are 0 already, and stay so where the mean over nothing is NaN
-        np.multiply(rows, spread, out=rows, where=counted[:, None])
+        grad, log_p, target, counted, divisor, shape = self._upstream(grad_output)
+        spread, rows = self._spread(grad, divisor), np.exp(log_p)  # the probabilities
+        if isinstance(target, tuple):
+            index, weights = target
+            scale = _row_scale(weights, counted, spread)
+            rows *= scale[:, None]
+            rows[np.arange(len(rows)), index] -= scale
+        else:
+            rows *= target.sum(1, keepdims=True)
+            rows -= target
+            # ignored rows are 0 already, and stay so where the mean over nothing is NaN
+            np.multiply(rows, spread.reshape(-1, 1), out=rows, where=counted[:, None])
         return _from_rows(rows, shape)

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from numpy_impl._threads import over_slices, small
 from numpy_impl.nn.parameter import Parameter
 
 Array = np.ndarray
+# elements of the pieces of an update
+_BLOCK = 64 * 1024
 
 
 class Optimizer:
@@ -125,11 +126,13 @@ class Optimizer:
 
 
 def update_in_place(function: Callable[..., object], *arrays: Array) -> None:
-    """Call ``function`` on the arrays, which have one shape, in pieces: cache-sized, or one a
-    thread. Where their memory layouts differ they are one piece.
+    """Call ``function`` on the arrays, which have one shape, in pieces that stay in the cache.
+
+    Where their memory layouts differ they are one piece. Memory is what limits this: a second
+    thread would not make it faster.
     """
     first = arrays[0]
-    if small(first) or any(a.strides != first.strides for a in arrays):
+    if first.size <= _BLOCK or any(a.strides != first.strides for a in arrays):
         function(*arrays)
         return
     # axes from the largest stride to the smallest: a dense layout is then C-contiguous
@@ -139,7 +142,8 @@ def update_in_place(function: Callable[..., object], *arrays: Array) -> None:
         function(*arrays)
         return
     flat = [a.reshape(-1) for a in turned]
-    over_slices(lambda s: function(*(a[s] for a in flat)), first.size, first.size)
+    for start in range(0, first.size, _BLOCK):
+        function(*(a[start : start + _BLOCK] for a in flat))
 
 
 def laid_out_like(array: Array, model: Array) -> Array:
