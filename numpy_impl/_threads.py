@@ -2,8 +2,8 @@
 
 NumPy releases the interpreter lock inside its loops and inside BLAS, so threads run them at the
 same time. How many is BLAS's own number: OPENBLAS_NUM_THREADS, OMP_NUM_THREADS, threadpoolctl and
-:func:`set_num_threads` all decide it. Slices never share a sum, so the number of threads changes
-no bit of any result. Where BLAS does not tell its number (MKL, Accelerate) nothing is sliced.
+:func:`set_num_threads` all decide it. Slices share no sum, so slicing changes no bit of any
+result. Where BLAS does not tell its number (MKL, Accelerate) nothing is sliced.
 """
 
 import contextvars
@@ -23,12 +23,9 @@ Array = np.ndarray
 _PIECE = 128 * 1024
 # how many sums of their own large reductions are made of
 PARTS = 8
-# multiplications of a matrix product: below this slicing does not pay
-_SMALL_PRODUCT = 2**21
-# above this BLAS's own threads are faster by more than their spinning costs afterwards
-_LARGE_PRODUCT = 2**25
-# below this BLAS itself stays on one thread
-_TINY_PRODUCT = 2**13
+# multiplications of a matrix product: up to the one BLAS itself stays on one thread, from the
+# other on its threads save more than their spinning costs afterwards
+_TINY_PRODUCT, _LARGE_PRODUCT = 2**13, 2**25
 
 
 def _blas() -> tuple[Any, Any] | None:
@@ -179,7 +176,7 @@ def over_parts(function: Callable[[slice], object], length: int, size: int) -> N
 
     So the sums, and every bit that follows from them, are the same.
     """
-    _over(function, length, min(length, PARTS) if size >= 2 * _PIECE else 1)
+    _over(function, length, min(length, PARTS, size // (2 * _PIECE)))
 
 
 def _over(function: Callable[[slice], object], length: int, count: int) -> None:
@@ -191,34 +188,19 @@ def _over(function: Callable[[slice], object], length: int, count: int) -> None:
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """``a @ b``, of large matrices with the rows or columns shared out among the threads.
+    """``a @ b``, on one thread unless it is large.
 
-    By slices of ours instead of BLAS's: its idle threads spin for a while, and would take the
-    cores from whatever is sliced next.
+    BLAS's own threads spin for a while after their work, and would take the cores from whatever
+    is sliced next. Its product's last bits may differ with their number; so would those of a
+    product made from slices.
     """
-    rows, inner, columns = a.shape[-2] if a.ndim > 1 else 1, a.shape[-1], b.shape[-1]
-    product = rows * inner * columns
-    if product < _TINY_PRODUCT or product > _LARGE_PRODUCT or (a.ndim == 2 and rows == 1):
-        return a @ b  # also a single row, as in inference, is best left to BLAS
-    threads = get_num_threads()
-    if threads == 1 or _BLAS is None:
+    product = a.size * b.shape[-1]
+    threads = get_num_threads() if _TINY_PRODUCT < product < _LARGE_PRODUCT else 1
+    # a single row, as in inference, is best left to BLAS
+    if threads == 1 or _BLAS is None or (a.ndim == 2 and len(a) == 1):
         return a @ b
-    by_rows = rows >= min(256, columns)
-    length = rows if by_rows else columns
-    if a.ndim != 2 or product < _SMALL_PRODUCT or length < 2 * threads:
-        _BLAS[0](1)
-        try:
-            return a @ b
-        finally:
-            _BLAS[0](threads)
-    output = np.empty((rows, columns), a.dtype)
-    bounds = [length * i // threads for i in range(threads + 1)]
-
-    def part(low: int, high: int) -> None:
-        if by_rows:
-            np.matmul(a[low:high], b, out=output[low:high])
-        else:
-            np.matmul(a, b[:, low:high], out=output[:, low:high])
-
-    run([partial(part, low, high) for low, high in pairwise(bounds)], threads)
-    return output
+    _BLAS[0](1)
+    try:
+        return a @ b
+    finally:
+        _BLAS[0](threads)

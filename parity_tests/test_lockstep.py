@@ -66,8 +66,10 @@ def test_float64_runs_agree_step_by_step(name, digits) -> None:
 
 @pytest.mark.parametrize("name", ["mlp with dropout", "cnn"])
 def test_float32_runs_stay_together(name, digits) -> None:
+    """100 steps to rounding. Later one ReLU or pooling window may switch for a last bit, and the
+    losses jump apart; what was learnt stays the same."""
     ours, twin = trainers(long_enough(**CONFIGS[name]), digits)
-    np.testing.assert_allclose(losses(ours), losses(twin), rtol=2e-3)
+    np.testing.assert_allclose(losses(ours)[:100], losses(twin)[:100], rtol=1e-5)
     images = digits.test_images
     same = ours.predict(images).argmax(1) == twin.predict(images).argmax(1)
     assert same.mean() >= 0.99

@@ -28,8 +28,10 @@ def _elementwise(function: Callable[..., object], *arrays: Array) -> None:
 
 def relu(input: Array) -> Array:
     """max(x, 0); NaN stays NaN."""
-    output = np.empty_like(input)
     zero = input.dtype.type(0)
+    if small(input):
+        return np.asarray(np.maximum(input, zero))
+    output = np.empty_like(input)
     _elementwise(lambda x, y: np.maximum(x, zero, out=y), input, output)
     return output
 
@@ -55,6 +57,11 @@ def above_0(input: Array) -> Array:
 
 def leaky_relu(input: Array, negative_slope: float = 0.01) -> Array:
     """x where x > 0, else ``negative_slope * x``."""
+    if 0 <= negative_slope <= 1:  # then that is the larger of the two
+        output = np.empty_like(input)
+        slope = input.dtype.type(negative_slope)
+        _elementwise(lambda x, y: np.maximum(x, np.multiply(x, slope, out=y), out=y), input, output)
+        return output
     return _leak(input, input, negative_slope)
 
 
@@ -148,10 +155,7 @@ class ReLU(Module):
     def forward(self, input: Array) -> Array:
         input = check_array(input, "input", "ReLU")
         output = relu(input)
-        if is_grad_enabled():
-            self.save_for_backward(output, above_0(input))
-        else:
-            self.save_for_backward(output)
+        self.save_for_backward(output, above_0(input) if is_grad_enabled() else None)
         return output
 
     def backward(self, grad_output: Array) -> Array:

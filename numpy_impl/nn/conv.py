@@ -124,9 +124,11 @@ def _columns(view: Array, groups: int) -> Array:
 
 def _filters(weight: Array, groups: int) -> Array:
     """Weight (F, C/G, K...) -> (G, P*C/G, F/G), in the order of :func:`_columns`."""
-    filters = weight.shape[0]
-    taps_last = channels_last(weight).reshape(groups, filters // groups, -1)
-    return taps_last.transpose(0, 2, 1)
+    filters, per_group, *kernel = weight.shape
+    split = weight.reshape(groups, filters // groups, per_group, *kernel)
+    # contiguous: GEMM takes it a third faster than its transpose
+    taps_first = split.transpose(0, *range(3, split.ndim), 2, 1)
+    return taps_first.reshape(groups, -1, filters // groups)
 
 
 def _rows(array: Array, groups: int) -> Array:
@@ -424,28 +426,21 @@ class _ConvNd(Unbatched):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input: Array) -> Array:
-        owner = type(self).__name__
-        input, self._squeeze = batched(input, self._n, owner, self.weight.dtype)
+        weight, bias = self.weight.data, self.bias
+        input, self._squeeze = batched(input, self._n, type(self).__name__, weight.dtype)
         if input.shape[1] != self.in_channels:
             raise ValueError(
-                f"{owner}: input must have in_channels={self.in_channels} channels, "
+                f"{type(self).__name__}: input must have in_channels={self.in_channels} channels, "
                 f"got shape {input.shape[1:] if self._squeeze else input.shape}"
             )
         sizes, pads = input.shape[2:], self._pads
         if self.padding_mode != "zeros":
             input, pads = pad(input, pads, self.padding_mode), ((0, 0),) * self._n
+        biases = None if bias is None else bias.data
         try:
-            rows = convolve(
-                input,
-                self.weight.data,
-                None if self.bias is None else self.bias.data,
-                self.stride,
-                pads,
-                self.dilation,
-                self.groups,
-            )
+            rows = convolve(input, weight, biases, self.stride, pads, self.dilation, self.groups)
         except ValueError as error:
-            raise ValueError(f"{owner}: {error}") from None
+            raise ValueError(f"{type(self).__name__}: {error}") from None
         output = self._squeezed(channels_first(rows))
         self.save_for_backward(output, input, pads, sizes)
         return output
