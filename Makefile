@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: train test report lint clean
+.PHONY: train test report benchmark lint clean
 
 train: $(READY)
 	$(BIN)/python train.py --backend numpy $(ARGS)
@@ -14,6 +14,9 @@ test: $(READY)
 
 report: $(READY)
 	$(BIN)/python reports/make_report.py $(ARGS)
+
+benchmark: $(READY)
+	$(BIN)/python reports/benchmark.py $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

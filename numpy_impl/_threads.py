@@ -145,7 +145,7 @@ def run(tasks: Sequence[Callable[[], object]], threads: int) -> None:
 def run_each(function: Callable[[Any], object], items: Sequence[Any]) -> None:
     """Call ``function`` on each item; the calls may run at the same time."""
     if len(items) == 1:
-        function(items[0])
+        with_one_blas_thread(partial(function, items[0]))
         return
     run([partial(function, item) for item in items], min(get_num_threads(), len(items)))
 
@@ -194,13 +194,19 @@ def matmul(a: Array, b: Array) -> Array:
     is sliced next. Its product's last bits may differ with their number; so would those of a
     product made from slices.
     """
-    product = a.size * b.shape[-1]
-    threads = get_num_threads() if _TINY_PRODUCT < product < _LARGE_PRODUCT else 1
     # a single row, as in inference, is best left to BLAS
-    if threads == 1 or _BLAS is None or (a.ndim == 2 and len(a) == 1):
+    if not _TINY_PRODUCT < a.size * b.shape[-1] < _LARGE_PRODUCT or (a.ndim == 2 and len(a) == 1):
         return a @ b
+    return with_one_blas_thread(lambda: a @ b)
+
+
+def with_one_blas_thread(function: Callable[[], Any]) -> Any:
+    """What ``function`` returns, called while BLAS has one thread."""
+    threads = get_num_threads()
+    if threads == 1 or _BLAS is None:
+        return function()
     _BLAS[0](1)
     try:
-        return a @ b
+        return function()
     finally:
         _BLAS[0](threads)

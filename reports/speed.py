@@ -21,7 +21,24 @@ SLOWEST = 3.0
 # a ratio may wander this much from the smallest size of an axis to the largest
 DRIFT = 1.3
 # why a layer is more than SLOWEST times as slow as torch's
-WHY_SLOW: dict[str, str] = {}
+_COPY = "torch returns a view; here results share no memory with inputs, so this is a copy"
+_SMALL = "too small to slice: handing a slice to a Python thread costs more than it saves"
+_PASSES = "one pass over memory per NumPy operation, and threads take turns at the interpreter lock"
+WHY_SLOW: dict[str, str] = {
+    "Conv2d, depthwise": "one filter a channel has no matrix product: strided sums over nine taps",
+    "Conv2d, 4 groups": "products too narrow for BLAS to be fast",
+    "BatchNorm2d": _PASSES,
+    "BatchNorm3d": _PASSES,
+    "BatchNorm1d": _SMALL,
+    "LeakyReLU": _PASSES,
+    "Sigmoid": "exp, and one pass over memory per NumPy operation",
+    "Tanh": "NumPy's tanh is the slower one",
+    "Softmax": _SMALL,
+    "LogSoftmax": _SMALL,
+    "Identity": _COPY,
+    "Flatten": _COPY,
+    "Unflatten": _COPY,
+}
 
 
 def ratio(sample: Mapping[str, Any]) -> tuple[float, float, float]:

@@ -18,7 +18,7 @@ from experiments.recipes import RECIPES
 from experiments.trainer import Trainer
 from numpy_impl.nn.activation import softmax
 from parity_tests.test_lab_defects import DEFECTS
-from reports import accuracy, figures, ledger
+from reports import accuracy, figures, ledger, speed
 from reports.accuracy import BACKENDS, BACKENDS_POINTS, NAMES, PUBLISHED_POINTS
 from reports.document import (
     Block,
@@ -78,6 +78,7 @@ def write_report(inputs: Inputs) -> list[str]:
         *_curves(inputs, pictures),
         *_ledger(lines),
         *_defects(),
+        *_speed(inputs, pictures),
         *_pictures(inputs, pictures),
         *_environment(inputs),
     ]
@@ -282,6 +283,14 @@ def _defects() -> list[Block]:
         ),
         Table("defects", header, lines),
     ]
+
+
+def _speed(inputs: Inputs, pictures: dict[str, bytes]) -> list[Block]:
+    """The benchmark as it was last run; it needs an idle machine, so it is not part of this."""
+    path = inputs.folder / "benchmark.json"
+    if not path.exists():
+        return []
+    return speed.blocks(json.loads(path.read_text()), inputs.folder, pictures)
 
 
 def _trained(inputs: Inputs, run: Run) -> Trainer:

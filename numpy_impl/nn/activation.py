@@ -85,23 +85,47 @@ def _leak(values: Array, input: Array, negative_slope: float) -> Array:
 
 def sigmoid(input: Array) -> Array:
     """1 / (1 + exp(-x)), without overflow for any x."""
-    small = np.exp(-np.abs(input))  # in (0, 1]
-    return np.asarray(np.where(input < 0, small, input.dtype.type(1)) / (1 + small))
+    output = np.empty_like(input)
+
+    def fill(x: Array, y: Array) -> None:
+        small = np.exp(-np.abs(x))  # in (0, 1]
+        # the larger of exp(-|x|) and 0 or 1: exp(x) below 0, 1 above
+        np.divide(np.maximum(small, np.greater_equal(x, 0)), 1 + small, out=y)
+
+    _elementwise(fill, input, output)
+    return output
 
 
 def sigmoid_backward(grad_output: Array, output: Array) -> Array:
     """dy * y * (1 - y)."""
-    return np.asarray(grad_output * output * (1 - output))
+    grad = np.empty_like(grad_output)
+
+    def fill(dy: Array, y: Array, dx: Array) -> None:
+        np.multiply(dy, y, out=dx)
+        dx *= 1 - y
+
+    _elementwise(fill, grad_output, output, grad)
+    return grad
 
 
 def tanh(input: Array) -> Array:
     """The hyperbolic tangent of every element."""
-    return np.asarray(np.tanh(input))
+    output = np.empty_like(input)
+    _elementwise(lambda x, y: np.tanh(x, out=y), input, output)
+    return output
 
 
 def tanh_backward(grad_output: Array, output: Array) -> Array:
     """dy * (1 - y**2)."""
-    return np.asarray(grad_output * (1 - output * output))
+    grad = np.empty_like(grad_output)
+
+    def fill(dy: Array, y: Array, dx: Array) -> None:
+        np.multiply(y, y, out=dx)
+        np.subtract(1, dx, out=dx)
+        dx *= dy
+
+    _elementwise(fill, grad_output, output, grad)
+    return grad
 
 
 def softmax(input: Array, dim: int) -> Array:

@@ -183,6 +183,8 @@ class _ClassLoss(_Loss):
         flat = np.asarray(target).reshape(-1)
         counted = flat != self.ignore_index
         classes = input.shape[0 if input.ndim == 1 else 1]
+        if not flat.size or (flat.min() >= 0 and flat.max() < classes):
+            return (flat if counted.all() else np.where(counted, flat, 0)), counted
         wrong = counted & ((flat < 0) | (flat >= classes))
         if wrong.any():
             at = int(np.argmax(wrong))
