@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 HERE = ROOT / "reports"
@@ -21,15 +21,10 @@ if str(ROOT) not in sys.path:
 
 from experiments.checkpoint import write_atomically
 from experiments.threads import VARIABLES
+from reports.cli import Parser
 
 BACKENDS = ("numpy", "torch")
 PACKAGES = {"numpy": "numpy_impl", "torch": "torch"}
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One line instead of the whole usage."""
-        self.exit(2, f"{self.prog}: error: {message} (--help shows the flags)\n")
 
 
 class Worker:
@@ -122,7 +117,7 @@ def memory(backend: str) -> dict[str, float]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code."""
-    parser = _Parser(description="Time NumPy beside PyTorch.", allow_abbrev=False)
+    parser = Parser(description="Time NumPy beside PyTorch.", allow_abbrev=False)
     add = parser.add_argument
     add("--rounds", type=int, default=7, help="rounds of each case (default: 7)")
     add("--threads", default="1,2", help="comma-separated thread counts (default: 1,2)")

@@ -22,18 +22,13 @@ if str(ROOT) not in sys.path:
 
 from experiments.errors import UserError
 from experiments.threads import set_threads
+from reports.cli import Parser
 
 QUICK_ROWS = ("sgd-5ep", "momentum-5ep", "regularised-5ep")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """One line instead of the whole usage."""
-        self.exit(2, f"{self.prog}: error: {message} (--help shows the flags)\n")
-
-
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = _Parser(
+    parser = Parser(
         description="Reproduce the lab's accuracy table with NumPy and PyTorch, with the evidence.",
         epilog="Finished runs in reports/runs are reused if configuration, code and data match.",
         allow_abbrev=False,
