@@ -51,9 +51,10 @@ class Worker:
         return json.loads(answer)
 
     def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        """End it, as its input ends; the pipes are closed with it."""
+        with self._process as process:
+            assert process.stdin is not None
+            process.stdin.close()
 
 
 def environment(threads: int) -> dict[str, str]:
