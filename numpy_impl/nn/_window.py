@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from numpy_impl.nn.module import Module, check_array
+from numpy_impl.nn.module import check_array
 
 Array = np.ndarray
 Ints = tuple[int, ...]
 Pads = tuple[tuple[int, int], ...]
 Slices = tuple[slice, ...]
+# the order of axes, by their number
+_LAST = {n: (0, *range(2, n), 1) for n in range(2, 6)}
+_FIRST = {n: (0, n - 1, *range(1, n - 1)) for n in range(2, 6)}
 
 
 def ntuple(value: Any, n: int, name: str, owner: str, minimum: int = 1) -> Ints:
@@ -36,20 +39,14 @@ def ntuple(value: Any, n: int, name: str, owner: str, minimum: int = 1) -> Ints:
     return tuple(int(v) for v in values) * (1 if many else n)
 
 
-def batched(input: Array, n: int, owner: str, dtype: np.dtype | None = None) -> tuple[Array, bool]:
-    """(N, C, S...) and whether the batch axis was added to an unbatched (C, S...)."""
-    input = check_array(input, "input", owner, dtype, ndim=(n + 1, n + 2))
-    return (input, False) if input.ndim == n + 2 else (input[None], True)
-
-
 def channels_last(array: Array) -> Array:
     """(N, C, S...) -> (N, S..., C), a view."""
-    return array.transpose(0, *range(2, array.ndim), 1)
+    return array.transpose(_LAST[array.ndim])
 
 
 def channels_first(array: Array) -> Array:
     """(N, S..., C) -> (N, C, S...), a view: results are NCHW by shape, channels-last in memory."""
-    return array.transpose(0, array.ndim - 1, *range(1, array.ndim - 1))
+    return array.transpose(_FIRST[array.ndim])
 
 
 def pad_channels_last(array: Array, pads: Pads, value: float = 0.0) -> Array:
@@ -100,21 +97,23 @@ def window_slices(offset: Ints, stride: Ints, dilation: Ints, outputs: Ints) -> 
     return (slice(None), *spans)
 
 
-class Unbatched(Module):
-    """A module whose input may lack the batch axis: adds it, and takes it off the results."""
+def batched(input: Array, n: int, owner: str, dtype: np.dtype | None = None) -> tuple[Array, bool]:
+    """(N, C, S...) and whether the batch axis was added to an unbatched (C, S...)."""
+    input = check_array(input, "input", owner, dtype, ndim=(n + 1, n + 2))
+    return (input, False) if input.ndim == n + 2 else (input[None], True)
 
-    _squeeze = False
 
-    def _squeezed(self, value: Any) -> Any:
-        if not self._squeeze or value is None:
-            return value
-        return tuple(part[0] for part in value) if isinstance(value, tuple) else value[0]
+def without_batch(value: Any, added: bool) -> Any:
+    """Take the batch axis off an array, or a tuple of them, again if it was ``added``."""
+    if not added or value is None:
+        return value
+    return tuple(part[0] for part in value) if isinstance(value, tuple) else value[0]
 
-    def _unsqueezed(self, value: Any) -> Any:
-        if not self._squeeze or value is None:
-            return value
-        return (
-            tuple(v if v is None else v[None] for v in value)
-            if isinstance(value, tuple)
-            else value[None]
-        )
+
+def with_batch(value: Any, added: bool) -> Any:
+    """The upstream gradient for what :func:`without_batch` returned, as it was before."""
+    if not added or value is None:
+        return value
+    if isinstance(value, tuple):
+        return tuple(v if v is None else v[None] for v in value)
+    return value[None]

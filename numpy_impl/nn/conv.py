@@ -20,7 +20,6 @@ from numpy_impl.nn import init
 from numpy_impl.nn._window import (
     Ints,
     Pads,
-    Unbatched,
     batched,
     channels_first,
     channels_last,
@@ -28,9 +27,11 @@ from numpy_impl.nn._window import (
     ntuple,
     pad_channels_last,
     window_slices,
+    with_batch,
+    without_batch,
 )
 from numpy_impl.nn.linear import sum_rows
-from numpy_impl.nn.module import float_dtype
+from numpy_impl.nn.module import Module, float_dtype
 from numpy_impl.nn.padding import PADDING_MODES, pad, pad_backward
 from numpy_impl.nn.parameter import Parameter
 
@@ -39,6 +40,8 @@ Array = np.ndarray
 _SHORT_RUN = 8
 # of the im2col matrix made at a time: it is read again by GEMM before it leaves the cache
 _BLOCK_BYTES = 1024 * 1024
+# axes of a weight (G, F/G, C/G, K...) as GEMM takes it, by those of (F, C/G, K...)
+_TAPS_FIRST = {n: (0, *range(3, n + 1), 2, 1) for n in (3, 4, 5)}
 
 
 class _Geometry:
@@ -48,12 +51,21 @@ class _Geometry:
         shape: of the input, (N, S..., C).
         itemsize: of its elements, in bytes.
         kernel, stride, pads, dilation: K..., and the steps and margins of the windows.
+        groups: G.
     """
 
     def __init__(
-        self, shape: Ints, itemsize: int, kernel: Ints, stride: Ints, pads: Pads, dilation: Ints
+        self,
+        shape: Ints,
+        itemsize: int,
+        kernel: Ints,
+        stride: Ints,
+        pads: Pads,
+        dilation: Ints,
+        groups: int,
     ) -> None:
         batch, *sizes, channels = shape
+        n = len(sizes)
         spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
         padded = [low + size + high for size, (low, high) in zip(sizes, pads, strict=True)]
         if any(span > size for span, size in zip(spans, padded, strict=True)):
@@ -61,13 +73,13 @@ class _Geometry:
                 f"the dilated kernel {tuple(spans)} must not be larger than the padded input "
                 f"{tuple(padded)}"
             )
-        self.pads = pads
+        self.pads, self.groups = pads, groups
         # floor((S + pads - dilation * (K - 1) - 1) / stride) + 1 for each axis
         self.outputs = tuple(
             (p - k) // s + 1 for p, k, s in zip(padded, spans, stride, strict=True)
         )
         # bytes from one element of the padded (Sp..., C) to the next of each axis
-        steps = [itemsize * channels * math.prod(padded[i + 1 :]) for i in range(len(padded))]
+        steps = [itemsize * channels * math.prod(padded[i + 1 :]) for i in range(n)]
         self._shape = (*self.outputs, *kernel, channels)
         self._strides = (
             itemsize * channels * math.prod(padded),
@@ -75,20 +87,33 @@ class _Geometry:
             *(step * d for step, d in zip(steps, dilation, strict=True)),
             itemsize,
         )
-        row_bytes = math.prod(self.outputs[1:]) * math.prod(kernel) * channels * itemsize
+        # how the matrix is gathered from the axes of windows (N, O..., K..., C or G, C/G)
+        self._split = (groups, channels // groups)
+        self._taps = math.prod(kernel) * channels // groups
+        self._along_positions = kernel[-1] * channels < _SHORT_RUN * groups
+        rows, columns = range(n + 1), range(n + 1, 2 * n + 1)
+        group, channel = ((), 2 * n + 1) if groups == 1 else ((2 * n + 1,), 2 * n + 2)
+        self._axes = (
+            (*group, *columns, channel, *rows)
+            if self._along_positions
+            else (*group, *rows, *columns, channel)
+        )
+        # positions that differ in their first coordinate alone
+        self.row = math.prod(self.outputs[1:])
+        row_bytes = self.row * math.prod(kernel) * channels * itemsize
         image_bytes = self.outputs[0] * row_bytes
         # several blocks need the same image: then it is padded once, beforehand
         self.padded_once = image_bytes > _BLOCK_BYTES
-        images, rows = 1, self.outputs[0]
+        images, rows_at_once = 1, self.outputs[0]
         if self.padded_once:
-            rows = max(1, _BLOCK_BYTES // row_bytes)
+            rows_at_once = max(1, _BLOCK_BYTES // row_bytes)
         else:
             images = max(1, _BLOCK_BYTES // max(1, image_bytes))
         # slices of (N, O1)
         self.blocks = [
-            (slice(n, n + images), slice(row, row + rows))
-            for n in range(0, batch, images)
-            for row in range(0, self.outputs[0], rows)
+            (slice(i, i + images), slice(row, row + rows_at_once))
+            for i in range(0, batch, images)
+            for row in range(0, self.outputs[0], rows_at_once)
         ]
 
     def windows(self, input: Array) -> Array:
@@ -103,38 +128,34 @@ class _Geometry:
             return self.windows(input).__getitem__
         return lambda block: self.windows(input[block[0]])
 
+    def columns(self, windows: Array) -> Array:
+        """Windows of a block -> (G, M, P*C/G), the matrix whose rows the filters multiply."""
+        groups, taps = self.groups, self._taps
+        if groups > 1:
+            windows = windows.reshape(windows.shape[:-1] + self._split)
+        if self._along_positions:
+            return windows.transpose(self._axes).reshape(groups, taps, -1).swapaxes(1, 2)
+        return windows.transpose(self._axes).reshape(groups, -1, taps)
+
 
 _geometry = lru_cache(maxsize=512)(_Geometry)
 
 
-def _columns(view: Array, groups: int) -> Array:
-    """Windows (N, O..., K..., C) -> (G, M, P*C/G), the matrix whose rows the filters multiply."""
-    n = (view.ndim - 2) // 2
-    *outer, channels = view.shape
-    positions, taps = math.prod(outer[: n + 1]), math.prod(outer[n + 1 :])
-    split = view.reshape(*outer, groups, channels // groups) if groups > 1 else view[..., None, :]
-    group = split.ndim - 2
-    rows, columns = range(n + 1), [*range(n + 1, group), group + 1]
-    if view.shape[-2] * channels < _SHORT_RUN * groups:
-        copy = split.transpose(group, *columns, *rows).reshape(groups, -1, positions)
-        return copy.transpose(0, 2, 1)
-    matrix = split.transpose(group, *rows, *columns)
-    return matrix.reshape(groups, positions, taps * channels // groups)
-
-
 def _filters(weight: Array, groups: int) -> Array:
-    """Weight (F, C/G, K...) -> (G, P*C/G, F/G), in the order of :func:`_columns`."""
-    filters, per_group, *kernel = weight.shape
-    split = weight.reshape(groups, filters // groups, per_group, *kernel)
+    """Weight (F, C/G, K...) -> (G, P*C/G, F/G), in the order of :meth:`_Geometry.columns`."""
+    shape = weight.shape
+    split = weight.reshape(groups, shape[0] // groups, *shape[1:])
     # contiguous: GEMM takes it a third faster than its transpose
-    taps_first = split.transpose(0, *range(3, split.ndim), 2, 1)
-    return taps_first.reshape(groups, -1, filters // groups)
+    taps_first = split.transpose(_TAPS_FIRST[len(shape)])
+    return taps_first.reshape(groups, -1, shape[0] // groups)
 
 
 def _rows(array: Array, groups: int) -> Array:
     """(N, O..., F) -> (G, M, F/G), a view."""
-    positions, filters = math.prod(array.shape[:-1]), array.shape[-1]
-    return array.reshape(positions, groups, filters // groups).transpose(1, 0, 2)
+    filters = array.shape[-1]
+    if groups == 1:
+        return array.reshape(1, -1, filters)
+    return array.reshape(-1, groups, filters // groups).transpose(1, 0, 2)
 
 
 def _is_depthwise(weight: Array, groups: int) -> bool:
@@ -158,18 +179,17 @@ def convolve(
     groups: int,
 ) -> Array:
     """Cross-correlation: (N, C, S...) and (F, C/G, K...) -> (N, O..., F)."""
-    kernel = weight.shape[2:]
     last = channels_last(input)
-    geometry = _geometry(last.shape, last.itemsize, kernel, stride, pads, dilation)
-    output = np.empty((len(input), *geometry.outputs, len(weight)), input.dtype)
+    kernel = weight.shape[2:]
+    geometry = _geometry(last.shape, last.itemsize, kernel, stride, pads, dilation, groups)
+    output = np.empty((len(last), *geometry.outputs, len(weight)), last.dtype)
     # a row of positions meets its bias as one long row
-    row = math.prod(geometry.outputs[1:])
-    tiled = None if bias is None else bias[None].repeat(row, 0).reshape(-1)
+    tiled = None if bias is None else bias[None].repeat(geometry.row, 0).reshape(-1)
 
     def add_bias(rows: Array) -> None:
         if tiled is not None:
-            flat = rows.reshape(-1, row * len(weight))
-            flat += tiled
+            rows = rows.reshape(-1, len(tiled))
+            np.add(rows, tiled, out=rows)
 
     if _is_depthwise(weight, groups):
         view_axes, weight_axes, output_axes = _depthwise_axes(len(kernel))
@@ -187,7 +207,7 @@ def convolve(
 
     def product(block: tuple[slice, slice]) -> None:
         rows = output[block]
-        np.matmul(_columns(view(block), groups), filters, out=_rows(rows, groups))
+        np.matmul(geometry.columns(view(block)), filters, out=_rows(rows, groups))
         add_bias(rows)
 
     _threads.run_each(product, geometry.blocks)
@@ -206,7 +226,8 @@ def _weight_grad(
     """dW = X^T dY, with X the im2col matrix of :func:`convolve`; upstream is (N, O..., F)."""
     filters, per_group, *kernel = weight.shape
     last = channels_last(input)
-    geometry = _geometry(last.shape, last.itemsize, tuple(kernel), stride, pads, dilation)
+    shape, size = last.shape, last.itemsize
+    geometry = _geometry(shape, size, tuple(kernel), stride, pads, dilation, groups)
     if _is_depthwise(weight, groups):
         view_axes, weight_axes, output_axes = _depthwise_axes(len(kernel))
         # (K..., C)
@@ -220,7 +241,7 @@ def _weight_grad(
 
     def accumulate(number: int) -> None:
         for block in runs[number]:
-            columns = _columns(view(block), groups).transpose(0, 2, 1)
+            columns = geometry.columns(view(block)).transpose(0, 2, 1)
             partial[number] += columns @ _rows(upstream[block], groups)
 
     _threads.run_each(accumulate, range(len(runs)))
@@ -366,7 +387,7 @@ conv2d, conv2d_backward = _functional(2)
 conv3d, conv3d_backward = _functional(3)
 
 
-class _ConvNd(Unbatched):
+class _ConvNd(Module):
     """Arguments, parameters, forward and backward of Conv1d, Conv2d, Conv3d."""
 
     _n: int
@@ -427,11 +448,11 @@ class _ConvNd(Unbatched):
 
     def forward(self, input: Array) -> Array:
         weight, bias = self.weight.data, self.bias
-        input, self._squeeze = batched(input, self._n, type(self).__name__, weight.dtype)
+        input, added = batched(input, self._n, type(self).__name__, weight.dtype)
         if input.shape[1] != self.in_channels:
             raise ValueError(
                 f"{type(self).__name__}: input must have in_channels={self.in_channels} channels, "
-                f"got shape {input.shape[1:] if self._squeeze else input.shape}"
+                f"got shape {input.shape[1:] if added else input.shape}"
             )
         sizes, pads = input.shape[2:], self._pads
         if self.padding_mode != "zeros":
@@ -441,16 +462,16 @@ class _ConvNd(Unbatched):
             rows = convolve(input, weight, biases, self.stride, pads, self.dilation, self.groups)
         except ValueError as error:
             raise ValueError(f"{type(self).__name__}: {error}") from None
-        output = self._squeezed(channels_first(rows))
-        self.save_for_backward(output, input, pads, sizes)
+        output = without_batch(channels_first(rows), added)
+        self.save_for_backward(output, added, input, pads, sizes)
         return output
 
     def backward(self, grad_output: Array) -> Array | None:
-        grad_output, input, pads, sizes = self.saved_for_backward(grad_output)
+        grad_output, added, input, pads, sizes = self.saved_for_backward(grad_output)
         weight, bias = self.weight, self.bias
         needs = (self._needs_input_grad, weight.requires_grad, bias is not None)
         grad_input, grad_weight, grad_bias = convolve_backward(
-            self._unsqueezed(grad_output),
+            with_batch(grad_output, added),
             input,
             weight.data,
             self.stride,
@@ -465,7 +486,7 @@ class _ConvNd(Unbatched):
             bias.accumulate_grad(grad_bias)
         if grad_input is not None and self.padding_mode != "zeros":
             grad_input = pad_backward(grad_input, self._pads, sizes, self.padding_mode)
-        return self._squeezed(grad_input)
+        return without_batch(grad_input, added)
 
     def extra_repr(self) -> str:
         parts = [

@@ -10,6 +10,7 @@ from numpy_impl.grad_mode import is_grad_enabled
 from numpy_impl.nn.parameter import Parameter
 
 Array = np.ndarray
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 class IncompatibleKeys(NamedTuple):
@@ -498,15 +499,17 @@ def check_array(
         TypeError: if it is no floating-point array, or of another dtype (nothing is promoted).
         ValueError: if its number of dimensions is not allowed.
     """
-    if not isinstance(value, np.ndarray | np.generic):
-        raise TypeError(f"{owner}: {name} must be a NumPy array, got {_summary(value)}")
-    if dtype is not None and value.dtype != dtype:
-        raise TypeError(
-            f"{owner}: {name} must have the parameters' dtype {dtype}, got {value.dtype}"
-        )
-    if value.dtype not in (np.float32, np.float64):
-        raise TypeError(f"{owner}: {name} must be float32 or float64, got {value.dtype}")
+    # every layer of every forward comes here: the usual answers first
+    if type(value) is not np.ndarray:
+        if not isinstance(value, np.ndarray | np.generic):
+            raise TypeError(f"{owner}: {name} must be a NumPy array, got {_summary(value)}")
+        value = np.asarray(value)
+    found = value.dtype
+    if dtype is not None and found != dtype:
+        raise TypeError(f"{owner}: {name} must have the parameters' dtype {dtype}, got {found}")
+    if found not in _FLOATS:
+        raise TypeError(f"{owner}: {name} must be float32 or float64, got {found}")
     if ndim and value.ndim not in ndim:
         allowed = " or ".join(f"{n}-d" for n in ndim)
         raise ValueError(f"{owner}: {name} must be {allowed}, got shape {value.shape}")
-    return np.asarray(value)
+    return value

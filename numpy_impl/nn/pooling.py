@@ -17,7 +17,7 @@ from numpy_impl.nn._mask import as_mask, select
 from numpy_impl.nn._window import (
     Ints,
     Pads,
-    Unbatched,
+    Slices,
     batched,
     channels_first,
     channels_last,
@@ -25,7 +25,10 @@ from numpy_impl.nn._window import (
     ntuple,
     pad_channels_last,
     window_slices,
+    with_batch,
+    without_batch,
 )
+from numpy_impl.nn.module import Module
 
 Array = np.ndarray
 
@@ -95,8 +98,10 @@ class _Geometry:
         ]
         # for each axis alone: the elements at each position of the kernel
         self.axis_taps = [
-            [slice(j * d, j * d + s * (o - 1) + 1, s) for j in range(k)]
-            for k, s, d, o in zip(kernel, stride, dilation, self.outputs, strict=True)
+            [(slice(None),) * axis + (slice(j * d, j * d + s * (o - 1) + 1, s),) for j in range(k)]
+            for axis, (k, s, d, o) in enumerate(
+                zip(kernel, stride, dilation, self.outputs, strict=True), start=1
+            )
         ]
         self.is_padded = any(map(any, self.pads))
 
@@ -119,8 +124,7 @@ def _max_pool(input: Array, geometry: _Geometry, need_place: bool) -> tuple[Arra
         part = input[images]
         if geometry.is_padded:
             part = pad_channels_last(part, geometry.pads, -np.inf)
-        largest = _window_maxima(part, geometry)
-        output[images] = largest
+        largest = _window_maxima(part, geometry, output[images])
         if place is not None:
             _find([part[tap] for tap in geometry.taps], largest, place[images])
 
@@ -128,17 +132,23 @@ def _max_pool(input: Array, geometry: _Geometry, need_place: bool) -> tuple[Arra
     return output, place
 
 
-def _window_maxima(part: Array, geometry: _Geometry) -> Array:
+def _window_maxima(part: Array, geometry: _Geometry, out: Array) -> Array:
     """The maxima of the windows, one axis after the other: k + k operations instead of k * k."""
-    for axis, steps in enumerate(geometry.axis_taps, start=1):
-        before = (slice(None),) * axis
-        taps = [part[(*before, step)] for step in steps]
-        part = taps[0]
-        if len(taps) > 1:
-            part = np.maximum(taps[0], taps[1])
-        for tap in taps[2:]:
-            np.maximum(part, tap, out=part)
-    return part
+    *inner, last = geometry.axis_taps
+    for taps in inner:
+        part = _largest(part, taps)
+    return _largest(part, last, out)
+
+
+def _largest(part: Array, taps: Sequence[Slices], out: Array | None = None) -> Array:
+    """The maximum of the taps, element by element."""
+    first, *others = taps
+    if not others:
+        return np.positive(part[first], out=out)
+    out = np.maximum(part[first], part[others[0]], out=out)
+    for tap in others[1:]:
+        np.maximum(out, part[tap], out=out)
+    return out
 
 
 def _find(taps: Sequence[Array], largest: Array, place: Array) -> None:
@@ -189,7 +199,7 @@ def _flat_indices(place: Array, geometry: _Geometry) -> Array:
     return index
 
 
-class _MaxPoolNd(Unbatched):
+class _MaxPoolNd(Module):
     _n: int
 
     def __init__(
@@ -216,7 +226,7 @@ class _MaxPoolNd(Unbatched):
         _check_padding(self._padding, self._kernel, owner)
 
     def forward(self, input: Array) -> Any:
-        input, self._squeeze = batched(input, self._n, type(self).__name__)
+        input, added = batched(input, self._n, type(self).__name__)
         geometry = _geometry(
             input.shape[2:],
             self._kernel,
@@ -230,17 +240,17 @@ class _MaxPoolNd(Unbatched):
         output: Any = channels_first(values)
         if self.return_indices and place is not None:
             output = (output, channels_first(_flat_indices(place, geometry)))
-        output = self._squeezed(output)
-        self.save_for_backward(output, place, geometry)
+        output = without_batch(output, added)
+        self.save_for_backward(output, added, place, geometry)
         return output
 
     def backward(self, grad_output: Any) -> Array:
-        grad_output, place, geometry = self.saved_for_backward(grad_output)
+        grad_output, added, place, geometry = self.saved_for_backward(grad_output)
         if self.return_indices:
             grad_output = grad_output[0]
-        upstream = channels_last(self._unsqueezed(grad_output))
+        upstream = channels_last(with_batch(grad_output, added))
         grad = _max_pool_backward(upstream, place, geometry)
-        return self._squeezed(channels_first(grad))
+        return without_batch(channels_first(grad), added)
 
     def extra_repr(self) -> str:
         return (
@@ -361,7 +371,7 @@ def _avg_pool_backward(upstream: Array, geometry: _Geometry, divisors: Array) ->
     return grad[interior(geometry.pads, geometry.sizes)]
 
 
-class _AvgPoolNd(Unbatched):
+class _AvgPoolNd(Module):
     _n: int
     divisor_override: int | None = None
 
@@ -394,7 +404,7 @@ class _AvgPoolNd(Unbatched):
         return value
 
     def forward(self, input: Array) -> Array:
-        input, self._squeeze = batched(input, self._n, type(self).__name__)
+        input, added = batched(input, self._n, type(self).__name__)
         geometry = _geometry(
             input.shape[2:],
             self._kernel,
@@ -405,15 +415,15 @@ class _AvgPoolNd(Unbatched):
         )
         divisors = _divisors(geometry, self.count_include_pad, self.divisor_override, input.dtype)
         values = _avg_pool(channels_last(input), geometry, divisors)
-        output = self._squeezed(channels_first(values))
-        self.save_for_backward(output, geometry, divisors)
+        output = without_batch(channels_first(values), added)
+        self.save_for_backward(output, added, geometry, divisors)
         return output
 
     def backward(self, grad_output: Array) -> Array:
-        grad_output, geometry, divisors = self.saved_for_backward(grad_output)
-        upstream = channels_last(self._unsqueezed(grad_output))
+        grad_output, added, geometry, divisors = self.saved_for_backward(grad_output)
+        upstream = channels_last(with_batch(grad_output, added))
         grad = _avg_pool_backward(upstream, geometry, divisors)
-        return self._squeezed(channels_first(grad))
+        return without_batch(channels_first(grad), added)
 
 
 class AvgPool1d(_AvgPoolNd):
