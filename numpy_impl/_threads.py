@@ -144,10 +144,14 @@ def run(tasks: Sequence[Callable[[], object]], threads: int) -> None:
 
 def run_each(function: Callable[[Any], object], items: Sequence[Any]) -> None:
     """Call ``function`` on each item; the calls may run at the same time."""
-    if len(items) == 1:
+    threads = get_num_threads()
+    if threads == 1:
+        for item in items:
+            function(item)
+    elif len(items) == 1:
         with_one_blas_thread(partial(function, items[0]))
-        return
-    run([partial(function, item) for item in items], min(get_num_threads(), len(items)))
+    else:
+        run([partial(function, item) for item in items], min(threads, len(items)))
 
 
 def small(array: Array) -> bool:
@@ -166,9 +170,11 @@ def over_slices(function: Callable[[slice], object], length: int, size: int) -> 
         length: of that axis.
         size: elements in all.
     """
-    count = max(1, min(length, size // _PIECE))
-    threads = get_num_threads() if count > 1 else 1
-    _over(function, length, count if threads == 1 else min(threads, length))
+    count = min(length, size // _PIECE)
+    if count > 1:
+        threads = get_num_threads()
+        count = count if threads == 1 else min(threads, length)
+    _over(function, length, count)
 
 
 def over_parts(function: Callable[[slice], object], length: int, size: int) -> None:

@@ -81,13 +81,15 @@ class Sequential(_IndexedModules):
                 self.add_module(str(i), module)
 
     def forward(self, input: np.ndarray) -> Any:
-        self._check_distinct()
+        modules = self._modules.values()
+        if len(set(modules)) < len(modules):
+            self._refuse_repeated()
         output: Any = input
-        for module in self:
+        for module in modules:
             output = module(output)
-        return output if len(self) else np.copy(input)
+        return output if modules else np.copy(input)
 
-    def _check_distinct(self) -> None:
+    def _refuse_repeated(self) -> None:
         """Each module remembers its last forward alone, so none may run twice in a row of these."""
         positions: dict[Module, int] = {}
         for i, module in enumerate(self):

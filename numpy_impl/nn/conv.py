@@ -33,11 +33,13 @@ from numpy_impl.nn._window import (
 from numpy_impl.nn.linear import sum_rows
 from numpy_impl.nn.module import Module, float_dtype
 from numpy_impl.nn.padding import PADDING_MODES, pad, pad_backward
-from numpy_impl.nn.parameter import Parameter
+from numpy_impl.nn.parameter import Parameter, aligned_empty
 
 Array = np.ndarray
 # shorter contiguous runs (in elements) than this are gathered along positions instead
 _SHORT_RUN = 8
+# rows shorter than this meet the next one of another array in a slow loop
+_SHORT_ROW = 32
 # of the im2col matrix made at a time: it is read again by GEMM before it leaves the cache
 _BLOCK_BYTES = 1024 * 1024
 # axes of a weight (G, F/G, C/G, K...) as GEMM takes it, by those of (F, C/G, K...)
@@ -183,13 +185,14 @@ def convolve(
     kernel = weight.shape[2:]
     geometry = _geometry(last.shape, last.itemsize, kernel, stride, pads, dilation, groups)
     output = np.empty((len(last), *geometry.outputs, len(weight)), last.dtype)
-    # a row of positions meets its bias as one long row
-    tiled = None if bias is None else bias[None].repeat(geometry.row, 0).reshape(-1)
+    if bias is not None and len(bias) < _SHORT_ROW:
+        # a row of positions meets its bias as one long row
+        bias = bias[None].repeat(geometry.row, 0).reshape(-1)
 
     def add_bias(rows: Array) -> None:
-        if tiled is not None:
-            rows = rows.reshape(-1, len(tiled))
-            np.add(rows, tiled, out=rows)
+        if bias is not None:
+            rows = rows.reshape(-1, len(bias))
+            np.add(rows, bias, out=rows)
 
     if _is_depthwise(weight, groups):
         view_axes, weight_axes, output_axes = _depthwise_axes(len(kernel))
@@ -432,7 +435,7 @@ class _ConvNd(Module):
             self._pads = _symmetric(self.padding)
         dtype = float_dtype(dtype)
         shape = (out_channels, in_channels // groups, *self.kernel_size)
-        self.weight = Parameter(np.empty(shape, dtype))
+        self.weight = Parameter(aligned_empty(shape, dtype))
         if bias:
             self.bias = Parameter(np.empty(out_channels, dtype))
         else:
@@ -447,7 +450,8 @@ class _ConvNd(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input: Array) -> Array:
-        weight, bias = self.weight.data, self.bias
+        own = self._parameters  # self.weight would take Python's longest way to an attribute
+        weight, bias = own["weight"].data, own["bias"]
         input, added = batched(input, self._n, type(self).__name__, weight.dtype)
         if input.shape[1] != self.in_channels:
             raise ValueError(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy_impl import _threads
 from numpy_impl.nn import init
 from numpy_impl.nn.module import Module, check_array, float_dtype
-from numpy_impl.nn.parameter import Parameter
+from numpy_impl.nn.parameter import Parameter, aligned_empty
 
 Array = np.ndarray
 
@@ -23,7 +23,7 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
         return turned.T
     output = _threads.matmul(_rows(input), weight.T)  # (*, in) -> (M, in): one GEMM
     if bias is not None:
-        output += bias
+        np.add(output, bias, out=output)
     return output if input.ndim == 2 else output.reshape(*input.shape[:-1], weight.shape[0])
 
 
@@ -120,7 +120,7 @@ class Linear(Module):
         self.in_features = _check_features(in_features, "in_features")
         self.out_features = _check_features(out_features, "out_features")
         dtype = float_dtype(dtype)
-        self.weight = Parameter(np.empty((out_features, in_features), dtype))
+        self.weight = Parameter(aligned_empty((out_features, in_features), dtype))
         if bias:
             self.bias = Parameter(np.empty(out_features, dtype))
         else:
@@ -135,9 +135,10 @@ class Linear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input: Array) -> Array:
-        weight, bias = self.weight.data, self.bias
+        own = self._parameters  # self.weight would take Python's longest way to an attribute
+        weight, bias = own["weight"].data, own["bias"]
         input = check_array(input, "input", "Linear", weight.dtype)
-        if input.ndim == 0 or input.shape[-1] != self.in_features:
+        if input.shape[-1:] != weight.shape[1:]:
             raise ValueError(
                 f"Linear: input's last axis must be in_features={self.in_features}, "
                 f"got shape {input.shape}"
