@@ -200,10 +200,12 @@ def matmul(a: Array, b: Array) -> Array:
     is sliced next. Its product's last bits may differ with their number; so would those of a
     product made from slices.
     """
+    # dot starts in half the time of @
+    product = a.dot if a.ndim == b.ndim == 2 else a.__matmul__
     # a single row, as in inference, is best left to BLAS
-    if not _TINY_PRODUCT < a.size * b.shape[-1] < _LARGE_PRODUCT or (a.ndim == 2 and len(a) == 1):
-        return a @ b
-    return with_one_blas_thread(lambda: a @ b)
+    if len(a) == 1 or not _TINY_PRODUCT < a.size * b.shape[-1] < _LARGE_PRODUCT:
+        return product(b)
+    return with_one_blas_thread(partial(product, b))
 
 
 def with_one_blas_thread(function: Callable[[], Any]) -> Any:

@@ -23,7 +23,7 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
         return turned.T
     output = _threads.matmul(_rows(input), weight.T)  # (*, in) -> (M, in): one GEMM
     if bias is not None:
-        np.add(output, bias, out=output)
+        output += bias[None]  # for a single row nothing is broadcast: half the time of that
     return output if input.ndim == 2 else output.reshape(*input.shape[:-1], weight.shape[0])
 
 

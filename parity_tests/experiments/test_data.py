@@ -114,9 +114,10 @@ def test_a_download_that_fails_or_hangs_ends_soon_and_leaves_nothing(
     code = "raise SystemExit(1)" if ending == "fails" else "import time; print(); time.sleep(60)"
     fake = tmp_path / "fake"
     (fake / "experiments").mkdir(parents=True)
+    (fake / "experiments" / "__init__.py").write_text("")  # else PYTHONPATH's would be found
     (fake / "experiments" / "download.py").write_text(code)
     monkeypatch.setattr(data, "ROOT", fake)
-    monkeypatch.setattr(data, "_STALLED_SECONDS", 0.5)
+    monkeypatch.setattr(data, "_STALLED_SECONDS", 0.5 if ending == "hangs" else 30)
     monkeypatch.chdir(tmp_path)
     started = time.monotonic()
     problem = data._download(lambda line: None)
