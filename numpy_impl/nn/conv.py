@@ -9,14 +9,14 @@ M = N * prod(O...) output positions, P = prod(K...) kernel positions, G groups, 
 """
 
 import math
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from numpy_impl import _threads
 from numpy_impl.nn import init
+from numpy_impl.nn._im2col import Block, geometry, group_rows
 from numpy_impl.nn._window import (
     Ints,
     Pads,
@@ -25,7 +25,6 @@ from numpy_impl.nn._window import (
     channels_last,
     interior,
     ntuple,
-    pad_channels_last,
     window_slices,
     with_batch,
     without_batch,
@@ -36,128 +35,19 @@ from numpy_impl.nn.padding import PADDING_MODES, pad, pad_backward
 from numpy_impl.nn.parameter import Parameter, aligned_empty
 
 Array = np.ndarray
-# shorter contiguous runs (in elements) than this are gathered along positions instead
-_SHORT_RUN = 8
 # rows shorter than this meet the next one of another array in a slow loop
 _SHORT_ROW = 32
-# of the im2col matrix made at a time: it is read again by GEMM before it leaves the cache
-_BLOCK_BYTES = 1024 * 1024
 # axes of a weight (G, F/G, C/G, K...) as GEMM takes it, by those of (F, C/G, K...)
 _TAPS_FIRST = {n: (0, *range(3, n + 1), 2, 1) for n in (3, 4, 5)}
 
 
-class _Geometry:
-    """The windows of one input shape, in blocks whose im2col matrices stay in the cache.
-
-    Args:
-        shape: of the input, (N, S..., C).
-        itemsize: of its elements, in bytes.
-        kernel, stride, pads, dilation: K..., and the steps and margins of the windows.
-        groups: G.
-    """
-
-    def __init__(
-        self,
-        shape: Ints,
-        itemsize: int,
-        kernel: Ints,
-        stride: Ints,
-        pads: Pads,
-        dilation: Ints,
-        groups: int,
-    ) -> None:
-        batch, *sizes, channels = shape
-        n = len(sizes)
-        spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
-        padded = [low + size + high for size, (low, high) in zip(sizes, pads, strict=True)]
-        if any(span > size for span, size in zip(spans, padded, strict=True)):
-            raise ValueError(
-                f"the dilated kernel {tuple(spans)} must not be larger than the padded input "
-                f"{tuple(padded)}"
-            )
-        self.pads, self.groups = pads, groups
-        # floor((S + pads - dilation * (K - 1) - 1) / stride) + 1 for each axis
-        self.outputs = tuple(
-            (p - k) // s + 1 for p, k, s in zip(padded, spans, stride, strict=True)
-        )
-        # bytes from one element of the padded (Sp..., C) to the next of each axis
-        steps = [itemsize * channels * math.prod(padded[i + 1 :]) for i in range(n)]
-        self._shape = (*self.outputs, *kernel, channels)
-        self._strides = (
-            itemsize * channels * math.prod(padded),
-            *(step * s for step, s in zip(steps, stride, strict=True)),
-            *(step * d for step, d in zip(steps, dilation, strict=True)),
-            itemsize,
-        )
-        # how the matrix is gathered from the axes of windows (N, O..., K..., C or G, C/G)
-        self._split = (groups, channels // groups)
-        self._taps = math.prod(kernel) * channels // groups
-        self._along_positions = kernel[-1] * channels < _SHORT_RUN * groups
-        rows, columns = range(n + 1), range(n + 1, 2 * n + 1)
-        group, channel = ((), 2 * n + 1) if groups == 1 else ((2 * n + 1,), 2 * n + 2)
-        self._axes = (
-            (*group, *columns, channel, *rows)
-            if self._along_positions
-            else (*group, *rows, *columns, channel)
-        )
-        # positions that differ in their first coordinate alone
-        self.row = math.prod(self.outputs[1:])
-        row_bytes = self.row * math.prod(kernel) * channels * itemsize
-        image_bytes = self.outputs[0] * row_bytes
-        # several blocks need the same image: then it is padded once, beforehand
-        self.padded_once = image_bytes > _BLOCK_BYTES
-        images, rows_at_once = 1, self.outputs[0]
-        if self.padded_once:
-            rows_at_once = max(1, _BLOCK_BYTES // row_bytes)
-        else:
-            images = max(1, _BLOCK_BYTES // max(1, image_bytes))
-        # slices of (N, O1)
-        self.blocks = [
-            (slice(i, i + images), slice(row, row + rows_at_once))
-            for i in range(0, batch, images)
-            for row in range(0, self.outputs[0], rows_at_once)
-        ]
-
-    def windows(self, input: Array) -> Array:
-        """(N, S..., C) -> its windows (N, O..., K..., C), a view of the padded input."""
-        padded = pad_channels_last(input, self.pads)
-        # the constructor itself: numpy.lib.stride_tricks takes ten times as long
-        return np.ndarray((len(padded), *self._shape), padded.dtype, padded, 0, self._strides)
-
-    def windows_of_blocks(self, input: Array) -> Callable[[tuple[slice, slice]], Array]:
-        """The same, block by block: padding is cheaper on what stays in the cache."""
-        if self.padded_once:
-            return self.windows(input).__getitem__
-        return lambda block: self.windows(input[block[0]])
-
-    def columns(self, windows: Array) -> Array:
-        """Windows of a block -> (G, M, P*C/G), the matrix whose rows the filters multiply."""
-        groups, taps = self.groups, self._taps
-        if groups > 1:
-            windows = windows.reshape(windows.shape[:-1] + self._split)
-        if self._along_positions:
-            return windows.transpose(self._axes).reshape(groups, taps, -1).swapaxes(1, 2)
-        return windows.transpose(self._axes).reshape(groups, -1, taps)
-
-
-_geometry = lru_cache(maxsize=512)(_Geometry)
-
-
 def _filters(weight: Array, groups: int) -> Array:
-    """Weight (F, C/G, K...) -> (G, P*C/G, F/G), in the order of :meth:`_Geometry.columns`."""
+    """Weight (F, C/G, K...) -> (G, P*C/G, F/G): each column a filter."""
     shape = weight.shape
     split = weight.reshape(groups, shape[0] // groups, *shape[1:])
     # contiguous: GEMM takes it a third faster than its transpose
     taps_first = split.transpose(_TAPS_FIRST[len(shape)])
     return taps_first.reshape(groups, -1, shape[0] // groups)
-
-
-def _rows(array: Array, groups: int) -> Array:
-    """(N, O..., F) -> (G, M, F/G), a view."""
-    filters = array.shape[-1]
-    if groups == 1:
-        return array.reshape(1, -1, filters)
-    return array.reshape(-1, groups, filters // groups).transpose(1, 0, 2)
 
 
 def _is_depthwise(weight: Array, groups: int) -> bool:
@@ -183,11 +73,12 @@ def convolve(
     """Cross-correlation: (N, C, S...) and (F, C/G, K...) -> (N, O..., F)."""
     last = channels_last(input)
     kernel = weight.shape[2:]
-    geometry = _geometry(last.shape, last.itemsize, kernel, stride, pads, dilation, groups)
-    output = np.empty((len(last), *geometry.outputs, len(weight)), last.dtype)
+    described = (last.shape, last.itemsize, len(weight), kernel, stride, pads, dilation, groups)
+    windows = geometry(*described)
+    output = np.empty((len(last), *windows.outputs, len(weight)), last.dtype)
     if bias is not None and len(bias) < _SHORT_ROW:
         # a row of positions meets its bias as one long row
-        bias = bias[None].repeat(geometry.row, 0).reshape(-1)
+        bias = bias[None].repeat(math.prod(windows.outputs[1:]), 0).reshape(-1)
 
     def add_bias(rows: Array) -> None:
         if bias is not None:
@@ -197,7 +88,7 @@ def convolve(
     if _is_depthwise(weight, groups):
         view_axes, weight_axes, output_axes = _depthwise_axes(len(kernel))
         taps = np.ascontiguousarray(np.moveaxis(weight[:, 0], 0, -1))  # (K..., C)
-        whole = geometry.windows(last)
+        whole = windows.windows(last)
 
         def sum_taps(images: slice) -> None:
             # (no order="C": einsum would then walk the axes in that order, five times as slow)
@@ -206,14 +97,21 @@ def convolve(
 
         _threads.over_slices(sum_taps, len(input), output.size)
         return output
-    filters, view = _filters(weight, groups), geometry.windows_of_blocks(last)
+    first, *others = _filters(weight, groups).reshape(windows.filters_shape)
+    view = windows.windows_of_blocks(last)
 
-    def product(block: tuple[slice, slice]) -> None:
-        rows = output[block]
-        np.matmul(geometry.columns(view(block)), filters, out=_rows(rows, groups))
-        add_bias(rows)
+    def product(block: Block) -> None:
+        part = output[block]
+        rows = windows.rows(part)
+        matrix, *matrices = windows.matrices(view(block))
+        np.matmul(matrix, first, out=rows)
+        if others:
+            summand = np.empty_like(rows)
+            for matrix, filters in zip(matrices, others, strict=True):
+                rows += np.matmul(matrix, filters, out=summand)
+        add_bias(part)
 
-    _threads.run_each(product, geometry.blocks)
+    _threads.run_each(product, windows.blocks)
     return output
 
 
@@ -229,26 +127,28 @@ def _weight_grad(
     """dW = X^T dY, with X the im2col matrix of :func:`convolve`; upstream is (N, O..., F)."""
     filters, per_group, *kernel = weight.shape
     last = channels_last(input)
-    shape, size = last.shape, last.itemsize
-    geometry = _geometry(shape, size, tuple(kernel), stride, pads, dilation, groups)
+    described = (last.shape, last.itemsize, filters, tuple(kernel), stride, pads, dilation, groups)
+    windows = geometry(*described)
     if _is_depthwise(weight, groups):
         view_axes, weight_axes, output_axes = _depthwise_axes(len(kernel))
         # (K..., C)
-        taps = np.einsum(geometry.windows(last), view_axes, upstream, output_axes, weight_axes)
+        taps = np.einsum(windows.windows(last), view_axes, upstream, output_axes, weight_axes)
         return np.ascontiguousarray(np.moveaxis(taps, -1, 0)[:, None])
     # sums of their own for runs of blocks, as many whatever the number of threads
-    view, blocks = geometry.windows_of_blocks(last), geometry.blocks
+    view, blocks = windows.windows_of_blocks(last), windows.blocks
     runs = [r for r in (blocks[i :: _threads.PARTS] for i in range(_threads.PARTS)) if r]
-    shape = (len(runs), groups, math.prod(kernel) * per_group, filters // groups)
-    partial = np.zeros(shape, input.dtype)
+    partial = np.zeros((len(runs), *windows.filters_shape), input.dtype)
 
     def accumulate(number: int) -> None:
         for block in runs[number]:
-            columns = geometry.columns(view(block)).transpose(0, 2, 1)
-            partial[number] += columns @ _rows(upstream[block], groups)
+            rows = windows.rows(upstream[block])
+            for matrix, total in zip(windows.matrices(view(block)), partial[number], strict=True):
+                products = matrix.swapaxes(-1, -2) @ rows
+                total += products.reshape(-1, *total.shape).sum(0)
 
     _threads.run_each(accumulate, range(len(runs)))
-    by_filter = partial.sum(0).transpose(0, 2, 1).reshape(filters, *kernel, per_group)
+    total = partial.sum(0).reshape(groups, -1, filters // groups)
+    by_filter = total.transpose(0, 2, 1).reshape(filters, *kernel, per_group)
     return np.ascontiguousarray(channels_first(by_filter))
 
 
@@ -268,16 +168,16 @@ def convolve_backward(
     (stride 1), or what im2col took, added back; the bias's is the sum over positions.
     """
     upstream = np.ascontiguousarray(channels_last(grad_output))  # (N, O..., F)
-    geometry = (stride, pads, dilation, groups)
+    steps = (stride, pads, dilation, groups)
     grad_input = grad_weight = grad_bias = None
     if needs[2]:
-        grad_bias = sum_rows(_rows(upstream, 1)[0])
+        grad_bias = sum_rows(group_rows(upstream, 1)[0])
     if needs[1]:
-        grad_weight = _weight_grad(upstream, input, weight, *geometry)
+        grad_weight = _weight_grad(upstream, input, weight, *steps)
     if needs[0] and all(s == 1 for s in stride):
         grad_input = _input_grad_by_convolution(upstream, weight, pads, dilation, groups)
     elif needs[0]:
-        grad_input = _input_grad_by_scattering(upstream, input.shape[2:], weight, *geometry)
+        grad_input = _input_grad_by_scattering(upstream, input.shape[2:], weight, *steps)
     return grad_input, grad_weight, grad_bias
 
 
@@ -309,7 +209,7 @@ def _input_grad_by_scattering(
     """Any stride: dX = dY W^T, each column added back to the element im2col took it from."""
     batch, outputs = len(upstream), upstream.shape[1:-1]
     _, per_group, *kernel = weight.shape
-    columns = _rows(upstream, groups) @ _filters(weight, groups).transpose(0, 2, 1)
+    columns = group_rows(upstream, groups) @ _filters(weight, groups).transpose(0, 2, 1)
     taps = columns.reshape(groups, batch, *outputs, math.prod(kernel), per_group)
     taps = np.moveaxis(taps, 0, -2)  # (N, O..., P, G, C/G)
     padded_sizes = [low + size + high for size, (low, high) in zip(sizes, pads, strict=True)]
