@@ -50,6 +50,11 @@ CASES = [
     Case("Conv2d", "2, 4, 4, padding='same', padding_mode='reflect'", (2, 2, 5, 6)),
     Case("Conv2d", "3, 4, 5", (2, 3, 5, 5), "kernel as large as the input"),
     Case("Conv2d", "3, 4, 3, padding=1", (0, 3, 5, 5), "empty batch"),
+    Case("Conv2d", "8, 6, 3, padding=1", (4, 8, 24, 24), "large enough to go by rows"),
+    Case(
+        "Conv2d", "8, 6, (3, 2), stride=(1, 2), dilation=(2, 1)", (5, 8, 26, 40), "by rows, strided"
+    ),
+    Case("Conv3d", "4, 3, 3, padding=1", (2, 4, 10, 12, 12), "by rows"),
     Case("Conv3d", "2, 3, 2", (2, 2, 4, 5, 4)),
     Case(
         "Conv3d", "2, 4, (1, 3, 2), stride=(1, 2, 1), padding=(0, 1, 1), groups=2", (2, 2, 3, 5, 4)

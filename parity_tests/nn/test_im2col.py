@@ -1,0 +1,95 @@
+"""Windows as operands of GEMM: both ways, and every cut into blocks, give torch's convolution."""
+
+import numpy as np
+import pytest
+import torch.nn.functional as F
+
+from numpy_impl.nn import _im2col, functional
+from parity_tests.tolerances import tolerance
+from torch_ref.compare import Result
+from torch_ref.convert import to_numpy, to_torch
+
+# input, weight, stride, padding, dilation
+GEOMETRIES = [
+    ((3, 4, 9, 8), (2, 4, 3, 3), 1, 1, 1),
+    ((3, 4, 9, 8), (2, 4, 3, 3), 1, (0, 2), 1),
+    ((2, 4, 20, 9), (7, 4, 4, 2), (1, 3), (3, 0), (2, 1)),
+    ((1, 5, 16, 7), (3, 5, 5, 2), 1, 0, 1),
+    ((2, 4, 9, 9), (2, 4, 5, 3), 1, (4, 3), 1),
+    ((2, 4, 6, 5, 7), (2, 4, 3, 2, 2), 1, 1, 1),
+    ((3, 4, 7, 8, 6), (3, 4, 2, 3, 3), (1, 1, 2), (2, 1, 0), (3, 2, 1)),
+]
+
+
+@pytest.fixture(params=[100, 3_000, 10**9], ids=["rows", "parts of images", "all at once"])
+def small_blocks(request, monkeypatch) -> int:
+    monkeypatch.setattr(_im2col, "_LEAST_ROWS", 1)
+    monkeypatch.setattr(_im2col, "_LEAST_ELEMENTS", 0)
+    monkeypatch.setattr(_im2col, "_BLOCK_BYTES", request.param)
+    _im2col.geometry.cache_clear()
+    yield request.param
+    _im2col.geometry.cache_clear()
+
+
+@pytest.mark.parametrize("way", [_im2col.Im2col, _im2col.ByRows])
+@pytest.mark.parametrize("described", GEOMETRIES, ids=str)
+def test_both_ways_in_blocks(described, way, small_blocks, monkeypatch) -> None:
+    shape, filters, *steps = described
+    used = []
+
+    def only(*arguments):
+        used.append(way(*arguments))
+        return used[-1]
+
+    monkeypatch.setattr("numpy_impl.nn.conv.geometry", only)
+    rng = np.random.default_rng(0)
+    n = len(shape) - 2
+    x, w, b = (rng.standard_normal(size) for size in (shape, filters, filters[:1]))
+    tensors = [to_torch(value).requires_grad_() for value in (x, w, b)]
+    expected = getattr(F, f"conv{n}d")(*tensors, *steps)
+    actual = getattr(functional, f"conv{n}d")(x, w, b, *steps)
+    upstream = rng.standard_normal(actual.shape)
+    expected.backward(to_torch(upstream))
+    grads = getattr(functional, f"conv{n}d_backward")(upstream, x, w, *steps)
+    Result("output", "forward", actual, to_numpy(expected)).check(tolerance("float64", "forward"))
+    for name, grad, tensor in zip("xwb", grads, tensors, strict=True):
+        result = Result(f"grad of {name}", "param_grad", grad, to_numpy(tensor.grad))
+        result.check(tolerance("float64", "param_grad"))
+    if small_blocks == 100:
+        assert len(used[0].blocks) > shape[0], "no image was cut"
+    if small_blocks == 10**9:
+        assert len(used[0].blocks) == 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "filters", "kernel", "stride", "groups"),
+    [
+        ((128, 14, 14, 16), 32, (3, 3), (1, 1), 1),
+        ((32, 32, 32, 64), 64, (3, 3), (1, 2), 1),
+        ((8, 16, 16, 16, 8), 16, (3, 3, 3), (1, 1, 1), 1),
+    ],
+)
+def test_by_rows_where_it_pays(shape, filters, kernel, stride, groups) -> None:
+    n = len(kernel)
+    arguments = (shape, 4, filters, kernel, stride, ((1, 1),) * n, (1,) * n, groups)
+    chosen = _im2col.geometry(*arguments)
+    assert type(chosen) is _im2col.ByRows
+
+
+@pytest.mark.parametrize(
+    ("shape", "filters", "kernel", "stride", "groups"),
+    [
+        ((1, 14, 14, 16), 32, (3, 3), (1, 1), 1),  # a single image
+        ((128, 28, 28, 1), 1, (3, 3), (1, 1), 1),  # runs too short
+        ((128, 14, 14, 16), 128, (3, 3), (1, 1), 1),  # many filters
+        ((128, 28, 28, 16), 32, (3, 3), (2, 1), 1),  # rows that are skipped
+        ((128, 7, 7, 64), 64, (3, 3), (1, 1), 1),  # few positions in an image
+        ((128, 14, 14, 16), 32, (1, 3), (1, 1), 1),  # no taps
+        ((128, 256, 16), 32, (3,), (1,), 1),
+        ((128, 14, 14, 16), 16, (3, 3), (1, 1), 2),
+    ],
+)
+def test_one_product_elsewhere(shape, filters, kernel, stride, groups) -> None:
+    n = len(kernel)
+    arguments = (shape, 4, filters, kernel, stride, ((1, 1),) * n, (1,) * n, groups)
+    assert type(_im2col.geometry(*arguments)) is _im2col.Im2col
