@@ -103,12 +103,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_idle.clear)  # in a forked child the threads are gone
 
 
-def run(tasks: Sequence[Callable[[], object]], threads: int) -> None:
-    """Call each task, on up to ``threads`` threads, the caller's among them."""
-    if threads <= 1 or len(tasks) == 1 or _BLAS is None:
-        for task in tasks:
-            task()
-        return
+def _run(tasks: Sequence[Callable[[], object]], threads: int) -> None:
+    """Call each task, on that many threads, the caller's among them; more than one."""
+    assert _BLAS is not None  # else there is one thread
     remaining = iter(tasks)  # next() on it is atomic
 
     def work() -> None:
@@ -151,7 +148,7 @@ def run_each(function: Callable[[Any], object], items: Sequence[Any]) -> None:
     elif len(items) == 1:
         with_one_blas_thread(partial(function, items[0]))
     else:
-        run([partial(function, item) for item in items], min(threads, len(items)))
+        _run([partial(function, item) for item in items], min(threads, len(items)))
 
 
 def small(array: Array) -> bool:

@@ -26,6 +26,8 @@ _SHORT_RUN = 8
 _BLOCK_BYTES = 1024 * 1024
 # rows of a matrix: with fewer GEMM is slow
 _LEAST_ROWS = 128
+# rows that GEMM sums at once: with more it is slow, and threads do not speed it up
+_LONG_SUM = 4096
 # of an im2col matrix: below, one product is sooner done than several
 _LEAST_ELEMENTS = 2**17
 
@@ -162,6 +164,13 @@ class Im2col:
         """A block (N, O..., F) as the products have it: (G, M, F/G), a view."""
         return group_rows(array, self._groups)
 
+    def summands(self, rows: Array, images: int) -> Array:
+        """A matrix or rows (G, M, X) for a sum over M: (N, G, M/N, X), a view, if M is long."""
+        groups, length, columns = rows.shape
+        if length <= _LONG_SUM:
+            return rows
+        return rows.reshape(groups, images, -1, columns).swapaxes(0, 1)
+
 
 class ByRows(Im2col):
     """The same, with a row of the matrix for what a window has along the last axis alone.
@@ -195,6 +204,10 @@ class ByRows(Im2col):
         """A block (N, O..., X) as the products have it: (N, ..., M, X), a view."""
         *outer, a, b, columns = array.shape
         return array.reshape(*outer, a * b, columns)
+
+    def summands(self, rows: Array, images: int) -> Array:
+        """(N, ..., M, X), the sums are short as it is."""
+        return rows
 
 
 def group_rows(array: Array, groups: int) -> Array:

@@ -1,8 +1,8 @@
 r"""Conv1d, Conv2d, Conv3d: cross-correlation of any number of dimensions.
 
 Arrays are (N, C, S...) to the caller and channels-last in memory, so that a row of the kernel
-times its channels is one contiguous run: a convolution is one copy (im2col) and one GEMM, done
-in blocks that stay in the cache.
+times its channels is one contiguous run: a convolution is a copy of its windows (``_im2col``) and
+matrix products, done in blocks that stay in the cache.
 
 Letters in shape comments: N batch, C input channels, O... output sizes, K... kernel sizes,
 M = N * prod(O...) output positions, P = prod(K...) kernel positions, G groups, F filters.
@@ -141,9 +141,10 @@ def _weight_grad(
 
     def accumulate(number: int) -> None:
         for block in runs[number]:
-            rows = windows.rows(upstream[block])
+            part = upstream[block]
+            rows = windows.summands(windows.rows(part), len(part))
             for matrix, total in zip(windows.matrices(view(block)), partial[number], strict=True):
-                products = matrix.swapaxes(-1, -2) @ rows
+                products = windows.summands(matrix, len(part)).swapaxes(-1, -2) @ rows
                 total += products.reshape(-1, *total.shape).sum(0)
 
     _threads.run_each(accumulate, range(len(runs)))

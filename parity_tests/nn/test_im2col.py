@@ -9,7 +9,7 @@ from parity_tests.tolerances import tolerance
 from torch_ref.compare import Result
 from torch_ref.convert import to_numpy, to_torch
 
-# input, weight, stride, padding, dilation
+# input, weight, stride, padding, dilation, groups
 GEOMETRIES = [
     ((3, 4, 9, 8), (2, 4, 3, 3), 1, 1, 1),
     ((3, 4, 9, 8), (2, 4, 3, 3), 1, (0, 2), 1),
@@ -25,14 +25,22 @@ GEOMETRIES = [
 def small_blocks(request, monkeypatch) -> int:
     monkeypatch.setattr(_im2col, "_LEAST_ROWS", 1)
     monkeypatch.setattr(_im2col, "_LEAST_ELEMENTS", 0)
+    monkeypatch.setattr(_im2col, "_LONG_SUM", 30)
     monkeypatch.setattr(_im2col, "_BLOCK_BYTES", request.param)
     _im2col.geometry.cache_clear()
     yield request.param
     _im2col.geometry.cache_clear()
 
 
-@pytest.mark.parametrize("way", [_im2col.Im2col, _im2col.ByRows])
-@pytest.mark.parametrize("described", GEOMETRIES, ids=str)
+GROUPED = ((3, 4, 9, 8), (6, 2, 3, 3), 1, 1, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("described", "way"),
+    [(g, way) for g in GEOMETRIES for way in (_im2col.Im2col, _im2col.ByRows)]
+    + [(GROUPED, _im2col.Im2col)],
+    ids=str,
+)
 def test_both_ways_in_blocks(described, way, small_blocks, monkeypatch) -> None:
     shape, filters, *steps = described
     used = []
