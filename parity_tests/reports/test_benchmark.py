@@ -40,18 +40,21 @@ def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
 def test_misses_are_named(numbers) -> None:
     assert speed.misses(numbers) == []
     numbers["threads"]["2"]["CNN training step"] = sample(1.26)
+    numbers["threads"]["1"]["CNN, one image"] = sample(0.8)  # missed, whatever the reason
     numbers["threads"]["1"]["ReLU"] = sample(3.1)
     numbers["threads"]["1"]["Flatten"] = sample(3.1)  # has its reason
     axis, sizes = next(iter(numbers["growth"].items()))
     numbers["threads"]["1"][f"{axis}: {sizes[-1]}"] = sample(0.7)
     numbers["import"]["numpy"] = [0.2]
     numbers["memory"]["numpy"][0]["peak"] = 10
+    why = speed.WHY_MISSED["CNN, one image"]
     assert speed.misses(numbers) == [
         "CNN training step, 2 threads: 1.26, must be at most 1.25",
+        f"CNN, one image, 1 thread: 0.80, must be at most 0.75 ({why})",
         "peak memory of CNN training, MiB: 1.11, must be at most 1.00",
         "import, ms: 0.20, must be at most 0.15",
-        "ReLU, 1 threads: 3.10, without a reason",
-        f"{axis}, 1 threads: the ratio drifts 0.50 → 0.70",
+        "ReLU, 1 thread: 3.10, without a reason",
+        f"{axis}, 1 thread: the ratio drifts 0.50 → 0.70",
     ]
 
 
