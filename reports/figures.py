@@ -213,14 +213,25 @@ def confidently_wrong(title: str, images: Array, labels: Array, probabilities: A
 def ratios(found: dict[str, tuple[tuple[float, float, float], float]]) -> bytes:
     """Median and range of each case's NumPy / PyTorch, and the limit that it must keep."""
     figure, panel = plt.subplots(figsize=(_WIDTH, 0.42 * len(found) + 1.3), layout="constrained")
+    widest = 1.3 * max(max(middle, must) for (middle, _, _), must in found.values())
     for y, ((middle, low, high), must) in enumerate(found.values()):
         panel.plot([low, high], [y, y], color=NUMPY, linewidth=5, solid_capstyle="butt")
+        if high > widest:  # a round in which another program had the cores
+            panel.annotate(
+                f"{high:.1f} →",
+                (widest, y),
+                (0, 4),
+                textcoords="offset points",
+                ha="right",
+                fontsize=8,
+                color="#444444",
+            )
         panel.plot(middle, y, "o", color=TORCH, markersize=5)
         panel.plot([must, must], [y - 0.35, y + 0.35], color=FLOAT32, linewidth=2.5)
     panel.axvline(1, color="#888888", linewidth=1, zorder=0)
     panel.set_yticks(range(len(found)), list(found), fontsize=9)
     panel.invert_yaxis()
-    panel.set_xlim(left=0)
+    panel.set_xlim(0, widest)
     panel.set_xlabel("time of NumPy / time of PyTorch")
     panel.grid(axis="x", alpha=0.3)
     return _png(figure)

@@ -22,6 +22,9 @@ SLOWEST = 3.0
 DRIFT = 1.3
 # why a target is missed, should it be
 WHY_MISSED = {
+    "MLP training step": (
+        "most of it are BLAS's matrix products, and the optimizer's step is bound by memory"
+    ),
     "CNN, one image": (
         "about 60 NumPy calls, half of the time before their loops start; torch's convolutions "
         "share an image among threads, which handing work to a Python thread is too slow for"
