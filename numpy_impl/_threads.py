@@ -156,6 +156,15 @@ def small(array: Array) -> bool:
     return array.size < 2 * _PIECE
 
 
+def pieces(length: int, size: int) -> list[slice]:
+    """Slices that make up ``range(length)``, of ``size`` elements a step; for any threads the same.
+
+    So each may be a matrix product: those of other slices would have other last bits.
+    """
+    step = max(1, _PIECE // max(1, size))
+    return [slice(i, i + step) for i in range(0, length, step)]
+
+
 def over_slices(function: Callable[[slice], object], length: int, size: int) -> None:
     """Call ``function`` on slices that make up ``range(length)``.
 

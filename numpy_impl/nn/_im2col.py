@@ -5,14 +5,18 @@ multiplies it by all filters. :class:`ByRows`: a row is what a window has along 
 every position of the kernel along the other axes (a tap) has a product of its own with a shifted
 part of the same matrix, and they are summed. Its copy is as many times smaller as there are taps.
 
+A bias is one weight more, whose input is always 1: a last column of ones in the matrix, so that
+the products add it, and sum its gradient, on their way.
+
 Both work in blocks that stay in the cache. Letters in shape comments: N batch, C input channels,
 Sp... padded input sizes, O... output sizes, K... kernel sizes, M rows of a matrix (output
-positions), G groups, F filters.
+positions), G groups, F filters. An axis G is left out where there is one group.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,6 +36,15 @@ _LONG_SUM = 4096
 _LEAST_ELEMENTS = 2**17
 
 
+class Steps(NamedTuple):
+    """How the windows of a convolution lie: steps and margins for each axis, and G."""
+
+    stride: Ints
+    pads: Pads
+    dilation: Ints
+    groups: int
+
+
 class Im2col:
     """The windows of one input shape; a row of the matrix is a window.
 
@@ -39,12 +52,11 @@ class Im2col:
         shape: of the input, (N, S..., C).
         itemsize: of its elements, in bytes.
         filters: F.
-        kernel, stride, pads, dilation: K..., and the steps and margins of the windows.
-        groups: G.
+        kernel: K...
+        steps: how the windows lie.
 
     Attributes:
         outputs: O...
-        filters_shape: (taps, G, columns, F/G), the right sides of the products.
         blocks: what to work on at a time.
 
     Raises:
@@ -52,17 +64,10 @@ class Im2col:
     """
 
     def __init__(
-        self,
-        shape: Ints,
-        itemsize: int,
-        filters: int,
-        kernel: Ints,
-        stride: Ints,
-        pads: Pads,
-        dilation: Ints,
-        groups: int,
+        self, shape: Ints, itemsize: int, filters: int, kernel: Ints, steps: Steps
     ) -> None:
         batch, *sizes, channels = shape
+        stride, pads, dilation, groups = steps
         n = len(sizes)
         spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
         padded = [low + size + high for size, (low, high) in zip(sizes, pads, strict=True)]
@@ -78,8 +83,13 @@ class Im2col:
         )
         # the first axes, along which the kernel's positions are taps
         outer = self._outer_axes(n)
-        taps, gathered = math.prod(kernel[:outer]), math.prod(kernel[outer:]) * channels
-        self.filters_shape = (taps, groups, gathered // groups, filters // groups)
+        group_axis = () if groups == 1 else (groups,)
+        self._columns = math.prod(kernel[outer:]) * channels // groups
+        self._tap_shape = (*group_axis, self._columns, filters // groups)
+        # filters as GEMM takes them, which is (F, C, K...) or (G, F/G, C/G, K...) in another order
+        self._split_shape = (*group_axis, *kernel, channels // groups, filters // groups)
+        self._filter_axes = (*range(2, n + 2), 1, 0) if groups == 1 else (0, *range(3, n + 3), 2, 1)
+        self._weight_axes = np.argsort(self._filter_axes)
         # where each tap's part of the matrix starts, and how far behind the output's end it ends
         self._starts = [
             tuple(k * d for k, d in zip(tap, dilation, strict=False))
@@ -89,24 +99,16 @@ class Im2col:
         # windows: (N, Sp... of the outer axes, O... and K... of the others, C), and the bytes from
         # one element to the next of each axis
         self._shape = (*padded[:outer], *self.outputs[outer:], *kernel[outer:], channels)
-        steps = [itemsize * channels * math.prod(padded[i + 1 :]) for i in range(n)]
+        steps_in_bytes = [itemsize * channels * math.prod(padded[i + 1 :]) for i in range(n)]
         self._strides = (
             itemsize * channels * math.prod(padded),
-            *steps[:outer],
-            *(step * s for step, s in zip(steps[outer:], stride[outer:], strict=True)),
-            *(step * d for step, d in zip(steps[outer:], dilation[outer:], strict=True)),
+            *steps_in_bytes[:outer],
+            *(b * s for b, s in zip(steps_in_bytes[outer:], stride[outer:], strict=True)),
+            *(b * d for b, d in zip(steps_in_bytes[outer:], dilation[outer:], strict=True)),
             itemsize,
         )
-        # how windows (N, O..., K..., G, C/G), or without the G, become the matrix
         self._along_positions = kernel[-1] * channels < _SHORT_RUN * groups
-        rows, columns = range(n + 1), range(n + 1, 2 * n + 1)
-        group, channel = ((), 2 * n + 1) if groups == 1 else ((2 * n + 1,), 2 * n + 2)
-        self._axes = (
-            (*group, *columns, channel, *rows)
-            if self._along_positions
-            else (*group, *rows, *columns, channel)
-        )
-        self.blocks = self._make_blocks(batch, gathered * itemsize)
+        self.blocks = self._make_blocks(batch, self._columns * groups * itemsize)
 
     @staticmethod
     def _outer_axes(n: int) -> int:
@@ -127,7 +129,7 @@ class Im2col:
             images = _BLOCK_BYTES // max(1, image_bytes)
         return [
             (slice(i, i + images), slice(first, first + steps))
-            for i in range(0, batch, images)
+            for i in range(0, max(1, batch), images)  # an empty batch is a block, too
             for first in range(0, height, steps)
         ]
 
@@ -151,25 +153,65 @@ class Im2col:
         whole, reach = self.windows(input), self._first_reach
         return lambda block: whole[block[0], block[1].start : block[1].stop + reach]
 
-    def matrices(self, windows: Array) -> Sequence[Array]:
-        """Windows of a block -> (G, M, columns), the matrix whose rows the filters multiply."""
-        _, groups, columns, _ = self.filters_shape
+    def filters(self, weight: Array, bias: Array | None) -> list[Array]:
+        """Weight (F, C/G, K...) -> for each tap (G, columns, F/G), the right side of its product.
+
+        The first one has the bias as its last row.
+        """
+        if self._groups > 1:
+            weight = weight.reshape(self._groups, -1, *weight.shape[1:])
+        # a copy: GEMM takes contiguous filters a third faster than transposed ones
+        by_tap = list(weight.transpose(self._filter_axes).reshape(-1, *self._tap_shape))
+        if bias is not None:
+            bias = bias.reshape(*self._tap_shape[:-2], 1, -1)
+            by_tap[0] = np.concatenate((by_tap[0], bias), -2)
+        return by_tap
+
+    def unfiltered(self, by_tap: Sequence[Array], with_bias: bool) -> tuple[Array, Array | None]:
+        """The way back of :meth:`filters`: (F, C/G, K...), and (F,) if there is a bias."""
+        first, *others = by_tap
+        bias = first[..., -1, :].flatten() if with_bias else None
+        taps = np.concatenate((first[..., : self._columns, :], *others), -2)
+        weight = taps.reshape(self._split_shape).transpose(self._weight_axes)
+        if self._groups > 1:
+            weight = weight.reshape(-1, *weight.shape[2:])
+        return np.ascontiguousarray(weight), bias
+
+    def matrices(self, windows: Array, ones: bool) -> Sequence[Array]:
+        """Windows of a block -> for each tap (G, M, columns), what its filters multiply.
+
+        The first one has, with ``ones``, a last column of them.
+        """
+        groups, columns = self._groups, self._columns
         if groups > 1:
             windows = windows.reshape(*windows.shape[:-1], groups, -1)
+            windows = windows.transpose(-2, *range(windows.ndim - 2), -1)
+        sizes, rows = self._tap_shape[:-2], windows.size // (groups * columns)
+        # gathered a window at a time, or one element of all windows at a time
         if self._along_positions:
-            return [windows.transpose(self._axes).reshape(groups, columns, -1).swapaxes(1, 2)]
-        return [windows.transpose(self._axes).reshape(groups, -1, columns)]
+            turned = np.empty((*sizes, columns + ones, rows), windows.dtype)
+            matrix = turned.swapaxes(-1, -2)
+        else:
+            matrix = np.empty((*sizes, rows, columns + ones), windows.dtype)
+        return [_fill(matrix, windows, columns)]
 
     def rows(self, array: Array) -> Array:
         """A block (N, O..., F) as the products have it: (G, M, F/G), a view."""
         return group_rows(array, self._groups)
 
-    def summands(self, rows: Array, images: int) -> Array:
-        """A matrix or rows (G, M, X) for a sum over M: (N, G, M/N, X), a view, if M is long."""
-        groups, length, columns = rows.shape
+    def sum_products(self, matrix: Array, rows: Array, images: int) -> Array:
+        """(G, M, columns), (G, M, F/G) -> (G, columns, F/G): their product, summed over M."""
+        left, right = self._summands(matrix, images), self._summands(rows, images)
+        products = left.swapaxes(-1, -2) @ right
+        return products.reshape(-1, *products.shape[-len(self._tap_shape) :]).sum(0)
+
+    def _summands(self, rows: Array, images: int) -> Array:
+        """(G, M, X), or (N, G, M/N, X) if M is long, a view."""
+        *sizes, length, columns = rows.shape
         if length <= _LONG_SUM:
             return rows
-        return rows.reshape(groups, images, -1, columns).swapaxes(0, 1)
+        split = rows.reshape(*sizes, images, -1, columns)
+        return split.swapaxes(0, 1) if sizes else split
 
 
 class ByRows(Im2col):
@@ -182,61 +224,54 @@ class ByRows(Im2col):
     def _outer_axes(n: int) -> int:
         return n - 1
 
-    def matrices(self, windows: Array) -> Sequence[Array]:
+    def matrices(self, windows: Array, ones: bool) -> Sequence[Array]:
         """Windows of a block -> for each tap (N, ..., M, columns), shifted views of one matrix."""
-        *positions, k, channels = windows.shape
-        # (reshape alone would give a view whose rows overlap, which no BLAS takes)
-        gathered = np.ascontiguousarray(windows).reshape(*positions, k * channels)
-        ends = [size - reach for size, reach in zip(gathered.shape[1:], self._reach, strict=False)]
-        return [
-            self.rows(
-                gathered[
-                    (
-                        slice(None),
-                        *(slice(a, a + b) for a, b in zip(starts, ends, strict=True)),
-                    )
-                ]
-            )
+        *positions, _, _ = windows.shape
+        gathered = np.empty((*positions, self._columns + ones), windows.dtype)
+        _fill(gathered, windows, self._columns)
+        ends = [size - reach for size, reach in zip(positions[1:], self._reach, strict=False)]
+        taps = [
+            gathered[(slice(None), *(slice(a, a + b) for a, b in zip(starts, ends, strict=True)))]
             for starts in self._starts
         ]
+        return [self.rows(tap[..., : self._columns] if i else tap) for i, tap in enumerate(taps)]
 
     def rows(self, array: Array) -> Array:
         """A block (N, O..., X) as the products have it: (N, ..., M, X), a view."""
         *outer, a, b, columns = array.shape
         return array.reshape(*outer, a * b, columns)
 
-    def summands(self, rows: Array, images: int) -> Array:
+    def _summands(self, rows: Array, images: int) -> Array:
         """(N, ..., M, X), the sums are short as it is."""
         return rows
+
+
+def _fill(matrix: Array, windows: Array, columns: int) -> Array:
+    """Copy windows into the first columns of the matrix, and ones into a column behind them."""
+    # each axis is split, none is merged: a view
+    matrix[..., :columns].reshape(windows.shape)[...] = windows
+    matrix[..., columns:] = 1
+    return matrix
 
 
 def group_rows(array: Array, groups: int) -> Array:
     """(N, O..., F) -> (G, M, F/G), a view."""
     filters = array.shape[-1]
     if groups == 1:
-        return array.reshape(1, -1, filters)
+        return array.reshape(-1, filters)
     return array.reshape(-1, groups, filters // groups).transpose(1, 0, 2)
 
 
 @lru_cache(maxsize=512)
-def geometry(
-    shape: Ints,
-    itemsize: int,
-    filters: int,
-    kernel: Ints,
-    stride: Ints,
-    pads: Pads,
-    dilation: Ints,
-    groups: int,
-) -> Im2col:
+def geometry(shape: Ints, itemsize: int, filters: int, kernel: Ints, steps: Steps) -> Im2col:
     """The faster way for an input shape; arguments and errors as those of :class:`Im2col`."""
-    arguments = (shape, itemsize, filters, kernel, stride, pads, dilation, groups)
+    arguments = (shape, itemsize, filters, kernel, steps)
     plain = Im2col(*arguments)
     run = kernel[-1] * shape[-1]
     pays = (
-        groups == 1
+        steps.groups == 1
         and math.prod(kernel[:-1]) > 1
-        and all(s == 1 for s in stride[:-1])
+        and all(s == 1 for s in steps.stride[:-1])
         # each tap saves a copy of its columns and costs a pass over the output
         and max(_SHORT_RUN, filters) <= run
         and math.prod(plain.outputs[-2:]) >= _LEAST_ROWS

@@ -8,6 +8,7 @@ Letters in shape comments: N batch, C input channels, O... output sizes, K... ke
 M = N * prod(O...) output positions, P = prod(K...) kernel positions, G groups, F filters.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 
 from numpy_impl import _threads
 from numpy_impl.nn import init
-from numpy_impl.nn._im2col import Block, geometry, group_rows
+from numpy_impl.nn._im2col import Steps, geometry, group_rows
 from numpy_impl.nn._window import (
     Ints,
     Pads,
@@ -37,17 +38,6 @@ from numpy_impl.nn.parameter import Parameter, aligned_empty
 Array = np.ndarray
 # rows shorter than this meet the next one of another array in a slow loop
 _SHORT_ROW = 32
-# axes of a weight (G, F/G, C/G, K...) as GEMM takes it, by those of (F, C/G, K...)
-_TAPS_FIRST = {n: (0, *range(3, n + 1), 2, 1) for n in (3, 4, 5)}
-
-
-def _filters(weight: Array, groups: int) -> Array:
-    """Weight (F, C/G, K...) -> (G, P*C/G, F/G): each column a filter."""
-    shape = weight.shape
-    split = weight.reshape(groups, shape[0] // groups, *shape[1:])
-    # contiguous: GEMM takes it a third faster than its transpose
-    taps_first = split.transpose(_TAPS_FIRST[len(shape)])
-    return taps_first.reshape(groups, -1, shape[0] // groups)
 
 
 def _is_depthwise(weight: Array, groups: int) -> bool:
@@ -61,163 +51,149 @@ def _depthwise_axes(n: int) -> tuple[list[int], list[int], list[int]]:
     return outputs + kernel + channel, kernel + channel, outputs + channel
 
 
-def convolve(
-    input: Array,
-    weight: Array,
-    bias: Array | None,
-    stride: Ints,
-    pads: Pads,
-    dilation: Ints,
-    groups: int,
-) -> Array:
+def convolve(input: Array, weight: Array, bias: Array | None, steps: Steps) -> Array:
     """Cross-correlation: (N, C, S...) and (F, C/G, K...) -> (N, O..., F)."""
-    last = channels_last(input)
-    kernel = weight.shape[2:]
-    described = (last.shape, last.itemsize, len(weight), kernel, stride, pads, dilation, groups)
-    windows = geometry(*described)
-    output = np.empty((len(last), *windows.outputs, len(weight)), last.dtype)
-    if bias is not None and len(bias) < _SHORT_ROW:
-        # a row of positions meets its bias as one long row
-        bias = bias[None].repeat(math.prod(windows.outputs[1:]), 0).reshape(-1)
-
-    def add_bias(rows: Array) -> None:
-        if bias is not None:
-            rows = rows.reshape(-1, len(bias))
-            np.add(rows, bias, out=rows)
-
-    if _is_depthwise(weight, groups):
-        view_axes, weight_axes, output_axes = _depthwise_axes(len(kernel))
-        taps = np.ascontiguousarray(np.moveaxis(weight[:, 0], 0, -1))  # (K..., C)
-        whole = windows.windows(last)
-
-        def sum_taps(images: slice) -> None:
-            # (no order="C": einsum would then walk the axes in that order, five times as slow)
-            output[images] = np.einsum(whole[images], view_axes, taps, weight_axes, output_axes)
-            add_bias(output[images])
-
-        _threads.over_slices(sum_taps, len(input), output.size)
+    last, shape = channels_last(input), weight.shape
+    windows = geometry(last.shape, last.itemsize, shape[0], shape[2:], steps)
+    output = np.empty((len(last), *windows.outputs, shape[0]), last.dtype)
+    if _is_depthwise(weight, steps.groups):
+        _sum_taps(windows.windows(last), weight, bias, output)
         return output
-    first, *others = _filters(weight, groups).reshape(windows.filters_shape)
-    view = windows.windows_of_blocks(last)
+    first, *others = windows.filters(weight, bias)
 
-    def product(block: Block) -> None:
-        part = output[block]
+    def product(view: Array, part: Array) -> None:
         rows = windows.rows(part)
-        matrix, *matrices = windows.matrices(view(block))
+        matrix, *matrices = windows.matrices(view, bias is not None)
         np.matmul(matrix, first, out=rows)
         if others:
             summand = np.empty_like(rows)
             for matrix, filters in zip(matrices, others, strict=True):
                 rows += np.matmul(matrix, filters, out=summand)
-        add_bias(part)
 
-    _threads.run_each(product, windows.blocks)
+    if len(windows.blocks) == 1:
+        product(windows.windows(last), output)
+    else:
+        view = windows.windows_of_blocks(last)
+        _threads.run_each(lambda block: product(view(block), output[block]), windows.blocks)
     return output
 
 
+def _sum_taps(windows: Array, weight: Array, bias: Array | None, output: Array) -> None:
+    """One filter a channel: windows (N, O..., K..., C) -> ``output`` (N, O..., C)."""
+    view_axes, weight_axes, output_axes = _depthwise_axes(weight.ndim - 2)
+    taps = np.ascontiguousarray(np.moveaxis(weight[:, 0], 0, -1))  # (K..., C)
+
+    def sum_taps(images: slice) -> None:
+        # (no order="C": einsum would then walk the axes in that order, five times as slow)
+        output[images] = np.einsum(windows[images], view_axes, taps, weight_axes, output_axes)
+        if bias is not None:
+            output[images] += bias
+
+    _threads.over_slices(sum_taps, len(output), output.size)
+
+
 def _weight_grad(
-    upstream: Array,
-    input: Array,
-    weight: Array,
-    stride: Ints,
-    pads: Pads,
-    dilation: Ints,
-    groups: int,
-) -> Array:
-    """dW = X^T dY, with X the im2col matrix of :func:`convolve`; upstream is (N, O..., F)."""
-    filters, per_group, *kernel = weight.shape
+    upstream: Array, input: Array, weight: Array, with_bias: bool, steps: Steps
+) -> tuple[Array, Array | None]:
+    """dW = X^T dY, with X the matrix of :func:`convolve`, and db; upstream is (N, O..., F)."""
+    filters, _, *kernel = weight.shape
     last = channels_last(input)
-    described = (last.shape, last.itemsize, filters, tuple(kernel), stride, pads, dilation, groups)
-    windows = geometry(*described)
-    if _is_depthwise(weight, groups):
+    windows = geometry(last.shape, last.itemsize, filters, tuple(kernel), steps)
+    if _is_depthwise(weight, steps.groups):
         view_axes, weight_axes, output_axes = _depthwise_axes(len(kernel))
         # (K..., C)
         taps = np.einsum(windows.windows(last), view_axes, upstream, output_axes, weight_axes)
-        return np.ascontiguousarray(np.moveaxis(taps, -1, 0)[:, None])
+        grad_bias = sum_rows(group_rows(upstream, 1)) if with_bias else None
+        return np.ascontiguousarray(np.moveaxis(taps, -1, 0)[:, None]), grad_bias
     # sums of their own for runs of blocks, as many whatever the number of threads
     view, blocks = windows.windows_of_blocks(last), windows.blocks
     runs = [r for r in (blocks[i :: _threads.PARTS] for i in range(_threads.PARTS)) if r]
-    partial = np.zeros((len(runs), *windows.filters_shape), input.dtype)
+    sums: list[Sequence[Array]] = [[] for _ in runs]
 
     def accumulate(number: int) -> None:
         for block in runs[number]:
             part = upstream[block]
-            rows = windows.summands(windows.rows(part), len(part))
-            for matrix, total in zip(windows.matrices(view(block)), partial[number], strict=True):
-                products = windows.summands(matrix, len(part)).swapaxes(-1, -2) @ rows
-                total += products.reshape(-1, *total.shape).sum(0)
+            rows = windows.rows(part)
+            products = [
+                windows.sum_products(matrix, rows, len(part))
+                for matrix in windows.matrices(view(block), with_bias)
+            ]
+            sums[number] = _add(sums[number], products)
 
     _threads.run_each(accumulate, range(len(runs)))
-    total = partial.sum(0).reshape(groups, -1, filters // groups)
-    by_filter = total.transpose(0, 2, 1).reshape(filters, *kernel, per_group)
-    return np.ascontiguousarray(channels_first(by_filter))
+    return windows.unfiltered(functools.reduce(_add, sums), with_bias)
+
+
+def _add(totals: Sequence[Array], terms: Sequence[Array]) -> Sequence[Array]:
+    """Add each term to its total, in place; no totals are zeros."""
+    if not totals:
+        return terms
+    for total, term in zip(totals, terms, strict=True):
+        total += term
+    return totals
 
 
 def convolve_backward(
     grad_output: Array,
     input: Array,
     weight: Array,
-    stride: Ints,
-    pads: Pads,
-    dilation: Ints,
-    groups: int,
+    steps: Steps,
     needs: tuple[bool, bool, bool] = (True, True, True),
 ) -> tuple[Array | None, Array | None, Array | None]:
     """Gradients for input, weight and bias; ``needs`` says which (None for the others).
 
-    The weight's is one more GEMM over the same windows; the input's is a convolution itself
-    (stride 1), or what im2col took, added back; the bias's is the sum over positions.
+    The weight's is one more GEMM over the same windows, and the bias's comes with it; the input's
+    is a convolution itself (stride 1), or what im2col took, added back.
     """
     upstream = np.ascontiguousarray(channels_last(grad_output))  # (N, O..., F)
-    steps = (stride, pads, dilation, groups)
     grad_input = grad_weight = grad_bias = None
-    if needs[2]:
-        grad_bias = sum_rows(group_rows(upstream, 1)[0])
-    if needs[1]:
-        grad_weight = _weight_grad(upstream, input, weight, *steps)
-    if needs[0] and all(s == 1 for s in stride):
-        grad_input = _input_grad_by_convolution(upstream, weight, pads, dilation, groups)
+    if needs[1] or needs[2]:
+        grad_weight, grad_bias = _weight_grad(upstream, input, weight, needs[2], steps)
+    if needs[0] and all(s == 1 for s in steps.stride):
+        grad_input = _input_grad_by_convolution(upstream, weight, steps)
     elif needs[0]:
-        grad_input = _input_grad_by_scattering(upstream, input.shape[2:], weight, *steps)
+        grad_input = _input_grad_by_scattering(upstream, input.shape, weight, steps)
     return grad_input, grad_weight, grad_bias
 
 
-def _input_grad_by_convolution(
-    upstream: Array, weight: Array, pads: Pads, dilation: Ints, groups: int
-) -> Array:
+def _input_grad_by_convolution(upstream: Array, weight: Array, steps: Steps) -> Array:
     """Stride 1: the upstream gradient, padded, convolved with the flipped, transposed kernel."""
     filters, per_group, *kernel = weight.shape
+    groups, dilation = steps.groups, steps.dilation
     flipped = np.flip(weight, tuple(range(2, weight.ndim)))
     by_group = flipped.reshape(groups, filters // groups, per_group, *kernel).swapaxes(1, 2)
     transposed = by_group.reshape(groups * per_group, filters // groups, *kernel)
     reach = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
-    around = tuple((r - low, r - high) for r, (low, high) in zip(reach, pads, strict=True))
-    ones = (1,) * len(kernel)
+    around = tuple((r - low, r - high) for r, (low, high) in zip(reach, steps.pads, strict=True))
     return channels_first(
-        convolve(channels_first(upstream), transposed, None, ones, around, dilation, groups)
+        convolve(channels_first(upstream), transposed, None, steps._replace(pads=around))
     )
 
 
-def _input_grad_by_scattering(
-    upstream: Array,
-    sizes: Sequence[int],
-    weight: Array,
-    stride: Ints,
-    pads: Pads,
-    dilation: Ints,
-    groups: int,
-) -> Array:
+def _input_grad_by_scattering(upstream: Array, shape: Ints, weight: Array, steps: Steps) -> Array:
     """Any stride: dX = dY W^T, each column added back to the element im2col took it from."""
-    batch, outputs = len(upstream), upstream.shape[1:-1]
-    _, per_group, *kernel = weight.shape
-    columns = group_rows(upstream, groups) @ _filters(weight, groups).transpose(0, 2, 1)
-    taps = columns.reshape(groups, batch, *outputs, math.prod(kernel), per_group)
-    taps = np.moveaxis(taps, 0, -2)  # (N, O..., P, G, C/G)
+    batch, channels, *sizes = shape
+    filters, per_group, *kernel = weight.shape
+    stride, pads, dilation, groups = steps
+    windows = geometry((batch, *sizes, channels), weight.itemsize, filters, tuple(kernel), steps)
+    by_column = np.concatenate(windows.filters(weight, None), -2).swapaxes(-1, -2)
+    offsets = list(np.ndindex(*kernel))
     padded_sizes = [low + size + high for size, (low, high) in zip(sizes, pads, strict=True)]
     padded = np.zeros((batch, *padded_sizes, groups, per_group), upstream.dtype)
-    for p, offset in enumerate(np.ndindex(*kernel)):
-        padded[window_slices(offset, stride, dilation, outputs)] += taps[..., p, :, :]
-    padded = padded.reshape(batch, *padded_sizes, groups * per_group)
+
+    def scatter(images: slice) -> None:
+        part = upstream[images]
+        columns = group_rows(part, groups) @ by_column
+        taps = columns.reshape(groups, *part.shape[:-1], len(offsets), per_group)
+        taps = np.moveaxis(taps, 0, -2)  # (N, O..., P, G, C/G)
+        for p, offset in enumerate(offsets):
+            where = window_slices(offset, stride, dilation, windows.outputs)
+            padded[images][where] += taps[..., p, :, :]
+
+    _threads.run_each(
+        scatter, _threads.pieces(batch, math.prod(windows.outputs) * by_column.size // filters)
+    )
+    padded = padded.reshape(batch, *padded_sizes, channels)
     return np.array(channels_first(padded[interior(pads, sizes)]), order="K")
 
 
@@ -229,14 +205,14 @@ def _functional(n: int) -> Any:
     """The pure pair ``conv{n}d``, ``conv{n}d_backward``."""
     owner = f"conv{n}d"
 
-    def normalise(
-        kernel: Ints, stride: Any, padding: Any, dilation: Any
-    ) -> tuple[Ints, Pads, Ints]:
+    def normalise(kernel: Ints, stride: Any, padding: Any, dilation: Any, groups: int) -> Steps:
         strides = ntuple(stride, n, "stride", owner)
         dilations = ntuple(dilation, n, "dilation", owner)
         if isinstance(padding, str):
-            return strides, _named_pads(padding, kernel, strides, dilations, owner), dilations
-        return strides, _symmetric(ntuple(padding, n, "padding", owner, 0)), dilations
+            pads = _named_pads(padding, kernel, strides, dilations, owner)
+        else:
+            pads = _symmetric(ntuple(padding, n, "padding", owner, 0))
+        return Steps(strides, pads, dilations, groups)
 
     def forward(
         input: Array,
@@ -247,8 +223,8 @@ def _functional(n: int) -> Any:
         dilation: Any = 1,
         groups: int = 1,
     ) -> Array:
-        strides, pads, dilations = normalise(weight.shape[2:], stride, padding, dilation)
-        return channels_first(convolve(input, weight, bias, strides, pads, dilations, groups))
+        steps = normalise(weight.shape[2:], stride, padding, dilation, groups)
+        return channels_first(convolve(input, weight, bias, steps))
 
     def backward(
         grad_output: Array,
@@ -259,8 +235,8 @@ def _functional(n: int) -> Any:
         dilation: Any = 1,
         groups: int = 1,
     ) -> tuple[Array | None, Array | None, Array | None]:
-        strides, pads, dilations = normalise(weight.shape[2:], stride, padding, dilation)
-        return convolve_backward(grad_output, input, weight, strides, pads, dilations, groups)
+        steps = normalise(weight.shape[2:], stride, padding, dilation, groups)
+        return convolve_backward(grad_output, input, weight, steps)
 
     forward.__name__, backward.__name__ = owner, f"{owner}_backward"
     forward.__doc__ = (
@@ -343,6 +319,9 @@ class _ConvNd(Module):
             self.register_parameter("bias", None)
         self.reset_parameters()
 
+    def _steps(self) -> Steps:
+        return Steps(self.stride, self._pads, self.dilation, self.groups)
+
     def reset_parameters(self) -> None:
         """Draw weight and bias anew, in torch's order."""
         init.kaiming_uniform_(self.weight, a=math.sqrt(5))  # the same as U(-1/√fan_in, 1/√fan_in)
@@ -359,31 +338,24 @@ class _ConvNd(Module):
                 f"{type(self).__name__}: input must have in_channels={self.in_channels} channels, "
                 f"got shape {input.shape[1:] if added else input.shape}"
             )
-        sizes, pads = input.shape[2:], self._pads
+        sizes, steps = input.shape[2:], self._steps()
         if self.padding_mode != "zeros":
-            input, pads = pad(input, pads, self.padding_mode), ((0, 0),) * self._n
-        biases = None if bias is None else bias.data
+            input = pad(input, steps.pads, self.padding_mode)
+            steps = steps._replace(pads=((0, 0),) * self._n)
         try:
-            rows = convolve(input, weight, biases, self.stride, pads, self.dilation, self.groups)
+            rows = convolve(input, weight, None if bias is None else bias.data, steps)
         except ValueError as error:
             raise ValueError(f"{type(self).__name__}: {error}") from None
         output = without_batch(channels_first(rows), added)
-        self.save_for_backward(output, added, input, pads, sizes)
+        self.save_for_backward(output, added, input, steps, sizes)
         return output
 
     def backward(self, grad_output: Array) -> Array | None:
-        grad_output, added, input, pads, sizes = self.saved_for_backward(grad_output)
+        grad_output, added, input, steps, sizes = self.saved_for_backward(grad_output)
         weight, bias = self.weight, self.bias
         needs = (self._needs_input_grad, weight.requires_grad, bias is not None)
         grad_input, grad_weight, grad_bias = convolve_backward(
-            with_batch(grad_output, added),
-            input,
-            weight.data,
-            self.stride,
-            pads,
-            self.dilation,
-            self.groups,
-            needs,
+            with_batch(grad_output, added), input, weight.data, steps, needs
         )
         if grad_weight is not None:
             weight.accumulate_grad(grad_weight)

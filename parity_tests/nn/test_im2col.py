@@ -80,7 +80,8 @@ def test_both_ways_in_blocks(described, way, small_blocks, monkeypatch) -> None:
 )
 def test_by_rows_where_it_pays(shape, filters, kernel, stride, groups) -> None:
     n = len(kernel)
-    arguments = (shape, 4, filters, kernel, stride, ((1, 1),) * n, (1,) * n, groups)
+    steps = _im2col.Steps(stride, ((1, 1),) * n, (1,) * n, groups)
+    arguments = (shape, 4, filters, kernel, steps)
     chosen = _im2col.geometry(*arguments)
     assert type(chosen) is _im2col.ByRows
 
@@ -100,5 +101,6 @@ def test_by_rows_where_it_pays(shape, filters, kernel, stride, groups) -> None:
 )
 def test_one_product_elsewhere(shape, filters, kernel, stride, groups) -> None:
     n = len(kernel)
-    arguments = (shape, 4, filters, kernel, stride, ((1, 1),) * n, (1,) * n, groups)
+    steps = _im2col.Steps(stride, ((1, 1),) * n, (1,) * n, groups)
+    arguments = (shape, 4, filters, kernel, steps)
     assert type(_im2col.geometry(*arguments)) is _im2col.Im2col
