@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numpy_impl.nn._window import Ints, Pads, pad_channels_last
+from numpy_impl.nn._window import Ints, Pads, interior, pad_channels_last
 
 Array = np.ndarray
 Block = tuple[slice, slice]  # of N and of the first of O...
@@ -34,6 +34,8 @@ _LEAST_ROWS = 128
 _LONG_SUM = 4096
 # of an im2col matrix: below, one product is sooner done than several
 _LEAST_ELEMENTS = 2**17
+# of a matrix that is worth keeping until the next call
+_KEPT_ELEMENTS = 2**16
 
 
 class Steps(NamedTuple):
@@ -43,6 +45,18 @@ class Steps(NamedTuple):
     pads: Pads
     dilation: Ints
     groups: int
+
+
+class _Workspace(NamedTuple):
+    """The operands of one product, and where in them the arguments of a convolution go."""
+
+    input: Array  # (N, S..., C), inside the padded input
+    windows: Array  # (N, O..., K..., C), of the padded input
+    columns: Array  # (N, O..., K..., C), in the matrix
+    matrix: Array
+    weight: Array  # (K..., C, F), in the filters
+    bias: Array  # (1, F), or (0, F), in the filters
+    filters: Array
 
 
 class Im2col:
@@ -58,6 +72,7 @@ class Im2col:
     Attributes:
         outputs: O...
         blocks: what to work on at a time.
+        is_small: whether :meth:`product` does it all.
 
     Raises:
         ValueError: if the kernel does not fit into the padded input.
@@ -108,6 +123,18 @@ class Im2col:
             itemsize,
         )
         self._along_positions = kernel[-1] * channels < _SHORT_RUN * groups
+        # elements of the matrix and of the filters
+        sizes_of_operands = (
+            batch * math.prod(self.outputs) * self._columns,
+            self._columns * filters,
+        )
+        self.is_small = (
+            groups == 1
+            and outer == 0
+            and max(sizes_of_operands) <= _KEPT_ELEMENTS
+            and min(min(pair) for pair in pads) >= 0
+        )
+        self._kept: dict[bool, list[_Workspace]] = {False: [], True: []}
         self.blocks = self._make_blocks(batch, self._columns * groups * itemsize)
 
     @staticmethod
@@ -142,7 +169,9 @@ class Im2col:
 
         By rows they are (N, Sp..., O, K, C): with every padded position of the outer axes.
         """
-        padded = pad_channels_last(input, self._pads)
+        return self._windows_of_padded(pad_channels_last(input, self._pads))
+
+    def _windows_of_padded(self, padded: Array) -> Array:
         # the constructor itself: numpy.lib.stride_tricks takes ten times as long
         return np.ndarray((len(padded), *self._shape), padded.dtype, padded, 0, self._strides)
 
@@ -198,6 +227,42 @@ class Im2col:
     def rows(self, array: Array) -> Array:
         """A block (N, O..., F) as the products have it: (G, M, F/G), a view."""
         return group_rows(array, self._groups)
+
+    def product(self, input: Array, weight: Array, bias: Array | None) -> Array:
+        """The convolution of a small input at once: (N, S..., C) -> (M, F), a new array.
+
+        Most of its time would go into making operands and views of them, so they are kept.
+        """
+        kept = self._kept[bias is not None]
+        # callers at the same time have one each: popping and appending are atomic
+        try:
+            work = kept.pop()
+        except IndexError:
+            work = self._make_workspace(input, bias is not None)
+        work.input[...] = input
+        work.columns[...] = work.windows
+        work.weight[...] = weight.transpose(self._filter_axes)
+        if bias is not None:
+            work.bias[...] = bias
+        output = work.matrix.dot(work.filters)
+        kept.append(work)
+        return output
+
+    def _make_workspace(self, input: Array, with_bias: bool) -> "_Workspace":
+        padded = pad_channels_last(np.zeros_like(input), self._pads)
+        windows = self._windows_of_padded(padded)
+        (matrix,) = self.matrices(windows, with_bias)
+        columns, filters = self._tap_shape
+        operand = np.empty((columns + with_bias, filters), input.dtype)
+        return _Workspace(
+            padded[interior(self._pads, input.shape[1:-1])],
+            windows,
+            matrix[:, :columns].reshape(windows.shape),
+            matrix,
+            operand[:columns].reshape(self._split_shape),
+            operand[columns:],
+            operand,
+        )
 
     def sum_products(self, matrix: Array, rows: Array, images: int) -> Array:
         """(G, M, columns), (G, M, F/G) -> (G, columns, F/G): their product, summed over M."""
@@ -262,7 +327,7 @@ def group_rows(array: Array, groups: int) -> Array:
     return array.reshape(-1, groups, filters // groups).transpose(1, 0, 2)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def geometry(shape: Ints, itemsize: int, filters: int, kernel: Ints, steps: Steps) -> Im2col:
     """The faster way for an input shape; arguments and errors as those of :class:`Im2col`."""
     arguments = (shape, itemsize, filters, kernel, steps)

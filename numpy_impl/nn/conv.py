@@ -36,8 +36,6 @@ from numpy_impl.nn.padding import PADDING_MODES, pad, pad_backward
 from numpy_impl.nn.parameter import Parameter, aligned_empty
 
 Array = np.ndarray
-# rows shorter than this meet the next one of another array in a slow loop
-_SHORT_ROW = 32
 
 
 def _is_depthwise(weight: Array, groups: int) -> bool:
@@ -55,7 +53,10 @@ def convolve(input: Array, weight: Array, bias: Array | None, steps: Steps) -> A
     """Cross-correlation: (N, C, S...) and (F, C/G, K...) -> (N, O..., F)."""
     last, shape = channels_last(input), weight.shape
     windows = geometry(last.shape, last.itemsize, shape[0], shape[2:], steps)
-    output = np.empty((len(last), *windows.outputs, shape[0]), last.dtype)
+    size = (len(last), *windows.outputs, shape[0])
+    if windows.is_small:
+        return windows.product(last, weight, bias).reshape(size)
+    output = np.empty(size, last.dtype)
     if _is_depthwise(weight, steps.groups):
         _sum_taps(windows.windows(last), weight, bias, output)
         return output

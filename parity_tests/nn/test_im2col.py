@@ -28,6 +28,7 @@ def small_blocks(request, monkeypatch) -> int:
     monkeypatch.setattr(_im2col, "_LEAST_ELEMENTS", 0)
     monkeypatch.setattr(_im2col, "_LONG_SUM", 30)
     monkeypatch.setattr(_im2col, "_BLOCK_BYTES", request.param)
+    monkeypatch.setattr(_im2col, "_KEPT_ELEMENTS", -1)
     _im2col.geometry.cache_clear()
     yield request.param
     _im2col.geometry.cache_clear()
