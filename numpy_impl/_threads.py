@@ -151,11 +151,6 @@ def run_each(function: Callable[[Any], object], items: Sequence[Any]) -> None:
         _run([partial(function, item) for item in items], min(threads, len(items)))
 
 
-def small(array: Array) -> bool:
-    """Whether slicing the array does not pay."""
-    return array.size < 2 * _PIECE
-
-
 def pieces(length: int, size: int) -> list[slice]:
     """Slices that make up ``range(length)``, of ``size`` elements a step; for any threads the same.
 
@@ -181,6 +176,20 @@ def over_slices(function: Callable[[slice], object], length: int, size: int) -> 
         threads = get_num_threads()
         count = count if threads == 1 else min(threads, length)
     _over(function, length, count)
+
+
+def on_slices(function: Callable[..., object], *arrays: Array) -> None:
+    """Call ``function`` on slices of the arrays along their first axis, as large as the first's.
+
+    Args:
+        function: takes a slice of each array, some of which it fills.
+        arrays: of equal length.
+    """
+    first = arrays[0]
+    if first.size < 2 * _PIECE:  # slicing does not pay
+        function(*arrays)
+    else:
+        over_slices(lambda s: function(*(array[s] for array in arrays)), len(first), first.size)
 
 
 def over_parts(function: Callable[[slice], object], length: int, size: int) -> None:

@@ -8,12 +8,12 @@ class _GradMode(threading.local):
     enabled = True
 
 
-_mode = _GradMode()
+grad_mode = _GradMode()
 
 
 def is_grad_enabled() -> bool:
     """True unless the calling thread is inside :class:`no_grad`."""
-    return _mode.enabled
+    return grad_mode.enabled
 
 
 class no_grad(ContextDecorator):
@@ -27,8 +27,8 @@ class no_grad(ContextDecorator):
         self._previous: list[bool] = []
 
     def __enter__(self) -> None:
-        self._previous.append(_mode.enabled)
-        _mode.enabled = False
+        self._previous.append(grad_mode.enabled)
+        grad_mode.enabled = False
 
     def __exit__(self, *exc_info: object) -> None:
-        _mode.enabled = self._previous.pop()
+        grad_mode.enabled = self._previous.pop()

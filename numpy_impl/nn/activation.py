@@ -4,45 +4,35 @@ What forward keeps is never the array it returns: a caller may write into that.
 """
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from numpy_impl._threads import over_slices, small
-from numpy_impl.grad_mode import is_grad_enabled
+from numpy_impl._threads import on_slices
+from numpy_impl.grad_mode import grad_mode
 from numpy_impl.nn._mask import as_mask, as_opposite_mask, choose, select
 from numpy_impl.nn.module import Module, check_array
 
 Array = np.ndarray
 
 
-def _elementwise(function: Callable[..., object], *arrays: Array) -> None:
-    """Call ``function`` on slices of arrays of one shape, some of which it fills."""
-    first = arrays[0]
-    if small(first):
-        function(*arrays)
-    else:
-        over_slices(lambda s: function(*(array[s] for array in arrays)), len(first), first.size)
-
-
 def relu(input: Array) -> Array:
     """max(x, 0); NaN stays NaN."""
     output = np.empty_like(input)
-
-    def fill(x: Array, y: Array) -> None:
-        # NumPy compares an array with an array twice as fast as with one number
-        y.fill(0)
-        np.maximum(x, y, out=y)
-
-    _elementwise(fill, input, output)
+    on_slices(_fill_relu, input, output)
     return output
+
+
+def _fill_relu(input: Array, output: Array) -> None:
+    # NumPy compares an array with an array twice as fast as with one number
+    output.fill(0)
+    np.maximum(input, output, out=output)
 
 
 def relu_backward(grad_output: Array, positive: Array) -> Array:
     """dy where x > 0, else 0 (also at x = 0); ``positive`` is the mask of :func:`above_0`."""
     grad = np.empty_like(grad_output)
-    _elementwise(select, grad_output, positive, grad)
+    on_slices(select, grad_output, positive, grad)
     return grad
 
 
@@ -54,7 +44,7 @@ def above_0(input: Array) -> Array:
         np.less_equal(x, 0, out=m)
         as_opposite_mask(m)
 
-    _elementwise(compare, input, mask)
+    on_slices(compare, input, mask)
     return mask.view(np.int8)
 
 
@@ -63,7 +53,7 @@ def leaky_relu(input: Array, negative_slope: float = 0.01) -> Array:
     if 0 <= negative_slope <= 1:  # then that is the larger of the two
         output = np.empty_like(input)
         slope = input.dtype.type(negative_slope)
-        _elementwise(lambda x, y: np.maximum(x, np.multiply(x, slope, out=y), out=y), input, output)
+        on_slices(lambda x, y: np.maximum(x, np.multiply(x, slope, out=y), out=y), input, output)
         return output
     return _leak(input, input, negative_slope)
 
@@ -82,7 +72,7 @@ def _leak(values: Array, input: Array, negative_slope: float) -> Array:
         np.multiply(v, slope, out=y)
         choose(v, y, as_mask(np.greater(x, 0)), y)
 
-    _elementwise(leak, values, input, output)
+    on_slices(leak, values, input, output)
     return output
 
 
@@ -95,7 +85,7 @@ def sigmoid(input: Array) -> Array:
         # the larger of exp(-|x|) and 0 or 1: exp(x) below 0, 1 above
         np.divide(np.maximum(small, np.greater_equal(x, 0)), 1 + small, out=y)
 
-    _elementwise(fill, input, output)
+    on_slices(fill, input, output)
     return output
 
 
@@ -107,14 +97,14 @@ def sigmoid_backward(grad_output: Array, output: Array) -> Array:
         np.multiply(dy, y, out=dx)
         dx *= 1 - y
 
-    _elementwise(fill, grad_output, output, grad)
+    on_slices(fill, grad_output, output, grad)
     return grad
 
 
 def tanh(input: Array) -> Array:
     """The hyperbolic tangent of every element."""
     output = np.empty_like(input)
-    _elementwise(lambda x, y: np.tanh(x, out=y), input, output)
+    on_slices(lambda x, y: np.tanh(x, out=y), input, output)
     return output
 
 
@@ -127,7 +117,7 @@ def tanh_backward(grad_output: Array, output: Array) -> Array:
         np.subtract(1, dx, out=dx)
         dx *= dy
 
-    _elementwise(fill, grad_output, output, grad)
+    on_slices(fill, grad_output, output, grad)
     return grad
 
 
@@ -182,7 +172,7 @@ class ReLU(Module):
     def forward(self, input: Array) -> Array:
         input = check_array(input, "input", "ReLU")
         output = relu(input)
-        self.save_for_backward(output, above_0(input) if is_grad_enabled() else None)
+        self.save_for_backward(output, above_0(input) if grad_mode.enabled else None)
         return output
 
     def backward(self, grad_output: Array) -> Array:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from numpy_impl.grad_mode import is_grad_enabled
+from numpy_impl.grad_mode import grad_mode
 from numpy_impl.nn.parameter import Parameter
 
 Array = np.ndarray
@@ -71,7 +71,7 @@ class Module:
     def save_for_backward(self, output: Any, *saved: Any) -> None:
         """Keep ``saved`` for backward, and the output's shape and dtype; nothing under no_grad."""
         own = self.__dict__  # past __setattr__: this runs for every layer of every forward
-        if is_grad_enabled():
+        if grad_mode.enabled:
             own["_output"], own["_saved"] = _describe(output), saved
         else:
             own["_output"] = own["_saved"] = None

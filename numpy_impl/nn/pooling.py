@@ -6,13 +6,13 @@ elements that stand at that position of every window. Letters as in ``_window``.
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
-from numpy_impl._threads import over_slices
-from numpy_impl.grad_mode import is_grad_enabled
+from numpy_impl._threads import on_slices
+from numpy_impl.grad_mode import grad_mode
 from numpy_impl.nn._mask import as_mask, select
 from numpy_impl.nn._window import (
     Ints,
@@ -115,29 +115,32 @@ def _max_pool(input: Array, geometry: _Geometry, need_place: bool) -> tuple[Arra
     The place counts the kernel's positions from the end (P for the first, 1 for the last), so
     that of equal maxima the first in C order has the largest number, which is torch's choice.
     """
-    shape = (len(input), *geometry.outputs, input.shape[-1])
-    output = np.empty(shape, input.dtype)
-    positions = math.prod(geometry.kernel)
-    place = np.empty(shape, np.min_scalar_type(positions)) if need_place else None
-
-    def pool(images: slice) -> None:
-        part = input[images]
-        if geometry.is_padded:
-            part = pad_channels_last(part, geometry.pads, -np.inf)
-        largest = _window_maxima(part, geometry, output[images])
-        if place is not None:
-            _find([part[tap] for tap in geometry.taps], largest, place[images])
-
-    over_slices(pool, len(input), input.size)
+    output = np.empty((len(input), *geometry.outputs, input.shape[-1]), input.dtype)
+    fill = partial(_fill_maxima, geometry)
+    if not need_place:
+        on_slices(fill, input, output)
+        return output, None
+    place = np.empty(output.shape, np.min_scalar_type(math.prod(geometry.kernel)))
+    on_slices(fill, input, output, place)
     return output, place
 
 
-def _window_maxima(part: Array, geometry: _Geometry, out: Array) -> Array:
+def _fill_maxima(
+    geometry: _Geometry, input: Array, output: Array, place: Array | None = None
+) -> None:
+    if geometry.is_padded:
+        input = pad_channels_last(input, geometry.pads, -np.inf)
+    _window_maxima(input, geometry, output)
+    if place is not None:
+        _find([input[tap] for tap in geometry.taps], output, place)
+
+
+def _window_maxima(part: Array, geometry: _Geometry, out: Array) -> None:
     """The maxima of the windows, one axis after the other: k + k operations instead of k * k."""
     *inner, last = geometry.axis_taps
     for taps in inner:
         part = _largest(part, taps)
-    return _largest(part, last, out)
+    _largest(part, last, out)
 
 
 def _largest(part: Array, taps: Sequence[Slices], out: Array | None = None) -> Array:
@@ -172,8 +175,7 @@ def _max_pool_backward(upstream: Array, place: Array, geometry: _Geometry) -> Ar
     grad = np.empty(shape, upstream.dtype)
     taps = geometry.taps
 
-    def scatter(images: slice) -> None:
-        from_above, into, where = upstream[images], grad[images], place[images]
+    def scatter(into: Array, from_above: Array, where: Array) -> None:
         if not geometry.tiled:
             into.fill(0)
         for number, tap in zip(range(len(taps), 0, -1), taps, strict=True):
@@ -183,7 +185,7 @@ def _max_pool_backward(upstream: Array, place: Array, geometry: _Geometry) -> Ar
             else:
                 select(from_above, here, out=into[tap])
 
-    over_slices(scatter, len(upstream), grad.size)
+    on_slices(scatter, grad, upstream, place)
     return grad[interior(geometry.pads, geometry.sizes)]
 
 
@@ -235,7 +237,7 @@ class _MaxPoolNd(Module):
             self._dilation,
             self.ceil_mode,
         )
-        need_place = self.return_indices or is_grad_enabled()
+        need_place = self.return_indices or grad_mode.enabled
         values, place = _max_pool(channels_last(input), geometry, need_place)
         output: Any = channels_first(values)
         if self.return_indices and place is not None:
@@ -339,8 +341,7 @@ def _avg_pool(input: Array, geometry: _Geometry, divisors: Array) -> Array:
     """(N, S..., C) -> the sums of the windows (N, O..., C), divided."""
     values = np.empty((len(input), *geometry.outputs, input.shape[-1]), input.dtype)
 
-    def pool(images: slice) -> None:
-        part, total = input[images], values[images]
+    def pool(part: Array, total: Array) -> None:
         if geometry.is_padded:
             part = pad_channels_last(part, geometry.pads)
         first, *others = geometry.taps
@@ -349,7 +350,7 @@ def _avg_pool(input: Array, geometry: _Geometry, divisors: Array) -> Array:
             total += part[tap]
         total /= divisors
 
-    over_slices(pool, len(input), input.size)
+    on_slices(pool, input, values)
     return values
 
 
@@ -357,8 +358,8 @@ def _avg_pool_backward(upstream: Array, geometry: _Geometry, divisors: Array) ->
     """(N, O..., C) -> (N, S..., C): each gradient is shared out over its window."""
     grad = np.empty((len(upstream), *geometry.padded, upstream.shape[-1]), upstream.dtype)
 
-    def spread(images: slice) -> None:
-        share, into = upstream[images] / divisors, grad[images]
+    def spread(into: Array, from_above: Array) -> None:
+        share = from_above / divisors
         if not geometry.tiled:
             into.fill(0)
         for tap in geometry.taps:
@@ -367,7 +368,7 @@ def _avg_pool_backward(upstream: Array, geometry: _Geometry, divisors: Array) ->
             else:
                 into[tap] = share
 
-    over_slices(spread, len(upstream), grad.size)
+    on_slices(spread, grad, upstream)
     return grad[interior(geometry.pads, geometry.sizes)]
 
 
