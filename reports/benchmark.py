@@ -25,6 +25,9 @@ from reports.cli import Parser
 
 BACKENDS = ("numpy", "torch")
 PACKAGES = {"numpy": "numpy_impl", "torch": "torch"}
+# seconds before each timing: BLAS's and OpenMP's threads of the process that was timed before
+# spin for a while after their work, and would take the cores from this one
+_PAUSE = 0.15
 
 
 class Worker:
@@ -43,6 +46,7 @@ class Worker:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
+        time.sleep(_PAUSE)
         stdin.write(workload + "\n")
         stdin.flush()
         answer = stdout.readline()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -28,6 +29,19 @@ class _Reshape(Module):
         return np.array(grad_output, order="C").reshape(shape)
 
 
+@lru_cache(maxsize=128)
+def _merged(shape: tuple[int, ...], start_dim: int, end_dim: int) -> tuple[int, ...]:
+    """The shape with the axes from ``start_dim`` to ``end_dim`` as one."""
+    start = _axis(start_dim, max(len(shape), 1), "start_dim", "Flatten")
+    end = _axis(end_dim, max(len(shape), 1), "end_dim", "Flatten")
+    if start > end:
+        raise ValueError(
+            f"Flatten: start_dim must not lie behind end_dim, got {start_dim} and {end_dim} "
+            f"for shape {shape}"
+        )
+    return (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
+
+
 class Flatten(_Reshape):
     """Merge the axes ``start_dim`` to ``end_dim`` (inclusive) into one, in C order.
 
@@ -50,14 +64,7 @@ class Flatten(_Reshape):
         self.end_dim = end_dim
 
     def _new_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        start = _axis(self.start_dim, max(len(shape), 1), "start_dim", "Flatten")
-        end = _axis(self.end_dim, max(len(shape), 1), "end_dim", "Flatten")
-        if start > end:
-            raise ValueError(
-                f"Flatten: start_dim must not lie behind end_dim, got {self.start_dim} and "
-                f"{self.end_dim} for shape {shape}"
-            )
-        return (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
+        return _merged(shape, self.start_dim, self.end_dim)
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

@@ -10,7 +10,8 @@ from numpy_impl.grad_mode import grad_mode
 from numpy_impl.nn.parameter import Parameter
 
 Array = np.ndarray
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_FLOAT32 = np.dtype(np.float32)
+_FLOATS = (_FLOAT32, np.dtype(np.float64))
 
 
 class IncompatibleKeys(NamedTuple):
@@ -66,7 +67,8 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no backward")
 
     def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
-        return self.forward(*inputs, **kwargs)
+        # (an empty ** would still be copied)
+        return self.forward(*inputs, **kwargs) if kwargs else self.forward(*inputs)
 
     def save_for_backward(self, output: Any, *saved: Any) -> None:
         """Keep ``saved`` for backward, and the output's shape and dtype; nothing under no_grad."""
@@ -499,7 +501,13 @@ def check_array(
         TypeError: if it is no floating-point array, or of another dtype (nothing is promoted).
         ValueError: if its number of dimensions is not allowed.
     """
-    # every layer of every forward comes here: the usual answers first
+    # every layer of every forward comes here: the usual answer first
+    if (
+        type(value) is np.ndarray
+        and value.dtype is (dtype or _FLOAT32)
+        and (not ndim or value.ndim in ndim)
+    ):
+        return value
     if type(value) is not np.ndarray:
         if not isinstance(value, np.ndarray | np.generic):
             raise TypeError(f"{owner}: {name} must be a NumPy array, got {_summary(value)}")

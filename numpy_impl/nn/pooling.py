@@ -221,22 +221,16 @@ class _MaxPoolNd(Module):
         self.dilation = dilation
         self.return_indices = return_indices
         self.ceil_mode = ceil_mode
-        self._kernel = ntuple(self.kernel_size, n, "kernel_size", owner)
-        self._stride = ntuple(self.stride, n, "stride", owner)
-        self._padding = ntuple(self.padding, n, "padding", owner, minimum=0)
-        self._dilation = ntuple(self.dilation, n, "dilation", owner)
-        _check_padding(self._padding, self._kernel, owner)
+        kernel = ntuple(self.kernel_size, n, "kernel_size", owner)
+        strides = ntuple(self.stride, n, "stride", owner)
+        margins = ntuple(self.padding, n, "padding", owner, minimum=0)
+        dilations = ntuple(self.dilation, n, "dilation", owner)
+        _check_padding(margins, kernel, owner)
+        self._windows = (kernel, strides, margins, dilations, ceil_mode)
 
     def forward(self, input: Array) -> Any:
         input, added = batched(input, self._n, type(self).__name__)
-        geometry = _geometry(
-            input.shape[2:],
-            self._kernel,
-            self._stride,
-            self._padding,
-            self._dilation,
-            self.ceil_mode,
-        )
+        geometry = _geometry(input.shape[2:], *self._windows)
         need_place = self.return_indices or grad_mode.enabled
         values, place = _max_pool(channels_last(input), geometry, need_place)
         output: Any = channels_first(values)
