@@ -121,6 +121,17 @@ def tanh_backward(grad_output: Array, output: Array) -> Array:
     return grad
 
 
+# reductions along a last axis shorter than this are slow: none of them fills a vector register
+_SHORT_AXIS = 32
+
+
+def _short_axis_first(input: Array, dim: int) -> Array:
+    """The same values, in memory with a short last axis before the others."""
+    if input.ndim > 1 and dim in (-1, input.ndim - 1) and input.shape[-1] < _SHORT_AXIS:
+        return np.asfortranarray(input)
+    return input
+
+
 def softmax(input: Array, dim: int) -> Array:
     """exp(x) / sum(exp(x)) along ``dim``; the maximum is taken off first, for range."""
     output = _exp_shifted(input, dim)
@@ -136,6 +147,7 @@ def softmax_backward(grad_output: Array, output: Array, dim: int) -> Array:
 
 def log_softmax(input: Array, dim: int) -> Array:
     """x - log(sum(exp(x))) along ``dim``, without forming the softmax."""
+    input = _short_axis_first(input, dim)
     with np.errstate(invalid="ignore"):
         shifted = np.asarray(input - input.max(dim, keepdims=True, initial=-np.inf))
         shifted -= np.log(np.exp(shifted).sum(dim, keepdims=True))
@@ -148,6 +160,7 @@ def log_softmax_backward(grad_output: Array, output: Array, dim: int) -> Array:
 
 
 def _exp_shifted(input: Array, dim: int) -> Array:
+    input = _short_axis_first(input, dim)
     # a row of -inf alone gives NaN, as in torch, without a warning
     with np.errstate(invalid="ignore"):
         return np.asarray(np.exp(input - input.max(dim, keepdims=True, initial=-np.inf)))

@@ -121,14 +121,14 @@ def _sum_to(grad: Array, shape: tuple[int, ...]) -> Array:
 
 def _as_rows(values: Array) -> Array:
     """(N, C, d...) or (C,) -> (rows, C)."""
-    if values.ndim == 1:
-        return values[None]
+    if values.ndim <= 2:
+        return values if values.ndim == 2 else values[None]
     return np.moveaxis(values, 1, -1).reshape(-1, values.shape[1])
 
 
 def _from_rows(rows: Array, shape: tuple[int, ...]) -> Array:
     """The way back of :func:`_as_rows`."""
-    if len(shape) == 1:
+    if len(shape) <= 2:
         return rows.reshape(shape)
     moved = rows.reshape(shape[0], *shape[2:], shape[1])
     return np.moveaxis(moved, -1, 1)
@@ -168,8 +168,8 @@ class _ClassLoss(_Loss):
                 )
         return input
 
-    def _indices(self, input: Array, target: Any) -> tuple[Array, Array]:
-        """Class index of every row (0 where ignored), and which rows count."""
+    def _indices(self, input: Array, target: Any) -> tuple[Array, Array | None]:
+        """Class index of every row (0 where ignored), and which rows count: None if all."""
         owner = type(self).__name__
         if not isinstance(target, np.ndarray | np.generic) or target.dtype.kind not in "iu":
             found = getattr(target, "dtype", type(target).__name__)
@@ -181,25 +181,30 @@ class _ClassLoss(_Loss):
                 f"got {target.shape}"
             )
         flat = np.asarray(target).reshape(-1)
-        counted = flat != self.ignore_index
-        classes = input.shape[0 if input.ndim == 1 else 1]
-        if not flat.size or (flat.min() >= 0 and flat.max() < classes):
-            return (flat if counted.all() else np.where(counted, flat, 0)), counted
-        wrong = counted & ((flat < 0) | (flat >= classes))
-        if wrong.any():
-            at = int(np.argmax(wrong))
+        classes, ignored = input.shape[0 if input.ndim == 1 else 1], self.ignore_index
+        # one look instead of two: without its sign a negative number is at least this
+        negative = 2 ** (8 * flat.itemsize - 1)
+        if not flat.size or flat.view(f"u{flat.itemsize}").max() < min(classes, negative):
+            if not 0 <= ignored < classes:
+                return flat, None
+            wrong = None
+        else:
+            wrong = (flat < 0) | (flat >= classes)
+        counted = flat != ignored
+        if wrong is not None and (wrong & counted).any():
+            at = int(np.argmax(wrong & counted))
             raise ValueError(
                 f"{owner}: target must hold classes 0..{classes - 1} (or ignore_index="
-                f"{self.ignore_index}), got {flat[at]} at position {at}"
+                f"{ignored}), got {flat[at]} at position {at}"
             )
         return np.where(counted, flat, 0), counted
 
-    def _row_weights(self, index: Array, counted: Array, dtype: np.dtype) -> Array:
-        """Each row's weight: its class's, 0 where ignored."""
-        weights = counted.astype(dtype)
-        if self.weight is not None:
-            weights *= self.weight[index]
-        return weights
+    def _row_weights(self, index: Array, counted: Array | None, dtype: np.dtype) -> Array | None:
+        """Each row's weight: its class's, 0 where ignored; None if all are 1."""
+        if self.weight is None:
+            return None if counted is None else counted.astype(dtype)
+        weights = self.weight[index]
+        return weights if counted is None else weights * counted
 
 
 class NLLLoss(_ClassLoss):
@@ -239,7 +244,7 @@ class NLLLoss(_ClassLoss):
         rows = _as_rows(input)
         weights = self._row_weights(index, counted, input.dtype)
         values = _picked(rows, index, weights).reshape(np.shape(target))
-        total = weights.sum()
+        total = len(rows) if weights is None else weights.sum()
         output = self._reduced(values, total)
         self.save_for_backward(output, index, counted, weights, total, input.shape, rows.shape)
         return output
@@ -252,16 +257,24 @@ class NLLLoss(_ClassLoss):
         return _from_rows(rows, shape)
 
 
-def _picked(log_p: Array, index: Array, weights: Array) -> Array:
+def _picked(log_p: Array, index: Array, weights: Array | None) -> Array:
     """-weight * log-probability of each row's class; 0 where the weight is, even for infinity."""
     picked = log_p[np.arange(len(log_p)), index]
+    if weights is None:
+        return np.negative(picked, out=picked)
     return np.multiply(-weights, picked, out=np.zeros_like(picked), where=weights != 0)
 
 
-def _row_scale(weights: Array, counted: Array, spread: Array) -> Array:
-    """Weight times upstream; ignored rows stay 0 where the mean over nothing is NaN."""
-    scale = np.zeros_like(weights)
-    return np.multiply(weights, spread.reshape(-1), out=scale, where=counted)
+def _row_scale(weights: Array | None, counted: Array | None, spread: Array) -> Array:
+    """Weight times upstream; ignored rows stay 0 where the mean over nothing is NaN.
+
+    One value for each row, or a single one for all.
+    """
+    spread = spread.reshape(-1)
+    if weights is None:
+        return spread
+    where = True if counted is None else counted
+    return np.multiply(weights, spread, out=np.zeros_like(weights), where=where)
 
 
 class CrossEntropyLoss(_ClassLoss):
@@ -310,12 +323,13 @@ class CrossEntropyLoss(_ClassLoss):
         log_p = log_softmax(rows, 1)
         if isinstance(target, np.ndarray) and target.dtype.kind == "f":
             q, divisor, shape = self._from_probabilities(input, target)
-            return self._over_classes(log_p, q, np.ones(len(q), np.bool_), divisor, input, shape)
+            return self._over_classes(log_p, q, None, divisor, input, shape)
         index, counted = self._indices(input, target)
         weights = self._row_weights(index, counted, input.dtype)
-        divisor, shape = weights.sum(), np.shape(target)
+        divisor = len(rows) if weights is None else weights.sum()
+        shape = np.shape(target)
         if self.label_smoothing:
-            q = self._smoothed_one_hot(index, counted, weights, rows.shape)
+            q = self._smoothed_one_hot(index, counted, weights, rows)
             return self._over_classes(log_p, q, counted, divisor, input, shape)
         # one class alone counts in each row: NLLLoss of the log-probabilities
         output = self._reduced(_picked(log_p, index, weights).reshape(shape), divisor)
@@ -326,7 +340,7 @@ class CrossEntropyLoss(_ClassLoss):
         self,
         log_p: Array,
         q: Array,
-        counted: Array,
+        counted: Array | None,
         divisor: Any,
         input: Array,
         shape: tuple[int, ...],
@@ -339,16 +353,16 @@ class CrossEntropyLoss(_ClassLoss):
         return output
 
     def _smoothed_one_hot(
-        self, index: Array, counted: Array, weights: Array, shape: tuple[int, ...]
+        self, index: Array, counted: Array | None, weights: Array | None, rows: Array
     ) -> Array:
         """(N, C): each row's class weights times its smoothed target; 0 where ignored."""
-        epsilon = weights.dtype.type(self.label_smoothing)
-        q = np.zeros(shape, weights.dtype)
-        if epsilon:
-            everywhere = epsilon / shape[1]
-            q += everywhere if self.weight is None else everywhere * self.weight
+        epsilon = rows.dtype.type(self.label_smoothing)
+        q = np.full(rows.shape, epsilon / rows.dtype.type(rows.shape[1]), rows.dtype)
+        if self.weight is not None:
+            q *= self.weight
+        if counted is not None:
             q *= counted[:, None]
-        q[np.arange(len(q)), index] += (1 - epsilon) * weights
+        q[np.arange(len(q)), index] += (1 - epsilon) * (1 if weights is None else weights)
         return q
 
     def _from_probabilities(
@@ -379,5 +393,6 @@ class CrossEntropyLoss(_ClassLoss):
             rows *= target.sum(1, keepdims=True)
             rows -= target
             # ignored rows are 0 already, and stay so where the mean over nothing is NaN
-            np.multiply(rows, spread.reshape(-1, 1), out=rows, where=counted[:, None])
+            where = True if counted is None else counted[:, None]
+            np.multiply(rows, spread.reshape(-1, 1), out=rows, where=where)
         return _from_rows(rows, shape)

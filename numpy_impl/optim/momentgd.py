@@ -5,7 +5,13 @@ from typing import Any
 import numpy as np
 
 from numpy_impl.nn.parameter import Parameter
-from numpy_impl.optim.optimizer import Optimizer, check_at_least_0, laid_out_like, update_in_place
+from numpy_impl.optim.optimizer import (
+    Optimizer,
+    check_at_least_0,
+    laid_out_like,
+    scalars,
+    update_in_place,
+)
 
 
 class MomentGD(Optimizer):
@@ -44,8 +50,11 @@ class MomentGD(Optimizer):
         if not state:
             state["step"], state["velocity"] = 0, np.zeros_like(param.data)
         t = state["step"]
-        lr = group["lr"] * group["lr_decay"] ** t
-        mu = group["mu"] * group["mu_decay"] ** t
+        lr, mu = scalars(
+            param.data.dtype,
+            group["lr"] * group["lr_decay"] ** t,
+            group["mu"] * group["mu_decay"] ** t,
+        )
         assert param.grad is not None
         grad = laid_out_like(param.grad, param.data)
 

@@ -10,6 +10,7 @@ from numpy_impl.optim.optimizer import (
     check_at_least_0,
     laid_out_like,
     refuse,
+    scalars,
     update_in_place,
 )
 
@@ -74,26 +75,33 @@ class SGD(Optimizer):
         super().__init__(params, defaults)
 
     def _update(self, param: Parameter, group: dict[str, Any], state: dict[str, Any]) -> None:
-        lr, momentum, decay = group["lr"], group["momentum"], group["weight_decay"]
+        lr, momentum, decay, keep = scalars(
+            param.data.dtype,
+            group["lr"],
+            group["momentum"],
+            group["weight_decay"],
+            1 - group["dampening"],
+        )
         assert param.grad is not None
         grad = laid_out_like(param.grad, param.data)
-        first = momentum != 0 and state.get("momentum_buffer") is None
+        has_buffer, decays = group["momentum"] != 0, group["weight_decay"] != 0
+        first = has_buffer and state.get("momentum_buffer") is None
         if first:
             state["momentum_buffer"] = np.zeros_like(param.data)
         # without momentum the third array is not read
-        buffer = state["momentum_buffer"] if momentum != 0 else grad
+        buffer = state["momentum_buffer"] if has_buffer else grad
 
         def update(w: np.ndarray, g: np.ndarray, v: np.ndarray) -> None:
             if group["maximize"]:
                 g = -g
-            if decay != 0:
+            if decays:
                 g = g + decay * w
-            if momentum != 0:
+            if has_buffer:
                 if first:
                     v[...] = g
                 else:
                     v *= momentum
-                    v += g if group["dampening"] == 0 else (1 - group["dampening"]) * g
+                    v += g if group["dampening"] == 0 else keep * g
                 g = g + momentum * v if group["nesterov"] else v
             w -= lr * g
 

@@ -1,5 +1,7 @@
 """Windows as operands of GEMM: both ways, and every cut into blocks, give torch's convolution."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch.nn.functional as F
@@ -69,6 +71,56 @@ def test_both_ways_in_blocks(described, way, small_blocks, monkeypatch) -> None:
         assert len(used[0].blocks) > shape[0], "no image was cut"
     if small_blocks == 10**9:
         assert len(used[0].blocks) == 1
+
+
+SMALL = [*GEOMETRIES, ((2, 3, 8), (4, 3, 3), 2, 1, 1), ((1, 5, 6, 6), (2, 5, 1, 1), 1, 0, 1)]
+
+
+@pytest.mark.parametrize("described", SMALL, ids=str)
+@pytest.mark.parametrize("with_bias", [True, False], ids=["bias", "no bias"])
+def test_kept_operands_hold_nothing_of_the_call_before(described, with_bias) -> None:
+    shape, filters, *steps = described
+    n = len(shape) - 2
+    convolution, reference = getattr(functional, f"conv{n}d"), getattr(F, f"conv{n}d")
+    _im2col.geometry.cache_clear()
+    rng = np.random.default_rng(0)
+    outputs, expected = [], []
+    for _ in range(3):
+        x, w, b = (rng.standard_normal(size) for size in (shape, filters, filters[:1]))
+        bias = b if with_bias else None
+        outputs.append(convolution(x, w, bias, *steps))
+        tensors = [None if a is None else to_torch(a) for a in (x, w, bias)]
+        expected.append(to_numpy(reference(*tensors, *steps)))
+    for actual, wanted in zip(outputs, expected, strict=True):
+        Result("output", "forward", actual, wanted).check(tolerance("float64", "forward"))
+    assert not np.shares_memory(outputs[1], outputs[2])
+
+
+def test_operands_are_kept_for_small_inputs_alone() -> None:
+    steps = _im2col.Steps((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+
+    def is_small(batch: int, filters: int, changed: _im2col.Steps = steps) -> bool:
+        return _im2col.geometry((batch, 14, 14, 16), 4, filters, (3, 3), changed).is_small
+
+    assert is_small(1, 32)
+    assert not is_small(128, 32)
+    assert not is_small(1, 1024)  # the filters are large
+    assert not is_small(1, 32, steps._replace(groups=2))
+    assert not is_small(1, 32, steps._replace(pads=((-1, 1), (1, 1))))  # cut, not padded
+
+
+def test_callers_at_the_same_time_have_operands_of_their_own() -> None:
+    rng = np.random.default_rng(0)
+    inputs = rng.standard_normal((4, 1, 3, 8, 8))
+    w, b = rng.standard_normal((5, 3, 3, 3)), rng.standard_normal(5)
+    wanted = [functional.conv2d(x, w, b) for x in inputs]
+
+    def call(number: int) -> None:
+        for _ in range(300):
+            np.testing.assert_array_equal(functional.conv2d(inputs[number], w, b), wanted[number])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(call, range(4)))
 
 
 @pytest.mark.parametrize(

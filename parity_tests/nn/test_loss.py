@@ -145,6 +145,14 @@ def test_small_integer_targets_will_do() -> None:
     assert nn.NLLLoss()(x, target.astype(np.uint8)) == nn.NLLLoss()(x, target)
 
 
+def test_small_integers_beside_more_classes_than_they_can_count() -> None:
+    x = np.random.default_rng(0).standard_normal((2, 300))
+    loss = nn.NLLLoss()
+    assert loss(x, np.array([200, 3], np.uint8)) == loss(x, np.array([200, 3]))
+    with pytest.raises(ValueError, match="got -56 at position 0"):
+        loss(x, np.array([200, 3]).astype(np.int8))
+
+
 def test_mse_broadcasts_with_a_warning_as_torch_does() -> None:
     x, y = np.random.default_rng(0).standard_normal((2, 3, 1)), np.ones((4,))
     ours, leaf = nn.MSELoss(), torch.from_numpy(x).requires_grad_()
