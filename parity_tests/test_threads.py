@@ -77,6 +77,18 @@ def test_a_middling_product_is_the_same_for_any_number_of_threads() -> None:
             np.testing.assert_array_equal(a, b)
 
 
+def test_pieces_do_not_depend_on_the_number_of_threads() -> None:
+    found = []
+    for threads in (1, 2, 3):
+        numpy_impl.set_num_threads(threads)
+        found.append(_threads.pieces(100, 10_000))
+    assert found[0] == found[1] == found[2]
+    assert [i for piece in found[0] for i in range(100)[piece]] == list(range(100))
+    assert len(found[0]) == 9
+    assert _threads.pieces(3, 10**9) == [slice(0, 1), slice(1, 2), slice(2, 3)]
+    assert _threads.pieces(0, 5) == []
+
+
 def test_small_operations_stay_in_one_piece(monkeypatch) -> None:
     numpy_impl.set_num_threads(2)
     monkeypatch.setattr(_threads._Helper, "start", lambda *_: pytest.fail("a helper was started"))

@@ -27,7 +27,7 @@ BACKENDS = ("numpy", "torch")
 PACKAGES = {"numpy": "numpy_impl", "torch": "torch"}
 # seconds before each timing: BLAS's and OpenMP's threads of the process that was timed before
 # spin for a while after their work, and would take the cores from this one
-_PAUSE = 0.15
+_PAUSE = 0.06
 
 
 class Worker:

@@ -77,15 +77,14 @@ SMALL = [*GEOMETRIES, ((2, 3, 8), (4, 3, 3), 2, 1, 1), ((1, 5, 6, 6), (2, 5, 1, 
 
 
 @pytest.mark.parametrize("described", SMALL, ids=str)
-@pytest.mark.parametrize("with_bias", [True, False], ids=["bias", "no bias"])
-def test_kept_operands_hold_nothing_of_the_call_before(described, with_bias) -> None:
+def test_kept_operands_hold_nothing_of_the_call_before(described) -> None:
     shape, filters, *steps = described
     n = len(shape) - 2
     convolution, reference = getattr(functional, f"conv{n}d"), getattr(F, f"conv{n}d")
     _im2col.geometry.cache_clear()
     rng = np.random.default_rng(0)
     outputs, expected = [], []
-    for _ in range(3):
+    for with_bias in (True, True, False, False, True):
         x, w, b = (rng.standard_normal(size) for size in (shape, filters, filters[:1]))
         bias = b if with_bias else None
         outputs.append(convolution(x, w, bias, *steps))
@@ -93,7 +92,7 @@ def test_kept_operands_hold_nothing_of_the_call_before(described, with_bias) -> 
         expected.append(to_numpy(reference(*tensors, *steps)))
     for actual, wanted in zip(outputs, expected, strict=True):
         Result("output", "forward", actual, wanted).check(tolerance("float64", "forward"))
-    assert not np.shares_memory(outputs[1], outputs[2])
+    assert not np.shares_memory(outputs[0], outputs[1])
 
 
 def test_operands_are_kept_for_small_inputs_alone() -> None:
