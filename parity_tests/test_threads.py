@@ -84,7 +84,7 @@ def test_pieces_do_not_depend_on_the_number_of_threads() -> None:
         found.append(_threads.pieces(100, 10_000))
     assert found[0] == found[1] == found[2]
     assert [i for piece in found[0] for i in range(100)[piece]] == list(range(100))
-    assert len(found[0]) == 9
+    assert len(found[0]) == 8  # of 13 steps, 131,072 elements at most
     assert _threads.pieces(3, 10**9) == [slice(0, 1), slice(1, 2), slice(2, 3)]
     assert _threads.pieces(0, 5) == []
 
