@@ -26,8 +26,8 @@ WHY_MISSED = {
         "most of it are BLAS's matrix products, and the optimizer's step is bound by memory"
     ),
     "CNN, one image": (
-        "about 60 NumPy calls, half of the time before their loops start; torch's convolutions "
-        "share an image among threads, which handing work to a Python thread is too slow for"
+        "half of the time passes before NumPy's loops start; torch's convolutions share an image "
+        "among threads, which handing work to a Python thread is too slow for"
     ),
 }
 # why a layer is more than SLOWEST times as slow as torch's
@@ -218,7 +218,8 @@ def blocks(numbers: Mapping[str, Any], folder: Path, pictures: dict[str, bytes])
         Heading("Speed and memory"),
         Paragraph(
             "`python reports/benchmark.py` runs both backends side by side, each in a process of "
-            "its own with pinned threads, in alternation: medians of "
+            "its own with pinned threads, in alternation, with a pause for the other one's threads "
+            "to stop spinning: medians of "
             f"{numbers['rounds']} rounds, and of the rounds' ratios NumPy / PyTorch (eager, CPU). "
             "Below 1 NumPy is faster. A training step is forward, loss, backward and SGD with "
             f"momentum; float32, batch 128. Measured on {numbers['cpu']}."

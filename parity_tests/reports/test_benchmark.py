@@ -135,3 +135,14 @@ def test_wrong_flags_are_answered_in_one_line(arguments, message, capsys) -> Non
     said = capsys.readouterr().err
     assert message in said
     assert said.count("\n") == 1
+
+
+def test_a_timing_waits_until_the_other_process_is_still(monkeypatch) -> None:
+    waited = []
+    worker = benchmark.Worker("numpy", 1)
+    monkeypatch.setattr(benchmark.time, "sleep", waited.append)
+    try:
+        assert worker.seconds("NLLLoss") > 0
+    finally:
+        worker.close()
+    assert waited == [benchmark._PAUSE]
