@@ -34,7 +34,7 @@ _LEAST_ROWS = 128
 _LONG_SUM = 4096
 # of an im2col matrix: below, one product is sooner done than several
 _LEAST_ELEMENTS = 2**17
-# of a matrix that is worth keeping until the next call
+# of each operand that is worth keeping until the next call
 _KEPT_ELEMENTS = 2**16
 
 
@@ -123,15 +123,16 @@ class Im2col:
             itemsize,
         )
         self._along_positions = kernel[-1] * channels < _SHORT_RUN * groups
-        # elements of the matrix and of the filters
-        sizes_of_operands = (
+        # elements of the padded input, the matrix and the filters
+        operands = (
+            batch * math.prod(padded) * channels,
             batch * math.prod(self.outputs) * self._columns,
             self._columns * filters,
         )
         self.is_small = (
             groups == 1
             and outer == 0
-            and max(sizes_of_operands) <= _KEPT_ELEMENTS
+            and max(operands) <= _KEPT_ELEMENTS
             and min(min(pair) for pair in pads) >= 0
         )
         self._kept: dict[bool, list[_Workspace]] = {False: [], True: []}

@@ -104,6 +104,7 @@ def test_operands_are_kept_for_small_inputs_alone() -> None:
     assert is_small(1, 32)
     assert not is_small(128, 32)
     assert not is_small(1, 1024)  # the filters are large
+    assert not is_small(1, 32, steps._replace(pads=((99, 99), (99, 99)), stride=(99, 99)))
     assert not is_small(1, 32, steps._replace(groups=2))
     assert not is_small(1, 32, steps._replace(pads=((-1, 1), (1, 1))))  # cut, not padded
 
