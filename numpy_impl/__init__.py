@@ -4,7 +4,13 @@ import numpy as np
 
 from numpy_impl import nn, optim, random
 from numpy_impl._threads import get_num_threads, set_num_threads
-from numpy_impl.grad_mode import is_grad_enabled, no_grad
+from numpy_impl.grad_mode import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from numpy_impl.random import (
     Generator,
     get_rng_state,
@@ -24,8 +30,10 @@ np.empty(32 * 2**20 - 2**16, np.uint8)
 
 __all__ = [
     "Generator",
+    "enable_grad",
     "get_num_threads",
     "get_rng_state",
+    "inference_mode",
     "initial_seed",
     "is_grad_enabled",
     "manual_seed",
@@ -37,6 +45,7 @@ __all__ = [
     "randn",
     "random",
     "randperm",
+    "set_grad_enabled",
     "set_num_threads",
     "set_rng_state",
 ]
