@@ -31,10 +31,6 @@ class Backend(Protocol):
         """The logits, keeping nothing for backward."""
         ...
 
-    def prepare(self, model: Any) -> None:
-        """Whatever the backend wants done to a model that is to be trained."""
-        ...
-
     def arrays(self, model: Any) -> dict[str, Array]:
         """Parameters and buffers by name: live NumPy arrays, not copies."""
         ...
@@ -59,24 +55,21 @@ class NumpyBackend:
         self.manual_seed = numpy_impl.manual_seed
         self.get_rng_state = numpy_impl.get_rng_state
         self.set_rng_state = numpy_impl.set_rng_state
-        self.randperm = numpy_impl.randperm
+        self.randperm = numpy_impl.random.randperm
 
     def train_step(
         self, model: Any, criterion: Any, optimizer: Any, images: Array, labels: Array
     ) -> tuple[float, Array]:
         optimizer.zero_grad()
-        logits = model(images)
-        loss = criterion(logits, labels)
-        model.backward(criterion.backward())
+        logits = model(self._impl.from_numpy(images))
+        loss = criterion(logits, self._impl.from_numpy(labels))
+        loss.backward()
         optimizer.step()
-        return float(loss), logits
+        return loss.item(), logits.detach().numpy()
 
     def predict(self, model: Any, images: Array) -> Array:
         with self._impl.no_grad():
             return model(images)
-
-    def prepare(self, model: Any) -> None:
-        model.needs_input_grad_(False)  # nobody asks for the gradient of the images
 
     def arrays(self, model: Any) -> dict[str, Array]:
         return dict(model.state_dict())
@@ -128,9 +121,6 @@ class TorchBackend:
     def predict(self, model: Any, images: Array) -> Array:
         with self._torch.no_grad():
             return model(self._torch.from_numpy(images)).numpy()
-
-    def prepare(self, model: Any) -> None:
-        pass
 
     def arrays(self, model: Any) -> dict[str, Array]:
         return {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}

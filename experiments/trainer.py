@@ -60,7 +60,6 @@ def build_model(config: Config, backend: Any, data: Dataset) -> Any:
         model = cnn(backend.nn, side, classes, config.hidden[0], config.dropout)
     model = model.double() if config.dtype == "float64" else model
     lab_init(backend.nn, model, config.init_scale)
-    backend.prepare(model)
     return model
 
 

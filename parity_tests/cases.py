@@ -276,13 +276,15 @@ class ModuleParity(_Properties):
         inputs, _ = case.draw("float64")
         assert all(p.grad is None for p in module.parameters())
         upstream = random_upstream(self.call(module, inputs), case.rng("upstream"))
-        module.backward(upstream)
+        module.backward(upstream, retain_graph=True)
         once = [p.grad.copy() for p in module.parameters()]
         module.backward(upstream)
         for parameter, grad in zip(module.parameters(), once, strict=True):
             np.testing.assert_allclose(parameter.grad, 2 * grad, rtol=1e-12)
         module.zero_grad()
         assert all(p.grad is None for p in module.parameters())
+        with pytest.raises(RuntimeError, match="each backward needs a forward of its own"):
+            module.backward(upstream)
 
     def test_wrong_upstream_is_refused(self, case: Case) -> None:
         module, _ = case.pair("float64")
@@ -305,7 +307,7 @@ class LossParity(_Properties):
         module, _ = case.pair("float64")
         inputs, targets = case.draw("float64")
         self.call(module, inputs, targets)
-        once, twice = _arrays(module.backward()), _arrays(module.backward(2.0))
+        once, twice = _arrays(module.backward(retain_graph=True)), _arrays(module.backward(2.0))
         for a, b in zip(once, twice, strict=True):
             np.testing.assert_allclose(2 * a, b, rtol=1e-12)
 

@@ -103,7 +103,6 @@ class World:
 
     def training(self, model: Any, images: Array) -> Call:
         """Forward, loss, backward, SGD with momentum."""
-        self.backend.prepare(model)
         criterion = self.nn.CrossEntropyLoss()
         optimizer = self.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
         labels = _labels(len(images))

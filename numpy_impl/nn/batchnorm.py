@@ -242,7 +242,7 @@ class _BatchNorm(Module):
             inverse_std,
             weight,
             use_batch,
-            self._needs_input_grad,
+            self.needs_grad(),
         )
         if self.weight is not None:
             self.weight.accumulate_grad(grad_weight)

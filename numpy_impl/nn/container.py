@@ -62,8 +62,7 @@ class _IndexedModules(Module):
 class Sequential(_IndexedModules):
     r"""Modules in a row: :math:`y = f_n(\dots f_2(f_1(x)))`.
 
-    Backward runs them in reverse order, and stops at the first module whose input gradient
-    nobody needs (``needs_input_grad_(False)``).
+    A module may stand in it several times.
 
     Args:
         *args: modules, or one ordered mapping of names to modules.
@@ -80,41 +79,13 @@ class Sequential(_IndexedModules):
             for i, module in enumerate(args):
                 self.add_module(str(i), module)
 
-    def forward(self, input: np.ndarray) -> Any:
-        modules = self._modules.values()
-        if len(set(modules)) < len(modules):
-            self._refuse_repeated()
-        output: Any = input
-        for module in modules:
+    _passes_arrays = True
+
+    def forward(self, input: Any) -> Any:
+        output = input
+        for module in self._modules.values():
             output = module(output)
-        return output if modules else np.copy(input)
-
-    def _refuse_repeated(self) -> None:
-        """Each module remembers its last forward alone, so none may run twice in a row of these."""
-        positions: dict[Module, int] = {}
-        for i, module in enumerate(self):
-            if positions.setdefault(module, i) != i:
-                raise RuntimeError(
-                    f"Sequential: position {i} is the module of position {positions[module]}: "
-                    "make a second one (parameters may be shared: second.weight = first.weight)"
-                )
-
-    def backward(self, grad_output: Any) -> Any:
-        grad = grad_output
-        for module in reversed(self._modules.values()):
-            grad = module.backward(grad)
-            if grad is None:
-                break
-        return grad if len(self) else np.copy(grad_output)
-
-    def needs_input_grad_(self, needed: bool = True) -> Self:
-        super().needs_input_grad_(needed)
-        # up to the first module with parameters: those before it need not run backward at all
-        for module in self:
-            module.needs_input_grad_(needed)
-            if next(module.parameters(), None) is not None:
-                break
-        return self
+        return np.copy(input) if output is input and isinstance(input, np.ndarray) else output
 
     @overload
     def __getitem__(self, index: int) -> Module: ...

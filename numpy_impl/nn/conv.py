@@ -354,7 +354,7 @@ class _ConvNd(Module):
     def backward(self, grad_output: Array) -> Array | None:
         grad_output, added, input, steps, sizes = self.saved_for_backward(grad_output)
         weight, bias = self.weight, self.bias
-        needs = (self._needs_input_grad, weight.requires_grad, bias is not None)
+        needs = (self.needs_grad(), weight.requires_grad, bias is not None)
         grad_input, grad_weight, grad_bias = convolve_backward(
             with_batch(grad_output, added), input, weight.data, steps, needs
         )

@@ -1,42 +1,386 @@
-"""The pure pairs, forward and backward, without modules: what each layer computes."""
+"""torch.nn.functional's names, and the pure pairs behind the layers.
 
+A function returns what it is given: arrays for arrays, Tensors for Tensors. A name that ends in
+``_backward`` is the other half of a pair: arrays alone, from the gradient of the output to those of
+the inputs.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from numpy_impl.grad_mode import grad_mode, no_grad
+from numpy_impl.nn import activation as _activation
+from numpy_impl.nn import conv as _conv
+from numpy_impl.nn import linear as _linear
 from numpy_impl.nn.activation import (
-    leaky_relu,
+    LeakyReLU,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Tanh,
     leaky_relu_backward,
-    log_softmax,
     log_softmax_backward,
-    relu,
     relu_backward,
-    sigmoid,
     sigmoid_backward,
-    softmax,
     softmax_backward,
-    tanh,
     tanh_backward,
 )
-from numpy_impl.nn.conv import (
-    conv1d,
-    conv1d_backward,
-    conv2d,
-    conv2d_backward,
-    conv3d,
-    conv3d_backward,
+from numpy_impl.nn.conv import conv1d_backward, conv2d_backward, conv3d_backward
+from numpy_impl.nn.dropout import Dropout
+from numpy_impl.nn.linear import linear_backward
+from numpy_impl.nn.loss import CrossEntropyLoss, MSELoss, NLLLoss
+from numpy_impl.nn.module import Module
+from numpy_impl.nn.pooling import (
+    AvgPool1d,
+    AvgPool2d,
+    AvgPool3d,
+    MaxPool1d,
+    MaxPool2d,
+    MaxPool3d,
 )
-from numpy_impl.nn.linear import linear, linear_backward
+from numpy_impl.tensor.methods import cast
+from numpy_impl.tensor.tensor import Tensor, attach, record, to_array
+
+Array = np.ndarray
+
+
+def _by(layer: Module, *inputs: Any) -> Any:
+    """What a new layer makes of the inputs; of arrays without keeping anything for backward."""
+    if any(isinstance(value, Tensor) for value in inputs):
+        return layer(*inputs)
+    with no_grad():
+        return layer(*inputs)
+
+
+def _by_pair(
+    forward: Callable[..., Array],
+    backward: Callable[..., Sequence[Array | None]],
+    inputs: Sequence[Any],
+    options: Sequence[Any] = (),
+) -> Any:
+    """A pair of functions of input, weight and bias as one call of the graph."""
+    arrays = [to_array(value) for value in inputs]
+    output = forward(*arrays, *options)
+    if not any(isinstance(value, Tensor) for value in inputs):
+        return output
+    result = Tensor(output)
+    needs = tuple(isinstance(v, Tensor) and v.requires_grad for v in inputs)
+    if grad_mode.enabled and any(needs):
+        x, weight, _ = arrays
+
+        def way_back(grads: list[Array | None], retain_graph: bool) -> list[Array | None]:
+            found = backward(grads[0], x, weight, *options, needs=needs)
+            return [grad for grad, needed in zip(found, needs, strict=True) if needed]
+
+        tracked = tuple(value for value, needed in zip(inputs, needs, strict=True) if needed)
+        attach([result], forward.__name__, tracked, way_back, is_layer=True)
+    return result
+
+
+# -- layers with weights ---------------------------------------------------------------------------
+
+
+def linear(input: Any, weight: Any, bias: Any = None) -> Any:
+    r""":math:`y = x W^\top + b`; see :class:`~numpy_impl.nn.Linear`."""
+    return _by_pair(_linear.linear, linear_backward, (input, weight, bias))
+
+
+def conv1d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
+    """Cross-correlation over one axis; see :class:`~numpy_impl.nn.Conv1d`."""
+    options = (stride, padding, dilation, groups)
+    return _by_pair(_conv.conv1d, conv1d_backward, (input, weight, bias), options)
+
+
+def conv2d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
+    """Cross-correlation over two axes; see :class:`~numpy_impl.nn.Conv2d`."""
+    options = (stride, padding, dilation, groups)
+    return _by_pair(_conv.conv2d, conv2d_backward, (input, weight, bias), options)
+
+
+def conv3d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
+    """Cross-correlation over three axes; see :class:`~numpy_impl.nn.Conv3d`."""
+    options = (stride, padding, dilation, groups)
+    return _by_pair(_conv.conv3d, conv3d_backward, (input, weight, bias), options)
+
+
+# -- activations and dropout -----------------------------------------------------------------------
+
+
+def relu(input: Any, inplace: bool = False) -> Any:
+    """max(x, 0); see :class:`~numpy_impl.nn.ReLU`."""
+    return _by(ReLU(), input) if isinstance(input, Tensor) else _activation.relu(input)
+
+
+def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
+    """x where x > 0, else ``negative_slope * x``; see :class:`~numpy_impl.nn.LeakyReLU`."""
+    return _by(LeakyReLU(negative_slope), input)
+
+
+def sigmoid(input: Any) -> Any:
+    """1 / (1 + exp(-x)); see :class:`~numpy_impl.nn.Sigmoid`."""
+    return _by(Sigmoid(), input)
+
+
+def tanh(input: Any) -> Any:
+    """The hyperbolic tangent; see :class:`~numpy_impl.nn.Tanh`."""
+    return _by(Tanh(), input)
+
+
+def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
+    """exp(x) / sum(exp(x)) along ``dim``; see :class:`~numpy_impl.nn.Softmax`."""
+    return _by(Softmax(dim), _cast(input, dtype))
+
+
+def log_softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
+    """x - log(sum(exp(x))) along ``dim``; see :class:`~numpy_impl.nn.LogSoftmax`."""
+    return _by(LogSoftmax(dim), _cast(input, dtype))
+
+
+def _cast(input: Any, dtype: Any) -> Any:
+    if dtype is None:
+        return input
+    return cast(input, dtype) if isinstance(input, Tensor) else input.astype(dtype)
+
+
+def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
+    """Zeros with probability p, the rest times 1/(1-p); see :class:`~numpy_impl.nn.Dropout`."""
+    return _by(Dropout(p).train(training), input)
+
+
+# -- pooling ---------------------------------------------------------------------------------------
+
+
+def max_pool1d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The maximum over windows; see :class:`~numpy_impl.nn.MaxPool1d`."""
+    return _by(MaxPool1d(kernel_size, stride, padding, dilation, return_indices, ceil_mode), input)
+
+
+def max_pool2d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The maximum over windows; see :class:`~numpy_impl.nn.MaxPool2d`."""
+    return _by(MaxPool2d(kernel_size, stride, padding, dilation, return_indices, ceil_mode), input)
+
+
+def max_pool3d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The maximum over windows; see :class:`~numpy_impl.nn.MaxPool3d`."""
+    return _by(MaxPool3d(kernel_size, stride, padding, dilation, return_indices, ceil_mode), input)
+
+
+def avg_pool1d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Any:
+    """The mean over windows; see :class:`~numpy_impl.nn.AvgPool1d`."""
+    return _by(AvgPool1d(kernel_size, stride, padding, ceil_mode, count_include_pad), input)
+
+
+def avg_pool2d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Any:
+    """The mean over windows; see :class:`~numpy_impl.nn.AvgPool2d`."""
+    layer = AvgPool2d(kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    return _by(layer, input)
+
+
+def avg_pool3d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Any:
+    """The mean over windows; see :class:`~numpy_impl.nn.AvgPool3d`."""
+    layer = AvgPool3d(kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    return _by(layer, input)
+
+
+# -- losses ----------------------------------------------------------------------------------------
+
+
+def cross_entropy(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:
+    """Softmax and negative log likelihood; see :class:`~numpy_impl.nn.CrossEntropyLoss`."""
+    options = (size_average, ignore_index, reduce, reduction, label_smoothing)
+    return _by(CrossEntropyLoss(to_array(weight), *options), input, target)
+
+
+def nll_loss(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Any:
+    """Negative log likelihood; see :class:`~numpy_impl.nn.NLLLoss`."""
+    options = (size_average, ignore_index, reduce, reduction)
+    return _by(NLLLoss(to_array(weight), *options), input, target)
+
+
+def mse_loss(
+    input: Any,
+    target: Any,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Any:
+    """The mean squared error; see :class:`~numpy_impl.nn.MSELoss`."""
+    return _by(MSELoss(size_average, reduce, reduction), input, target)
+
+
+# -- shapes ----------------------------------------------------------------------------------------
+
+
+def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Any:
+    """``input`` with ``value`` (0) around it: (low, high) of the last axis, of the one before, ...
+
+    Negative numbers crop.
+
+    Raises:
+        ValueError: for another mode than ``"constant"``, or numbers that do not pair up.
+    """
+    x = to_array(input)
+    if mode != "constant":
+        raise ValueError(f"mode must be 'constant', got {mode!r}")
+    if len(pad) % 2 or len(pad) > 2 * x.ndim:
+        raise ValueError(f"pad must be pairs for at most {x.ndim} axes, got {tuple(pad)}")
+    pairs = [(0, 0)] * (x.ndim - len(pad) // 2)
+    pairs += [(int(low), int(high)) for low, high in zip(pad[-2::-2], pad[::-2], strict=True)]
+    ends = [n - max(0, -high) for (_, high), n in zip(pairs, x.shape, strict=True)]
+    kept = tuple(slice(max(0, -low), end) for (low, _), end in zip(pairs, ends, strict=True))
+    widths = [(max(0, low), max(0, high)) for low, high in pairs]
+    output = np.pad(x[kept], widths, constant_values=0 if value is None else value)
+    if not isinstance(input, Tensor):
+        return output
+    inner = tuple(slice(low, n - high) for (low, high), n in zip(widths, output.shape, strict=True))
+
+    def backward(g: Array) -> Array:
+        grad = np.zeros(x.shape, g.dtype)
+        grad[kept] = g[inner]
+        return grad
+
+    return record(output, "pad", (input, backward))
+
+
+def one_hot(tensor: Any, num_classes: int = -1) -> Any:
+    """1 at each index, 0 elsewhere: (\\*) of integers -> (\\*, num_classes)."""
+    index = to_array(tensor)
+    if index.dtype.kind not in "iu":
+        raise TypeError(f"tensor must hold integers, got {index.dtype}")
+    classes = int(index.max(initial=-1)) + 1 if num_classes == -1 else num_classes
+    if index.size and not 0 <= index.min() <= index.max() < classes:
+        raise ValueError(
+            f"tensor must hold classes 0..{classes - 1}, got {index.min()} to {index.max()}"
+        )
+    output = (index[..., None] == np.arange(classes)).astype(np.int64)
+    return Tensor(output) if isinstance(tensor, Tensor) else output
+
+
+def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Any:
+    """``x / max(norm(x), eps)`` along ``dim``."""
+    tensor = input if isinstance(input, Tensor) else Tensor(input)
+    size = tensor.norm(p, dim, keepdim=True).clamp_min(eps)  # type: ignore[attr-defined]
+    output = tensor / size
+    return output if isinstance(input, Tensor) else output.data
+
 
 __all__ = [
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
     "conv1d",
     "conv1d_backward",
     "conv2d",
     "conv2d_backward",
     "conv3d",
     "conv3d_backward",
+    "cross_entropy",
+    "dropout",
     "leaky_relu",
     "leaky_relu_backward",
     "linear",
     "linear_backward",
     "log_softmax",
     "log_softmax_backward",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "mse_loss",
+    "nll_loss",
+    "normalize",
+    "one_hot",
+    "pad",
     "relu",
     "relu_backward",
     "sigmoid",

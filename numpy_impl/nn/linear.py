@@ -150,7 +150,7 @@ class Linear(Module):
     def backward(self, grad_output: Array) -> Array | None:
         grad_output, input = self.saved_for_backward(grad_output)
         weight, bias = self.weight, self.bias
-        needs = (self._needs_input_grad, weight.requires_grad, bias is not None)
+        needs = (self.needs_grad(), weight.requires_grad, bias is not None)
         grad_input, grad_weight, grad_bias = linear_backward(grad_output, input, weight.data, needs)
         if grad_weight is not None:
             weight.accumulate_grad(grad_weight)

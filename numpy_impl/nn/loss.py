@@ -50,8 +50,9 @@ class _Loss(Module):
 
     def _upstream(self, grad_output: Any) -> tuple:
         """The checked upstream (a number stands for every element), and what forward saved."""
-        if isinstance(grad_output, int | float | np.number) and self._output is not None:
-            grad_output = np.full(self._output.shape, grad_output, self._output.dtype)
+        if isinstance(grad_output, int | float | np.number) and self._call is not None:
+            shape, dtype = self._call.output
+            grad_output = np.full(shape, grad_output, dtype)
         return self.saved_for_backward(grad_output)
 
     def _spread(self, grad: Array, total_weight: Any) -> Array:

@@ -2,12 +2,28 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
 from numpy_impl.grad_mode import grad_mode
+from numpy_impl.nn.layer import (
+    Call,
+    Hooks,
+    backward_of_calls,
+    call_of_calls,
+    call_with_hooks,
+    check_grad,
+    describe,
+    layer_backward,
+    layer_call,
+    no_forward,
+    summary,
+)
 from numpy_impl.nn.parameter import Parameter
+from numpy_impl.tensor.creation import check_device
+from numpy_impl.tensor.methods import is_dtype
+from numpy_impl.tensor.tensor import RemovableHandle, Tensor, to_array
 
 Array = np.ndarray
 _FLOAT32 = np.dtype(np.float32)
@@ -24,7 +40,8 @@ class IncompatibleKeys(NamedTuple):
 class Module:
     """Base of every layer, loss and model.
 
-    A subclass writes two methods, and calls ``super().__init__()`` in its constructor::
+    A model is made of calls: it writes ``forward`` alone, and has its backward from the layers and
+    operations that forward called. A layer writes both, for arrays::
 
         class Square(nn.Module):
             def forward(self, input):
@@ -39,44 +56,88 @@ class Module:
     ``forward`` hands :meth:`save_for_backward` its output (of which shape and dtype alone are
     kept, to check the upstream gradient) and whatever backward needs. ``backward(grad_output)``
     returns d(own output)/d(own input) applied to ``grad_output``, one array for each array input
-    of the last forward, and adds parameter gradients with ``Parameter.accumulate_grad``. A module
-    made of modules saves nothing itself: it calls its children's ``backward`` in reverse order.
+    of forward, and adds parameter gradients with ``Parameter.accumulate_grad``.
+
+    Either can be called with arrays, and then goes back by ``module.backward(grad_output)``,
+    through its last call; or with Tensors, any number of times, and then goes back by
+    ``loss.backward()``.
+    A constructor starts with ``super().__init__()``.
 
     Source: https://pytorch.org/docs/stable/generated/torch.nn.Module.html
     """
 
     training: bool
+    _is_layer = False
+    # whether forward works on arrays as on Tensors, so that nothing need be wrapped under no_grad
+    _passes_arrays = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Make a class that writes its own backward a layer, one that writes forward alone not."""
+        super().__init_subclass__(**kwargs)
+        forward, backward, call = (_owner(cls, n) for n in ("forward", "backward", "__call__"))
+        if forward is backward is call is not cls:
+            return  # all inherited
+        own_call = "__call__" in cls.__dict__
+        order = cls.__mro__
+        cls._is_layer = backward is not Module and order.index(backward) <= order.index(forward)
+        if cls._is_layer:
+            plain = getattr(cls.forward, "_of_layer", cls.forward)
+            back = getattr(cls.backward, "_of_layer", cls.backward)
+            cls.backward = layer_backward(back)
+            cls.forward = layer_call(plain, cls.backward, False)  # type: ignore[method-assign]
+            if not own_call:
+                cls.__call__ = layer_call(plain, cls.backward, True)  # type: ignore[method-assign]
+        else:
+            cls.backward = Module.backward
+            cls._passes_arrays = cls.__dict__.get("_passes_arrays", False)
+            if not own_call:
+                cls.__call__ = Module.__call__  # type: ignore[method-assign]
 
     def __init__(self) -> None:
-        set_ = object.__setattr__  # __setattr__ below needs these four to exist
-        set_(self, "_parameters", {})
-        set_(self, "_buffers", {})
-        set_(self, "_non_persistent", set())
-        set_(self, "_modules", {})
-        self.training = True
-        self._needs_input_grad = True
-        self._output: Any = None
-        self._saved: tuple | None = None
+        own = self.__dict__  # __setattr__ below needs these to exist
+        own["_parameters"], own["_buffers"], own["_modules"] = {}, {}, {}
+        own["_non_persistent"] = set()
+        own["_hooks"] = own["_call"] = None
+        own["_wants_grad"] = own["training"] = True
 
     # -- forward and backward ------------------------------------------------------------------
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
-    def backward(self, grad_output: Any) -> Any:
-        raise NotImplementedError(f"{type(self).__name__} has no backward")
+    if TYPE_CHECKING:  # a layer's own takes the gradient of its output alone
+        backward: Callable[..., Any]
+
+    def backward(self, grad_output: Any = None, retain_graph: bool = False) -> Any:  # type: ignore[no-redef]
+        """Go back through the last call, which was with arrays.
+
+        Args:
+            grad_output: the gradient of what forward returned, in its structure; a number stands
+                for every element.
+            retain_graph: keep what forward kept, so that another backward can follow.
+
+        Returns:
+            The gradient for the array inputs, in the structure in which they were passed; ``None``
+            for integer inputs.
+
+        Raises:
+            RuntimeError: if there was no forward, or another backward has used it up.
+        """
+        return backward_of_calls(self, grad_output, retain_graph)
 
     def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
-        # (an empty ** would still be copied)
-        return self.forward(*inputs, **kwargs) if kwargs else self.forward(*inputs)
+        if self._hooks is not None:
+            return call_with_hooks(self, inputs, kwargs)
+        return call_of_calls(self, inputs, kwargs)
 
     def save_for_backward(self, output: Any, *saved: Any) -> None:
         """Keep ``saved`` for backward, and the output's shape and dtype; nothing under no_grad."""
         own = self.__dict__  # past __setattr__: this runs for every layer of every forward
         if grad_mode.enabled:
-            own["_output"], own["_saved"] = _describe(output), saved
+            own["_call"] = call = Call()
+            call.output, call.saved = describe(output), saved
         else:
-            own["_output"] = own["_saved"] = None
+            own["_call"] = None
 
     def saved_for_backward(self, grad_output: Any) -> tuple:
         """The checked upstream gradient, followed by what forward saved.
@@ -89,43 +150,29 @@ class Module:
             TypeError: if ``grad_output`` is no array (or tuple of arrays).
             ValueError: if a shape differs from the output's.
         """
-        if self._saved is None:
-            raise RuntimeError(
-                f"{type(self).__name__}.backward was called without a forward to go back through: "
-                "call the module first, outside no_grad()"
-            )
-        return (self._check_grad(grad_output, self._output, "grad_output"), *self._saved)
+        call = self._call
+        if call is None:
+            raise RuntimeError(no_forward(self))
+        grad = check_grad(grad_output, call.output, "grad_output", type(self).__name__)
+        return (grad, *call.saved)
 
-    def _check_grad(self, grad: Any, output: Any, name: str) -> Any:
-        owner = type(self).__name__
-        if isinstance(output, tuple) and not isinstance(output, _Spec):
-            if not isinstance(grad, tuple) or len(grad) != len(output):
-                raise TypeError(
-                    f"{owner}: {name} must be a tuple of {len(output)}, as forward returned, "
-                    f"got {_summary(grad)}"
-                )
-            return tuple(
-                self._check_grad(g, o, f"{name}[{i}]")
-                for i, (g, o) in enumerate(zip(grad, output, strict=True))
-            )
-        if output is None or (grad is None and name != "grad_output"):
-            return None if output is None else np.zeros(output.shape, output.dtype)
-        if not isinstance(grad, np.ndarray | np.generic):
-            raise TypeError(f"{owner}: {name} must be a NumPy array, got {_summary(grad)}")
-        if grad.shape != output.shape:
-            raise ValueError(
-                f"{owner}: {name} must have the output's shape {output.shape}, got {grad.shape}"
-            )
-        return np.asarray(grad, output.dtype)
+    def needs_grad(self, index: int = 0) -> bool:
+        """In a layer's backward: whether an array input of its forward needs a gradient.
+
+        Args:
+            index: of the input, counting arrays only.
+        """
+        needs = self._call.needs
+        return self._wants_grad if needs is None else index < len(needs) and needs[index]
 
     def needs_input_grad_(self, needed: bool = True) -> Self:
-        """Say whether backward computes the gradient for this module's input (default: yes).
+        """Say whether ``backward`` computes the gradient for array inputs (default: yes).
 
-        A training loop has no use for the gradient of the images: with
-        ``model.needs_input_grad_(False)`` the first layer saves that work, and
-        ``backward`` returns ``None``.
+        A training loop on arrays has no use for the gradient of the images: with
+        ``model.needs_input_grad_(False)`` the first layer saves that work, and ``backward``
+        returns ``None``. (A Tensor says so itself, by ``requires_grad``.)
         """
-        self._needs_input_grad = needed
+        self._wants_grad = needed
         return self
 
     # -- what a module owns --------------------------------------------------------------------
@@ -140,22 +187,29 @@ class Module:
                 f"cannot assign {name!r}: call super().__init__() first in {type(self).__name__}"
             )
         if isinstance(value, Parameter):
+            self._forget(name)
             self.register_parameter(name, value)
+        elif name in self._parameters:
+            if value is not None:
+                raise TypeError(f"{name} must be a Parameter or None, got {summary(value)}")
+            self._parameters[name] = None
         elif isinstance(value, Module):
             self._forget(name)
             self._modules[name] = value
-        elif value is None and name in self._parameters:
-            self._parameters[name] = None
-        elif value is None and name in self._modules:
+        elif name in self._modules:
+            if value is not None:
+                raise TypeError(f"{name} must be a Module or None, got {summary(value)}")
             self._modules[name] = None
-        elif name in self._parameters or name in self._modules:
-            kind = "Parameter" if name in self._parameters else "Module"
-            raise TypeError(f"{name} must be a {kind} or None, got {_summary(value)}")
         elif name in self._buffers:
+            value = to_array(value)
             if value is not None and not isinstance(value, np.ndarray):
-                raise TypeError(f"{name} must be a NumPy array or None, got {_summary(value)}")
+                raise TypeError(
+                    f"{name} must be a NumPy array, a Tensor or None, got {summary(value)}"
+                )
             self._buffers[name] = value
         else:
+            if name == "forward":
+                self._with_hooks()  # a forward of this object's own: calls must look for it
             object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
@@ -164,7 +218,7 @@ class Module:
         for registry in ("_parameters", "_buffers", "_modules"):
             if registry in own and name in own[registry]:
                 return own[registry][name]
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __delattr__(self, name: str) -> None:
         if not self._forget(name):
@@ -181,24 +235,32 @@ class Module:
         return known
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Own ``param`` under ``name``; ``None`` reserves the name, as ``bias=False`` does."""
+        """Own ``param`` under ``name``; ``None`` reserves the name, as ``bias=False`` does.
+
+        Raises:
+            KeyError: if the name is taken by something else.
+        """
         _check_member_name(name)
         if param is not None and not isinstance(param, Parameter):
-            raise TypeError(f"param must be a Parameter or None, got {_summary(param)}")
-        self._forget(name)
+            raise TypeError(f"param must be a Parameter or None, got {summary(param)}")
+        if name not in self._parameters and hasattr(self, name):
+            raise KeyError(f"attribute {name!r} already exists")
         self._parameters[name] = param
 
-    def register_buffer(self, name: str, tensor: Array | None, persistent: bool = True) -> None:
+    def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
         """Own an array that is state but not trained (BatchNorm's running mean).
 
         Args:
             name: the attribute's name and its key in ``state_dict()``.
-            tensor: the array, or ``None`` to reserve the name.
+            tensor: the array, a Tensor (its array is taken), or ``None`` to reserve the name.
             persistent: False leaves it out of ``state_dict()``.
         """
         _check_member_name(name)
+        tensor = to_array(tensor)
         if tensor is not None and not isinstance(tensor, np.ndarray):
-            raise TypeError(f"tensor must be a NumPy array or None, got {_summary(tensor)}")
+            raise TypeError(
+                f"tensor must be a NumPy array, a Tensor or None, got {summary(tensor)}"
+            )
         if name not in self._buffers and hasattr(self, name):
             raise KeyError(f"attribute {name!r} already exists")
         self._buffers[name] = tensor
@@ -215,7 +277,7 @@ class Module:
         """Own ``module`` as a child called ``name``."""
         _check_member_name(name)
         if module is not None and not isinstance(module, Module):
-            raise TypeError(f"module must be a Module or None, got {_summary(module)}")
+            raise TypeError(f"module must be a Module or None, got {summary(module)}")
         if name not in self._modules and hasattr(self, name):
             raise KeyError(f"attribute {name!r} already exists")
         self._modules[name] = module
@@ -309,6 +371,54 @@ class Module:
             module = child
         return module
 
+    def set_submodule(self, target: str, module: "Module", strict: bool = False) -> None:
+        """Put ``module`` at a dotted path.
+
+        Args:
+            target: the path; its last part is replaced, or added unless ``strict``.
+            module: what to put there.
+            strict: raise if there is nothing yet.
+
+        Raises:
+            ValueError: if the path is empty, or ``module`` is no Module.
+            AttributeError: naming the part of the path that is missing.
+        """
+        if not target or not isinstance(module, Module):
+            raise ValueError(
+                f"set_submodule needs a path and a Module, got {target!r}, {summary(module)}"
+            )
+        parent, _, name = target.rpartition(".")
+        owner = self.get_submodule(parent)
+        if strict:
+            self.get_submodule(target)
+        if name not in owner._modules and hasattr(owner, name):
+            raise AttributeError(f"{target!r} is no Module, it can't be replaced by one")
+        owner._modules[name] = module
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter at a dotted path.
+
+        Raises:
+            AttributeError: if it is missing, or no Parameter.
+        """
+        return self._member("_parameters", "parameter", target)
+
+    def get_buffer(self, target: str) -> Array:
+        """The buffer at a dotted path.
+
+        Raises:
+            AttributeError: if it is missing, or no buffer.
+        """
+        return self._member("_buffers", "buffer", target)
+
+    def _member(self, registry: str, kind: str, target: str) -> Any:
+        path, _, name = target.rpartition(".")
+        owner = self.get_submodule(path)
+        member = getattr(owner, registry).get(name)
+        if member is None:
+            raise AttributeError(f"{type(owner).__name__} has no {kind} {name!r} ({target!r})")
+        return member
+
     def apply(self, fn: Callable[["Module"], object]) -> Self:
         """Call ``fn`` on every module below this one and on itself, children first."""
         for child in self.children():
@@ -344,9 +454,28 @@ class Module:
             elif parameter.grad is not None:
                 parameter.grad.fill(0)
 
-    def to(self, dtype: Any) -> Self:
-        """Cast parameters, their gradients and floating-point buffers to ``dtype``, in place."""
-        dtype = float_dtype(dtype)
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Cast parameters, their gradients and floating-point buffers to a dtype, in place.
+
+        Args:
+            *args, **kwargs: a dtype, a Tensor that has it, or a device, which must be the CPU.
+        """
+        dtype = kwargs.pop("dtype", None)
+        for value in (*args, kwargs.pop("device", None)):
+            if isinstance(value, Tensor):
+                dtype = value.dtype
+            elif is_dtype(value):
+                dtype = value
+            elif not isinstance(value, bool):  # non_blocking
+                check_device(value)
+        kwargs.pop("non_blocking", None)
+        if kwargs:
+            raise TypeError(f"to() takes a dtype, a Tensor or a device, got {sorted(kwargs)}")
+        if dtype is not None:
+            self._cast(float_dtype(dtype))
+        return self
+
+    def _cast(self, dtype: np.dtype) -> None:
         for module in self.modules():
             for parameter in module._parameters.values():
                 if parameter is not None:
@@ -356,7 +485,14 @@ class Module:
             for name, buffer in module._buffers.items():
                 if buffer is not None and buffer.dtype.kind == "f":
                     module._buffers[name] = buffer.astype(dtype, copy=False)
+
+    def cpu(self) -> Self:
+        """The module itself: there is no other place."""
         return self
+
+    def type(self, dst_type: Any) -> Self:
+        """Cast to a dtype, as :meth:`to`."""
+        return self.to(dst_type)
 
     def float(self) -> Self:
         """Cast to float32."""
@@ -366,57 +502,129 @@ class Module:
         """Cast to float64."""
         return self.to(np.float64)
 
+    # -- hooks ---------------------------------------------------------------------------------
+
+    def _with_hooks(self) -> Hooks:
+        if self._hooks is None:
+            self.__dict__["_hooks"] = Hooks()
+        return self._hooks
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, inputs)`` before forward; what it returns replaces the inputs."""
+        return RemovableHandle(self._with_hooks().forward_pre, (hook, with_kwargs), prepend)
+
+    def register_forward_hook(
+        self,
+        hook: Callable[..., Any],
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+    ) -> RemovableHandle:
+        """Call ``hook(module, inputs, output)`` after forward; what it returns replaces it."""
+        return RemovableHandle(self._with_hooks().forward, (hook, with_kwargs), prepend)
+
+    def register_full_backward_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, grad_output)`` before backward; what it returns replaces it."""
+        return RemovableHandle(self._with_hooks().backward_pre, hook, prepend)
+
+    def register_full_backward_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, grad_input, grad_output)`` after backward.
+
+        Both are tuples of Tensors; what the hook returns replaces ``grad_input``.
+        """
+        return RemovableHandle(self._with_hooks().backward, hook, prepend)
+
     # -- state ---------------------------------------------------------------------------------
 
-    def state_dict(self, prefix: str = "") -> "OrderedDict[str, Array]":
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_call": None}  # no batch travels with a copy
+
+    def state_dict(
+        self,
+        *,
+        destination: "OrderedDict[str, Any] | None" = None,
+        prefix: str = "",
+        keep_vars: bool = False,
+    ) -> "OrderedDict[str, Any]":
         """Parameters and persistent buffers by dotted name, torch's keys in torch's order.
 
         As in torch the arrays are the live ones: copy them to keep a moment's values.
+
+        Args:
+            destination: a mapping to fill; a new one unless given.
+            prefix: put before every key, as it is.
+            keep_vars: give the Parameters themselves, not their arrays.
         """
-        state: OrderedDict[str, Array] = OrderedDict()
-        for module_name, module in self.named_modules(
-            prefix=prefix.removesuffix("."), remove_duplicate=False
-        ):
+        state: OrderedDict[str, Any] = OrderedDict() if destination is None else destination
+        for module_name, module in self.named_modules(remove_duplicate=False):
             for name, parameter in module._parameters.items():
                 if parameter is not None:
-                    state[_join(module_name, name)] = parameter.data
+                    value = parameter if keep_vars else parameter.data
+                    state[prefix + _join(module_name, name)] = value
             for name, buffer in module._buffers.items():
                 if buffer is not None and name not in module._non_persistent:
-                    state[_join(module_name, name)] = buffer
+                    state[prefix + _join(module_name, name)] = buffer
         return state
 
     def load_state_dict(
-        self, state_dict: Mapping[str, Array], strict: bool = True
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> IncompatibleKeys:
         """Copy values in, keeping this module's arrays and dtypes; all keys or none.
 
+        Args:
+            state_dict: arrays or Tensors by name.
+            strict: refuse missing and unexpected keys.
+            assign: take the arrays themselves, with their dtypes, instead of their values.
+
         Raises:
-            RuntimeError: naming every missing or unexpected key (``strict``) and every shape that
-                differs. Nothing has been changed then.
+            RuntimeError: naming every missing or unexpected key (``strict``) and every value that
+                does not fit. Nothing has been changed then.
         """
         if not isinstance(state_dict, Mapping):
-            raise TypeError(f"state_dict must be a mapping, got {_summary(state_dict)}")
+            raise TypeError(f"state_dict must be a mapping, got {summary(state_dict)}")
+        given = dict(state_dict)
+        for name, module in self.named_modules(remove_duplicate=False):
+            module._upgrade_state_dict(given, f"{name}." if name else "")
         own = self.state_dict()
-        missing = [key for key in own if key not in state_dict]
-        unexpected = [key for key in state_dict if key not in own]
+        missing = [key for key in own if key not in given]
+        unexpected = [key for key in given if key not in own]
         faults = []
         if strict and missing:
             faults.append(f"missing keys: {', '.join(missing)}")
         if strict and unexpected:
             faults.append(f"unexpected keys: {', '.join(unexpected)}")
-        values = {key: np.asarray(state_dict[key]) for key in own if key in state_dict}
-        faults += [
-            f"{key} has shape {values[key].shape}, the model needs {own[key].shape}"
-            for key in values
-            if values[key].shape != own[key].shape
-        ]
+        values = {}
+        for key in own:
+            if key in given:
+                values[key] = _fitting(key, given[key], own[key], assign, faults)
         if faults:
             raise RuntimeError(
                 f"state_dict does not fit {type(self).__name__}: {'; '.join(faults)}"
             )
-        for key, value in values.items():
-            own[key][...] = value
+        if assign:
+            self._take(values)
+        else:
+            for key, value in values.items():
+                own[key][...] = value
         return IncompatibleKeys(missing, unexpected)
+
+    def _take(self, values: dict[str, Array]) -> None:
+        for module_name, module in self.named_modules(remove_duplicate=False):
+            for name in {**module._parameters, **module._buffers}:
+                key = _join(module_name, name)
+                if key in values and module._parameters.get(name) is not None:
+                    module._parameters[name].data = values[key]
+                elif key in values:
+                    module._buffers[name] = values[key]
+
+    def _upgrade_state_dict(self, state_dict: dict[str, Any], prefix: str) -> None:
+        """Add what a state dict of an older form lacks; ``state_dict`` may be changed."""
 
     # -- looks ---------------------------------------------------------------------------------
 
@@ -431,21 +639,38 @@ class Module:
             for name, child in self._modules.items()
         ]
         if not children:
-            return f"{type(self).__name__}({extra})"
+            return f"{self._get_name()}({extra})"
         lines = extra.splitlines() + children
-        return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
+        return f"{self._get_name()}(\n  " + "\n  ".join(lines) + "\n)"
+
+    def _get_name(self) -> str:
+        return type(self).__name__
 
 
-class _Spec(NamedTuple):
-    shape: tuple[int, ...]
-    dtype: np.dtype
+def _owner(cls: type, name: str) -> type:
+    """The class in whose body the attribute is."""
+    return next(c for c in cls.__mro__ if name in c.__dict__)
 
 
-def _describe(output: Any) -> Any:
-    """Shape and dtype of each array in ``output``, None for integer arrays."""
-    if isinstance(output, tuple):
-        return tuple(_describe(part) for part in output)
-    return _Spec(output.shape, output.dtype) if output.dtype.kind == "f" else None
+def _fitting(key: str, value: Any, own: Array, assign: bool, faults: list[str]) -> Any:
+    """The value as an array that can be copied into ``own``; what hinders goes to the faults."""
+    try:
+        array = np.asarray(value.data if isinstance(value, Tensor) else value)
+    except ValueError:
+        array = np.empty(0, object)
+    if array.dtype.kind not in "biuf":
+        faults.append(f"{key} must hold real numbers, got {summary(value)}")
+    elif array.shape != own.shape and not (own.shape == () and array.shape == (1,)):
+        faults.append(f"{key} has shape {array.shape}, the model needs {own.shape}")
+    elif not assign:
+        if not own.flags.writeable:
+            faults.append(f"{key} can't be written to: the model's array is read-only")
+        with np.errstate(over="ignore", invalid="ignore"):
+            cast = array.astype(own.dtype)
+        if own.dtype.kind == "f" and not np.array_equal(np.isfinite(cast), np.isfinite(array)):
+            faults.append(f"{key} has values that {own.dtype} can't hold")
+        array = cast.reshape(own.shape)
+    return array
 
 
 def _join(prefix: str, name: str) -> str:
@@ -454,20 +679,9 @@ def _join(prefix: str, name: str) -> str:
 
 def _check_member_name(name: Any) -> None:
     if not isinstance(name, str):
-        raise TypeError(f"name must be a string, got {_summary(name)}")
+        raise TypeError(f"name must be a string, got {summary(name)}")
     if not name or "." in name:
         raise KeyError(f"name must not be empty or contain a dot, got {name!r}")
-
-
-def _summary(value: Any) -> str:
-    """``value`` for an error message: never a page of numbers."""
-    if isinstance(value, np.ndarray):
-        return f"array of shape {value.shape} and dtype {value.dtype}"
-    if isinstance(value, tuple):
-        return f"tuple of {len(value)}"
-    if value is None or isinstance(value, int | float | str):
-        return repr(value)
-    return type(value).__name__
 
 
 def float_dtype(dtype: Any) -> np.dtype:
@@ -510,7 +724,7 @@ def check_array(
         return value
     if type(value) is not np.ndarray:
         if not isinstance(value, np.ndarray | np.generic):
-            raise TypeError(f"{owner}: {name} must be a NumPy array, got {_summary(value)}")
+            raise TypeError(f"{owner}: {name} must be a NumPy array, got {summary(value)}")
         value = np.asarray(value)
     found = value.dtype
     if dtype is not None and found != dtype:

@@ -1,9 +1,12 @@
-"""Parameter: an array that is trained, and its gradient."""
+"""Parameter: a Tensor that is trained; and Buffer."""
 
 import math
 from typing import Any
 
 import numpy as np
+
+from numpy_impl.tensor.graph import hand_over
+from numpy_impl.tensor.tensor import Tensor, to_array
 
 _CACHE_LINE = 64
 
@@ -20,11 +23,11 @@ def aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
-class Parameter:
-    """An array that a Module owns and an optimizer updates.
+class Parameter(Tensor):
+    """A Tensor that a Module owns and an optimizer updates; a leaf of the graph.
 
     Args:
-        data: the values; kept as they are, not copied.
+        data: the values, an array or a Tensor; kept as they are, not copied.
         requires_grad: False freezes it: backward leaves ``grad`` alone, optimizers skip it.
 
     Attributes:
@@ -32,59 +35,41 @@ class Parameter:
         grad: ``None`` until the first backward, then an array of ``data``'s shape and dtype to
             which every later backward adds, until ``zero_grad()``.
 
+    Copies and pickles hold the values, not the gradient.
+
     Raises:
         TypeError: if ``data`` is no floating-point array.
 
     Source: https://pytorch.org/docs/stable/generated/torch.nn.parameter.Parameter.html
     """
 
-    def __init__(self, data: np.ndarray, requires_grad: bool = True) -> None:
+    def __init__(self, data: Any, requires_grad: bool = True) -> None:
+        data = to_array(data)
         if not isinstance(data, np.ndarray) or data.dtype.kind != "f":
             found = f"array of {data.dtype}" if isinstance(data, np.ndarray) else repr(data)
-            raise TypeError(f"data must be a floating-point NumPy array, got {found}")
-        self.data = data
-        self.grad: np.ndarray | None = None
-        self.requires_grad = requires_grad
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.data.shape
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.data.dtype
-
-    @property
-    def ndim(self) -> int:
-        return self.data.ndim
-
-    @property
-    def size(self) -> int:
-        return self.data.size
+            raise TypeError(f"data must be a floating-point NumPy array or Tensor, got {found}")
+        super().__init__(data, requires_grad)
 
     def accumulate_grad(self, grad: np.ndarray) -> None:
         """Add ``grad`` to ``self.grad``; the array now belongs to this parameter.
 
         The caller hands over an array of its own that nobody else holds: the first one is kept,
-        not copied.
+        not copied. Nothing happens where ``requires_grad`` is False.
         """
-        if not self.requires_grad:
+        if not self._requires_grad:
             return
-        if grad.shape != self.data.shape:
+        if grad.shape != self._data.shape:
             raise ValueError(
-                f"grad must have the parameter's shape {self.data.shape}, got {grad.shape}"
+                f"grad must have the parameter's shape {self._data.shape}, got {grad.shape}"
             )
-        if self.grad is None:
-            self.grad = grad.astype(self.data.dtype, copy=False)
-        else:
-            self.grad += grad
+        hand_over(self, grad, owned=True)
 
     def zero_grad(self) -> None:
         """Forget the gradient: ``grad`` is ``None`` until the next backward."""
-        self.grad = None
+        self._grad = None
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self.data, dtype=dtype, copy=copy)
+    def _keeps_its_array(self) -> bool:
+        return self._node is None
 
     def __repr__(self) -> str:
-        return f"Parameter containing:\n{self.data!r}"
+        return f"Parameter containing:\n{super().__repr__()}"

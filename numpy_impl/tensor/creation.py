@@ -1,0 +1,314 @@
+"""Functions that make Tensors."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from numpy_impl import random
+from numpy_impl.tensor.shape import _sizes, stack
+from numpy_impl.tensor.tensor import Tensor, to_array
+
+Array = np.ndarray
+
+
+class device:
+    """Where Tensors live: there is one place, ``"cpu"``.
+
+    Raises:
+        RuntimeError: for any other.
+    """
+
+    type = "cpu"
+    index = None
+
+    def __init__(self, type: Any = "cpu") -> None:
+        check_device(type)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, device) or other == "cpu"
+
+    def __hash__(self) -> int:
+        return hash("cpu")
+
+    def __str__(self) -> str:
+        return "cpu"
+
+    def __repr__(self) -> str:
+        return "device(type='cpu')"
+
+
+def check_device(value: Any) -> None:
+    """Raise RuntimeError unless ``device`` is None or the CPU."""
+    if value is not None and str(value) not in ("cpu", "cpu:0"):
+        raise RuntimeError(f"device must be None or 'cpu', got {value!r}")
+
+
+def _made(array: Array, requires_grad: bool, device: Any) -> Tensor:
+    check_device(device)
+    return Tensor(array, requires_grad)
+
+
+def tensor(
+    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """A Tensor with a copy of ``data``: an array, a number, nested lists, a Tensor.
+
+    Python's floats become float32, its ints int64; arrays keep their dtype.
+    """
+    return _made(np.array(_as_array(data, dtype)), requires_grad, device)
+
+
+def _as_array(data: Any, dtype: Any = None) -> Array:
+    value = to_array(data)
+    if not isinstance(value, np.ndarray | np.generic):
+        value = np.asarray(_without_tensors(value))
+        if dtype is None and value.dtype == np.float64:
+            dtype = np.float32
+    return np.asarray(value, dtype)
+
+
+def _without_tensors(data: Any) -> Any:
+    if isinstance(data, list | tuple):
+        return [_without_tensors(part) for part in data]
+    return to_array(data)
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """A Tensor of ``data``, whose memory it shares where it can; a Tensor itself if it fits."""
+    check_device(device)
+    if isinstance(data, Tensor):
+        return data if dtype is None or data.dtype == dtype else data.to(dtype)  # type: ignore[attr-defined]
+    return Tensor(_as_array(data, dtype))
+
+
+def from_numpy(ndarray: Array) -> Tensor:
+    """A Tensor around the array itself, not a copy."""
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"from_numpy needs a NumPy array, got {type(ndarray).__name__}")
+    return Tensor(ndarray)
+
+
+def is_tensor(obj: Any) -> bool:
+    """Whether ``obj`` is a Tensor."""
+    return isinstance(obj, Tensor)
+
+
+def zeros(
+    *size: Any, dtype: Any = np.float32, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """A Tensor of zeros."""
+    return _made(np.zeros(_sizes(size), dtype or np.float32), requires_grad, device)
+
+
+def ones(
+    *size: Any, dtype: Any = np.float32, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """A Tensor of ones."""
+    return _made(np.ones(_sizes(size), dtype or np.float32), requires_grad, device)
+
+
+def empty(
+    *size: Any, dtype: Any = np.float32, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """A Tensor to be filled; its values are zeros, so that none is left to chance."""
+    return zeros(*size, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def full(
+    size: Sequence[int],
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """A Tensor of one value."""
+    array = np.full(_sizes((size,)), _as_array(fill_value, dtype))
+    return _made(array, requires_grad, device)
+
+
+def zeros_like(
+    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Zeros of the shape and dtype of ``input``."""
+    return _made(np.zeros_like(to_array(input), dtype), requires_grad, device)
+
+
+def ones_like(
+    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Ones of the shape and dtype of ``input``."""
+    return _made(np.ones_like(to_array(input), dtype), requires_grad, device)
+
+
+def full_like(
+    input: Any,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """One value in the shape and dtype of ``input``."""
+    return _made(np.full_like(to_array(input), to_array(fill_value), dtype), requires_grad, device)
+
+
+empty_like = zeros_like
+
+
+def arange(
+    start: Any,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Numbers from ``start`` (0) to before ``end``, ``step`` apart."""
+    start, end, step = (
+        to_array(v) for v in ((0, start, step) if end is None else (start, end, step))
+    )
+    if dtype is None:
+        whole = all(np.asarray(v).dtype.kind in "iub" for v in (start, end, step))
+        dtype = np.int64 if whole else np.float32
+    return _made(np.arange(start, end, step).astype(dtype), requires_grad, device)
+
+
+def linspace(
+    start: Any,
+    end: Any,
+    steps: int,
+    *,
+    dtype: Any = np.float32,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """``steps`` numbers from ``start`` to ``end``, evenly apart."""
+    values = np.linspace(to_array(start), to_array(end), steps, dtype=dtype or np.float32)
+    return _made(values, requires_grad, device)
+
+
+def eye(
+    n: int,
+    m: int | None = None,
+    *,
+    dtype: Any = np.float32,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """The unit matrix, (n, m)."""
+    return _made(np.eye(n, m, dtype=dtype or np.float32), requires_grad, device)
+
+
+def rand(
+    *size: Any,
+    generator: random.Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Uniform numbers in [0, 1), torch's of the same seed."""
+    return _made(random.rand(_sizes(size), generator=generator, dtype=dtype), requires_grad, device)
+
+
+def randn(
+    *size: Any,
+    generator: random.Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Standard normal numbers, torch's of the same seed."""
+    values = random.randn(_sizes(size), generator=generator, dtype=dtype)
+    return _made(values, requires_grad, device)
+
+
+def randint(
+    *args: Any,
+    generator: random.Generator | None = None,
+    dtype: Any = np.int64,
+    device: Any = None,
+    requires_grad: bool = False,
+    **kwargs: Any,
+) -> Tensor:
+    """Whole numbers from ``low`` (0) to below ``high``: ``randint(low, high, size)``."""
+    values = random.randint(*args, generator=generator, **kwargs)
+    return _made(values.astype(dtype, copy=False), requires_grad, device)
+
+
+def randperm(n: int, *, generator: random.Generator | None = None, device: Any = None) -> Tensor:
+    """The numbers below ``n`` in random order, torch's of the same seed."""
+    return _made(random.randperm(n, generator), False, device)
+
+
+def rand_like(input: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """Uniform numbers in [0, 1) in the shape and dtype of ``input``."""
+    x = to_array(input)
+    return rand(*x.shape, dtype=dtype or x.dtype, device=device)
+
+
+def randn_like(
+    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Standard normal numbers in the shape and dtype of ``input``."""
+    x = to_array(input)
+    return randn(*x.shape, dtype=dtype or x.dtype, device=device, requires_grad=requires_grad)
+
+
+def normal(mean: Any, std: Any, size: Any = None, *, generator: Any = None) -> Tensor:
+    """Normal numbers of this mean and standard deviation, which may be Tensors."""
+    center, spread = np.asarray(to_array(mean)), np.asarray(to_array(std))
+    shape = np.broadcast_shapes(center.shape, spread.shape) if size is None else _sizes((size,))
+    dtype = (
+        np.float64 if np.float64 in (getattr(mean, "dtype", 0), getattr(std, "dtype", 0)) else None
+    )
+    values = random.randn(shape, generator=generator, dtype=dtype)
+    return Tensor((values * spread + center).astype(values.dtype))
+
+
+def bernoulli(input: Any, *, generator: random.Generator | None = None) -> Tensor:
+    """1 with the probability in ``input``, else 0; torch's draws of the same seed."""
+    x = to_array(input)
+    return Tensor(
+        (random.rand(*x.shape, generator=generator, dtype=np.float64) < x).astype(x.dtype)
+    )
+
+
+def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
+    """Coordinate grids of vectors."""
+    if len(tensors) == 1 and isinstance(tensors[0], list | tuple):
+        tensors = tuple(tensors[0])
+    grids = np.meshgrid(*map(to_array, tensors), indexing=indexing)  # type: ignore[call-overload]
+    return tuple(Tensor(np.array(grid)) for grid in grids)
+
+
+__all__ = [
+    "arange",
+    "as_tensor",
+    "bernoulli",
+    "device",
+    "empty",
+    "empty_like",
+    "eye",
+    "from_numpy",
+    "full",
+    "full_like",
+    "is_tensor",
+    "linspace",
+    "meshgrid",
+    "normal",
+    "ones",
+    "ones_like",
+    "rand",
+    "rand_like",
+    "randint",
+    "randn",
+    "randn_like",
+    "randperm",
+    "stack",
+    "tensor",
+    "zeros",
+    "zeros_like",
+]

@@ -1,0 +1,510 @@
+"""Tensor: an array in the graph of calls."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn, Self
+from weakref import ref
+
+import numpy as np
+
+from numpy_impl.grad_mode import grad_mode
+from numpy_impl.tensor.graph import Array, Node, Spec, apply_hook, run_backward
+
+_UFUNC_OPERATORS: dict[Any, Callable[..., Any]] = {}
+
+
+class Tensor:
+    """A NumPy array that remembers from which call it came.
+
+    Made by :func:`~numpy_impl.tensor`, ``from_numpy``, ``zeros``, ``randn`` ..., by operations on
+    Tensors, and by layers that are given Tensors. The operators, methods and functions are torch's;
+    each has its backward by hand.
+
+    Args:
+        data: the values; an array is kept as it is, not copied.
+        requires_grad: True makes it a leaf whose ``grad`` is wanted.
+
+    Attributes:
+        data: the ``np.ndarray``.
+        grad: ``None``, or for leaves after ``backward()`` the sum of the gradients, an
+            ``np.ndarray`` of ``data``'s shape and dtype (the one deliberate difference from torch).
+        requires_grad: whether a gradient is wanted for it, or for something it was made from.
+
+    Changing a Tensor in place (``x += y``, ``x[i] = y``, ``x.mul_(y)``) gives it a new array, so
+    that nothing which was computed from the old one becomes wrong. A leaf that requires grad may
+    only be changed under ``no_grad()``; its array is then updated in place, as optimizers do.
+
+    NumPy functions on a Tensor that requires grad raise, since they would lose the gradient:
+    ``detach()`` or ``data`` is the way out.
+
+    Source: https://pytorch.org/docs/stable/tensors.html
+    """
+
+    __slots__ = ("__weakref__", "_data", "_grad", "_hooks", "_index", "_node", "_requires_grad")
+
+    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+        self._data: Array = data if type(data) is np.ndarray else np.asarray(to_array(data))
+        self._grad: Array | None = None
+        self._node: Node | None = None
+        self._index = 0
+        self._hooks: list[Callable[[Any], Any]] | None = None
+        self._requires_grad = False
+        if requires_grad:
+            self.requires_grad = True
+
+    # -- values --------------------------------------------------------------------------------
+
+    @property
+    def data(self) -> Array:
+        return self._data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        value = to_array(value)
+        if not isinstance(value, np.ndarray):
+            raise TypeError(f"data must be a NumPy array or a Tensor, got {type(value).__name__}")
+        self._data = value
+
+    @property
+    def grad(self) -> Array | None:
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        value = to_array(value)
+        if value is not None:
+            if not isinstance(value, np.ndarray):
+                raise TypeError(
+                    f"grad must be a NumPy array, a Tensor or None, got {type(value).__name__}"
+                )
+            if value.shape != self._data.shape:
+                raise ValueError(
+                    f"grad must have the shape of data {self._data.shape}, got {value.shape}"
+                )
+        self._grad = value
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if self._node is not None and not value:
+            raise RuntimeError(
+                "requires_grad can be set to False for leaves only: use detach() to get a Tensor "
+                "that does not"
+            )
+        if value and self._data.dtype.kind != "f":
+            raise RuntimeError(
+                f"requires_grad needs a floating-point Tensor, got one of {self._data.dtype}"
+            )
+        self._requires_grad = bool(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Set ``requires_grad``; returns the Tensor itself."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        return self._node is None
+
+    @property
+    def grad_fn(self) -> Node | None:
+        return self._node
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._data.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._data.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self._data.ndim
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or one of its sizes."""
+        return self._data.shape if dim is None else self._data.shape[dim]
+
+    def dim(self) -> int:
+        """The number of dimensions."""
+        return self._data.ndim
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return self._data.size
+
+    nelement = numel
+
+    def numpy(self) -> Array:
+        """The array itself.
+
+        Raises:
+            RuntimeError: if the Tensor requires grad: the array would not; ``detach()`` first.
+        """
+        if self._requires_grad:
+            _refuse("numpy()")
+        return self._data
+
+    def item(self) -> Any:
+        """The only value, as a Python number."""
+        if self._data.size != 1:
+            raise ValueError(f"item() needs a Tensor of one element, got shape {self.shape}")
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers."""
+        return self._data.tolist()
+
+    def detach(self) -> "Tensor":
+        """The same array, outside the graph."""
+        return Tensor(self._data)
+
+    def detach_(self) -> Self:
+        """Take this Tensor out of the graph."""
+        self._node, self._requires_grad = None, False
+        return self
+
+    # -- gradients -----------------------------------------------------------------------------
+
+    def backward(
+        self,
+        gradient: Any = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: "Sequence[Tensor] | None" = None,
+    ) -> None:
+        """Add d(self)/d(leaf), applied to ``gradient``, to the ``grad`` of every leaf.
+
+        Args:
+            gradient: of the shape of ``self``; may be left out for a single element: 1.
+            retain_graph: keep what forward kept, so that backward can go through it again.
+            create_graph: must be False: there are no derivatives of derivatives.
+            inputs: if given, only their ``grad`` is added to.
+
+        Raises:
+            RuntimeError: if nothing requires a gradient, without ``gradient`` for more than one
+                element, or if backward went through the graph before.
+        """
+        (grads,) = (check_upstream(self, gradient),)
+        _refuse_create_graph(create_graph)
+        if inputs is None:
+            run_backward([self], [grads], bool(retain_graph))
+            return
+        inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+        for leaf, grad in zip(
+            inputs, run_backward([self], [grads], bool(retain_graph), inputs), strict=True
+        ):
+            if grad is not None:
+                leaf._add_grad(grad, owned=False)
+
+    def _add_grad(self, grad: Array, owned: bool) -> None:
+        """Add to ``grad``; with ``owned`` the array is the leaf's from now on."""
+        for hook in self._hooks or ():
+            replaced = hook(Tensor(grad))
+            if replaced is not None:
+                grad, owned = to_array(replaced), False
+        if self._grad is not None:
+            self._grad += grad
+        elif owned and grad.dtype == self._data.dtype:
+            self._grad = grad
+        else:
+            self._grad = np.array(grad, self._data.dtype, order="K")
+
+    def retain_grad(self) -> None:
+        """Let ``backward()`` fill ``grad`` although this is no leaf."""
+        if self._node is None:
+            return
+        weak = ref(self)
+
+        def keep(grad: Array) -> None:
+            tensor = weak()
+            if tensor is not None:
+                tensor._add_grad(grad, owned=False)
+
+        self._node.hooks.append((self._index, keep))
+
+    def register_hook(self, hook: Callable[["Tensor"], Any]) -> "RemovableHandle":
+        """Call ``hook(grad)`` with the gradient for this Tensor; what it returns replaces it."""
+        if not self._requires_grad:
+            raise RuntimeError("register_hook needs a Tensor that requires grad")
+        if self._node is None:
+            self._hooks = self._hooks or []
+            return RemovableHandle(self._hooks, hook)
+
+        def on_array(grad: Array) -> Array | None:
+            return to_array(hook(Tensor(grad)))
+
+        return RemovableHandle(self._node.hooks, (self._index, on_array))
+
+    # -- in place ------------------------------------------------------------------------------
+
+    def _become(self, function: Callable[..., "Tensor"], *args: Any, **kwargs: Any) -> Self:
+        """Take the value, and the place in the graph, of ``function(self, ...)``."""
+        self._check_in_place()
+        before = Tensor(self._data)
+        before._node, before._index = self._node, self._index
+        before._requires_grad = self._requires_grad
+        result = function(before, *args, **kwargs)
+        if result.shape != self.shape:
+            raise RuntimeError(
+                f"a Tensor of shape {self.shape} can't become one of {result.shape} in place"
+            )
+        if not np.can_cast(result.dtype, self.dtype, "same_kind"):
+            raise RuntimeError(f"a Tensor of {self.dtype} can't hold a result of {result.dtype}")
+        if result._node is None and self._keeps_its_array():
+            self._data[...] = result._data
+        else:
+            self._data = result._data.astype(self.dtype, copy=False)
+            self._node, self._index = result._node, result._index
+            self._requires_grad = result._requires_grad
+        return self
+
+    def _check_in_place(self) -> None:
+        if self._requires_grad and self._node is None and grad_mode.enabled:
+            raise RuntimeError(
+                "a leaf that requires grad must not be changed in place outside no_grad(): its "
+                "gradient would be lost"
+            )
+
+    def _keeps_its_array(self) -> bool:
+        """Whether others hold the array, too: an optimizer, a state dict."""
+        return self._requires_grad and self._node is None
+
+    # -- other protocols -----------------------------------------------------------------------
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if self._requires_grad:
+            _refuse("NumPy's asarray")
+        return np.array(self._data, dtype=dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        operator = _UFUNC_OPERATORS.get(ufunc)
+        if method == "__call__" and operator is not None and not kwargs:
+            return operator(*inputs)
+        if any(isinstance(i, Tensor) and i._requires_grad for i in inputs):
+            _refuse(f"NumPy's {ufunc.__name__}")
+        return getattr(ufunc, method)(*(to_array(i) for i in inputs), **kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        def plain(value: Any) -> Any:
+            if isinstance(value, Tensor):
+                if value._requires_grad:
+                    _refuse(f"NumPy's {function.__name__}")
+                return value._data
+            if isinstance(value, list | tuple) and type(value) in (list, tuple):
+                return type(value)(plain(part) for part in value)
+            return value
+
+        return function(*plain(args), **{key: plain(value) for key, value in kwargs.items()})
+
+    def __len__(self) -> int:
+        if not self._data.ndim:
+            raise TypeError("len() of a 0-d Tensor")
+        return len(self._data)
+
+    def __iter__(self) -> Iterator["Tensor"]:
+        if not self._data.ndim:
+            raise TypeError("iteration over a 0-d Tensor")
+        return (self[i] for i in range(len(self._data)))  # type: ignore[index]
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self._data == to_array(value)).any())
+
+    def __bool__(self) -> bool:
+        if self._data.size != 1:
+            raise RuntimeError(
+                f"the truth value of a Tensor of {self._data.size} elements is ambiguous: use "
+                "any() or all()"
+            )
+        return bool(self._data.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self._data.dtype.kind not in "iub" or self._data.size != 1:
+            raise TypeError("only integer Tensors of one element can be an index")
+        return int(self._data.item())
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec and not self._data.ndim else str(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Tensor":
+        if self._node is not None:
+            raise RuntimeError("only leaves can be deep-copied: use detach() or clone()")
+        memo[id(self)] = copy = type(self)(self._data.copy(), self._requires_grad)
+        return copy
+
+    def __reduce__(self) -> Any:
+        if self._node is not None:
+            raise RuntimeError("only leaves can be pickled: use detach()")
+        return type(self), (self._data, self._requires_grad)
+
+    def _values(self) -> str:
+        text = np.array2string(self._data, separator=", ", prefix="tensor(", threshold=1000)
+        default = (np.float32, np.int64, np.bool_)
+        return text if self.dtype in default else f"{text}, dtype={self.dtype}"
+
+    def __repr__(self) -> str:
+        origin = ""
+        if self._node is not None:
+            origin = f", grad_fn={self._node!r}"
+        elif self._requires_grad:
+            origin = ", requires_grad=True"
+        return f"tensor({self._values()}{origin})"
+
+
+class RemovableHandle:
+    """What registering a hook returns: ``remove()`` takes it away again."""
+
+    def __init__(self, hooks: list[Any], hook: Any, first: bool = False) -> None:
+        self._hooks, self._hook = hooks, hook
+        hooks.insert(0 if first else len(hooks), hook)
+
+    def remove(self) -> None:
+        """Take the hook away."""
+        if self._hook in self._hooks:
+            self._hooks.remove(self._hook)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.remove()
+
+
+def _refuse(what: str) -> NoReturn:
+    raise RuntimeError(
+        f"{what} on a Tensor that requires grad would lose the gradient: use the method or "
+        "function of numpy_impl, or take detach() or data"
+    )
+
+
+def _refuse_create_graph(create_graph: bool) -> None:
+    if create_graph:
+        raise ValueError("create_graph must be False: backward is not differentiable itself")
+
+
+def to_array(value: Any) -> Any:
+    """The array of a Tensor; anything else as it is."""
+    return value._data if isinstance(value, Tensor) else value
+
+
+def check_upstream(output: Tensor, gradient: Any, name: str = "gradient") -> Array:
+    """The gradient to start from, checked: of the output's shape, in its dtype.
+
+    Raises:
+        RuntimeError: if the output requires no gradient, or has several elements and ``gradient``
+            is None.
+        TypeError, ValueError: if ``gradient`` is no array, or of another shape.
+    """
+    if not output._requires_grad:
+        raise RuntimeError(
+            "backward needs a Tensor that requires grad: nothing that this one was made from "
+            "does, or it was made under no_grad()"
+        )
+    if gradient is None:
+        if output._data.size != 1:
+            raise RuntimeError(
+                f"{name} may be left out for a single element only, not for shape {output.shape}"
+            )
+        return np.ones(output.shape, output.dtype)
+    grad = to_array(gradient)
+    if isinstance(grad, int | float) and not output.shape:
+        grad = np.asarray(grad)
+    if not isinstance(grad, np.ndarray | np.generic):
+        raise TypeError(f"{name} must be an array or a Tensor, got {type(gradient).__name__}")
+    if grad.shape != output.shape:
+        raise ValueError(f"{name} must have the output's shape {output.shape}, got {grad.shape}")
+    return np.asarray(grad, output.dtype)
+
+
+def record(output: Any, name: str, *pairs: tuple[Any, Callable[[Array], Any]]) -> Tensor:
+    """The Tensor of an operation's output, with its way back.
+
+    Args:
+        output: the values.
+        name: of the operation.
+        *pairs: each input with a function from the gradient of the output to its own, before
+            broadcasting is undone. Inputs that are no Tensors, or need none, get no gradient.
+    """
+    result = Tensor(output)
+    if not grad_mode.enabled:
+        return result
+    needed = [pair for pair in pairs if isinstance(pair[0], Tensor) and pair[0]._requires_grad]
+    if needed:
+        # functions of the gradient alone: the node holds no Tensor but its inputs
+        inputs = tuple(tensor for tensor, _ in needed)
+        ways = [(way, tensor._data.shape, tensor._data.dtype) for tensor, way in needed]
+
+        def backward(grads: list[Array | None], retain_graph: bool) -> list[Array | None]:
+            (grad,) = grads
+            assert grad is not None  # of one output: else nothing would have come here
+            return [fitted(way(grad), shape, dtype) for way, shape, dtype in ways]
+
+        attach([result], name, inputs, backward)
+    return result
+
+
+def attach(
+    outputs: Sequence[Tensor],
+    name: str,
+    inputs: tuple[Tensor, ...],
+    backward: Callable[[list[Array | None], bool], Sequence[Array | None]],
+    is_layer: bool = False,
+) -> None:
+    """Make a node of the graph the origin of ``outputs``."""
+    specs = [Spec(output._data.shape, output._data.dtype) for output in outputs]
+    node = Node(name, inputs, specs, backward, is_layer)
+    for index, output in enumerate(outputs):
+        if output._data.dtype.kind == "f":
+            output._node, output._index, output._requires_grad = node, index, True
+
+
+def fitted(grad: Any, shape: tuple[int, ...], dtype: np.dtype) -> Array:
+    """Undo broadcasting and promotion: ``grad`` summed to ``shape``, in ``dtype``."""
+    if grad.shape != shape:
+        grad = grad.sum(tuple(range(grad.ndim - len(shape))))
+        stretched = tuple(i for i, n in enumerate(shape) if n == 1 and grad.shape[i] != 1)
+        grad = grad.sum(stretched, keepdims=True) if stretched else grad
+    return np.asarray(grad, dtype)
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of ``outputs`` for ``inputs``, without touching any ``grad``.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.autograd.grad.html
+    """
+    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    if grad_outputs is None or isinstance(grad_outputs, Tensor | np.ndarray):
+        grad_outputs = [grad_outputs] * len(outputs)
+    _refuse_create_graph(create_graph)
+    upstream = [check_upstream(o, g) for o, g in zip(outputs, grad_outputs, strict=True)]
+    found = run_backward(outputs, upstream, bool(retain_graph), inputs)
+    if not allow_unused:
+        for i, value in enumerate(found):
+            if value is None:
+                raise RuntimeError(
+                    f"inputs[{i}] has no part in the outputs: pass allow_unused=True to get None"
+                )
+    return tuple(None if value is None else Tensor(value) for value in found)
+
+
+__all__ = ["RemovableHandle", "Tensor", "apply_hook", "attach", "fitted", "grad", "record"]
