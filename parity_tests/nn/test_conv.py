@@ -211,6 +211,37 @@ def test_input_gradient_in_pieces_of_the_same_size_for_any_groups(groups, monkey
     assert 64 * 1024 < sizes[0] <= 128 * 1024
 
 
+@pytest.mark.parametrize("place", ["input", "upstream"])
+@pytest.mark.parametrize(
+    ("args", "shape"),
+    [
+        ("3, 4, 3, padding=1", (2, 3, 6, 6)),
+        ("3, 4, 3, stride=2", (2, 3, 7, 7)),
+        ("8, 6, 3, padding=1", (4, 8, 24, 24)),
+        ("4, 4, 3, 2, 1, 1, 2", (2, 4, 7, 7)),
+        ("4, 4, 3, padding=1, groups=4", (2, 4, 6, 6)),
+        ("3, 4, 3, padding=1, padding_mode='circular'", (2, 3, 6, 6)),
+    ],
+)
+def test_infinities_and_nan_reach_what_they_reach_in_torch(args, shape, place) -> None:
+    case = Case("Conv2d", args, shape, place)
+    ours, theirs = case.pair("float64")
+    rng = case.rng("infinities")
+    x = rng.standard_normal(shape)
+    upstream = rng.standard_normal(theirs(torch.from_numpy(x)).shape)
+    chosen = x if place == "input" else upstream
+    chosen.flat[rng.choice(chosen.size, 3, replace=False)] = [np.inf, -np.inf, np.nan]
+    tensor = to_torch(x).requires_grad_()
+    expected = theirs(tensor)
+    expected.backward(to_torch(upstream))
+    with np.errstate(invalid="ignore"):
+        actual = [ours(x), ours.backward(upstream), ours.weight.grad, ours.bias.grad]
+    wanted = [expected, tensor.grad, theirs.weight.grad, theirs.bias.grad]
+    assert not all(np.isfinite(array).all() for array in actual)
+    for ours_, theirs_ in zip(actual, wanted, strict=True):
+        np.testing.assert_allclose(ours_, to_numpy(theirs_), rtol=1e-9, atol=1e-11)
+
+
 def test_cross_correlation_by_its_definition() -> None:
     """The equation of the docstring, term by term: no oracle but itself."""
     rng = np.random.default_rng(0)
