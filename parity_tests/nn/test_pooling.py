@@ -48,7 +48,7 @@ MINUS_INFINITY_CASES = [
     for name, args, source in [
         ("MaxPool2d", "2, padding=1", NOTHING_ELSE),
         ("MaxPool2d", "2, 1, 1", NOTHING_ELSE),
-        ("MaxPool2d", "2, 1, 1", minus_infinities(2, 3, 7, 8)),
+        ("MaxPool2d", "(2, 3), 1, 1", minus_infinities(2, 3, 7, 8)),
         ("MaxPool2d", "3, 2, 1", minus_infinities(3, 7, 8)),
         ("MaxPool2d", "(4, 3), (3, 2), (2, 0)", minus_infinities(2, 3, 7, 8)),
         ("MaxPool2d", "(2, 3), 1, 1, (1, 2)", minus_infinities(2, 3, 7, 8)),
