@@ -64,8 +64,69 @@ def set_num_threads(num: int) -> None:
     """
     if not isinstance(num, int) or isinstance(num, bool) or num < 1:
         raise ValueError(f"num must be an int of at least 1, got {num!r}")
-    if _BLAS is not None:
-        _BLAS[0](num)
+    _one_blas_thread.set_number(num)
+
+
+class _OneBlasThread:
+    """BLAS has one thread while anybody is between :meth:`enter` and :meth:`leave`.
+
+    Callers overlap (user threads, helpers): the first one in takes BLAS's number, the last one out
+    puts it back, in whatever order they leave. (No context manager: that would take longer.)
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._found = 1
+
+    def enter(self) -> int:
+        """Return how many threads BLAS had."""
+        if _BLAS is None:
+            return 1
+        set_blas, get_blas = _BLAS
+        with self._lock:
+            threads: int = get_blas()
+            if threads != 1:
+                set_blas(1)
+            if not self._inside:
+                self._found = threads
+            self._inside += 1
+        return threads
+
+    def leave(self) -> None:
+        if _BLAS is None:
+            return
+        with self._lock:
+            self._inside -= 1
+            if not self._inside and self._found != 1:
+                _BLAS[0](self._found)
+
+    def set_number(self, num: int) -> None:
+        """Of BLAS's threads: now, or when the last one leaves."""
+        if _BLAS is None:
+            return
+        with self._lock:
+            if self._inside:
+                self._found = num
+            else:
+                _BLAS[0](num)
+
+    def before_fork(self) -> None:
+        """No fork while somebody enters or leaves: the child could never open the lock."""
+        self._lock.acquire()
+
+    def after_fork_in_parent(self) -> None:
+        self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Whoever was inside stayed behind in the parent: put the number back for them."""
+        if self._inside and _BLAS is not None:
+            _BLAS[0](self._found)
+        self._inside = 0
+        self._lock.release()
+
+
+_one_blas_thread = _OneBlasThread()
 
 
 class _Helper:
@@ -89,11 +150,9 @@ class _Helper:
     def start(self, work: Callable[[], None]) -> None:
         self._inbox.put(work)
 
-    def finish(self) -> None:
-        """Wait for the work, and raise what it raised."""
-        error = self._outbox.get()
-        if error is not None:
-            raise error
+    def finish(self) -> BaseException | None:
+        """Wait for the work, and return what it raised."""
+        return self._outbox.get()
 
 
 # those that have nothing to do; popping and appending are atomic
@@ -101,21 +160,23 @@ _idle: list[_Helper] = []
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_idle.clear)  # in a forked child the threads are gone
+    os.register_at_fork(
+        before=_one_blas_thread.before_fork,
+        after_in_parent=_one_blas_thread.after_fork_in_parent,
+        after_in_child=_one_blas_thread.after_fork_in_child,
+    )
 
 
 def _run(tasks: Sequence[Callable[[], object]], threads: int) -> None:
-    """Call each task, on that many threads, the caller's among them; more than one."""
-    assert _BLAS is not None  # else there is one thread
+    """Call each task, on that many threads, the caller's among them; BLAS has one inside."""
     remaining = iter(tasks)  # next() on it is atomic
 
     def work() -> None:
         for task in remaining:
             task()
 
-    set_blas, _ = _BLAS
-    # a multi-threaded BLAS under several threads would fight for the cores
-    set_blas(1)
     helpers: list[_Helper] = []
+    errors: list[BaseException] = []
     try:
         for _ in range(threads - 1):
             try:
@@ -127,28 +188,28 @@ def _run(tasks: Sequence[Callable[[], object]], threads: int) -> None:
             helpers.append(helper)
         work()
     finally:
-        errors = []
         for helper in helpers:
-            try:
-                helper.finish()
-            except BaseException as error:
-                errors.append(error)
+            error = helper.finish()
+            # (not where the wait itself was interrupted: its answer is still to come)
             _idle.append(helper)
-        set_blas(threads)
-        if errors:
-            raise errors[0]
+            if error is not None:
+                errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 def run_each(function: Callable[[Any], object], items: Sequence[Any]) -> None:
     """Call ``function`` on each item; the calls may run at the same time."""
-    threads = get_num_threads()
-    if threads == 1:
-        for item in items:
-            function(item)
-    elif len(items) == 1:
-        with_one_blas_thread(partial(function, items[0]))
-    else:
-        _run([partial(function, item) for item in items], min(threads, len(items)))
+    # a multi-threaded BLAS under several threads would fight for the cores
+    threads = min(_one_blas_thread.enter(), len(items))
+    try:
+        if threads > 1:
+            _run([partial(function, item) for item in items], threads)
+        else:
+            for item in items:
+                function(item)
+    finally:
+        _one_blas_thread.leave()
 
 
 def pieces(length: int, size: int) -> list[slice]:
@@ -225,11 +286,8 @@ def matmul(a: Array, b: Array) -> Array:
 
 def with_one_blas_thread(function: Callable[[], Any]) -> Any:
     """What ``function`` returns, called while BLAS has one thread."""
-    threads = get_num_threads()
-    if threads == 1 or _BLAS is None:
-        return function()
-    _BLAS[0](1)
+    _one_blas_thread.enter()
     try:
         return function()
     finally:
-        _BLAS[0](threads)
+        _one_blas_thread.leave()

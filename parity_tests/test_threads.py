@@ -1,7 +1,11 @@
 """Several threads: the same bits, faults passed on, and nothing left behind."""
 
+import contextlib
 import multiprocessing
+import signal
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -18,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 def _restore():
     before = numpy_impl.get_num_threads()
     yield
-    assert _threads.get_num_threads() in (before, 1, 2, 3)
+    assert _threads.get_num_threads() in (before, 1, 2, 3, 8)
     numpy_impl.set_num_threads(before)
 
 
@@ -116,6 +120,90 @@ def test_a_fault_in_a_slice_is_raised_and_blas_gets_its_threads_back() -> None:
     assert sorted(seen) == list(range(10))
 
 
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda: nn.Conv2d(3, 8, 3)(np.ones((4, 3, 128, 128), "f")),
+        lambda: nn.MaxPool2d(2)(np.ones((4, 16, 70, 70), "f")),
+        lambda: nn.Linear(300, 200)(np.ones((64, 300), "f")),
+        lambda: _threads.run_each(int, [1]),
+        lambda: _threads.run_each(int, [1, 2]),
+        lambda: _threads.run_each(int, ["one"]),
+        lambda: _threads.run_each(int, [1, "two", 3]),
+        lambda: _threads.with_one_blas_thread(lambda: int("one")),
+        lambda: _threads.run_each(lambda _: _threads.run_each(int, [1, 2]), [1, 2, 3]),
+        lambda: _threads.with_one_blas_thread(lambda: _threads.run_each(int, [1, "two"])),
+    ],
+)
+def test_the_number_of_threads_is_put_back(operation) -> None:
+    numpy_impl.set_num_threads(8)
+    with contextlib.suppress(ValueError):
+        operation()
+    assert numpy_impl.get_num_threads() == 8
+
+
+def test_the_last_of_overlapping_callers_puts_the_number_back() -> None:
+    numpy_impl.set_num_threads(3)
+    entered, leave = [[threading.Event() for _ in range(2)] for _ in range(2)]
+    seen: list[int] = []
+
+    def call(number: int) -> None:
+        def stay() -> None:
+            entered[number].set()
+            leave[number].wait(30)
+            seen.append(numpy_impl.get_num_threads())
+
+        _threads.with_one_blas_thread(stay)
+
+    callers = [threading.Thread(target=call, args=(i,)) for i in range(2)]
+    for number, caller in enumerate(callers):
+        caller.start()
+        assert entered[number].wait(30)
+    for number, caller in enumerate(callers):  # the first one in is the first one out
+        leave[number].set()
+        caller.join(30)
+    assert seen == [1, 1], "BLAS had several threads while one caller was still inside"
+    assert numpy_impl.get_num_threads() == 3
+
+
+def test_many_overlapping_callers_leave_the_number_as_it_was() -> None:
+    numpy_impl.set_num_threads(3)
+
+    def call(_: int) -> None:
+        for items in ([1], [1, 2], [1, 2, 3]):
+            _threads.run_each(int, items)
+            _threads.with_one_blas_thread(int)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(call, range(200)))
+    assert numpy_impl.get_num_threads() == 3
+
+
+def test_a_number_set_meanwhile_holds_afterwards() -> None:
+    numpy_impl.set_num_threads(3)
+    _threads.with_one_blas_thread(lambda: numpy_impl.set_num_threads(2))
+    assert numpy_impl.get_num_threads() == 2
+
+
+def test_an_interrupted_wait_leaves_no_answer_for_the_next_caller(monkeypatch) -> None:
+    numpy_impl.set_num_threads(2)
+    done: list[int] = []
+
+    def work(item: int) -> None:  # the helper is the last to finish
+        time.sleep(0.02 if threading.current_thread() is threading.main_thread() else 0.2)
+        done.append(item)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_threads._Helper, "finish", lambda _: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            _threads.run_each(work, range(4))
+    assert numpy_impl.get_num_threads() == 2
+    time.sleep(0.5)  # until its answer to the interrupted caller is there
+    done.clear()
+    _threads.run_each(work, range(4))
+    assert sorted(done) == [0, 1, 2, 3]
+
+
 def test_blas_has_one_thread_inside_slices() -> None:
     numpy_impl.set_num_threads(2)
     seen: list[int] = []
@@ -171,6 +259,36 @@ def test_a_forked_child_starts_its_own_helpers() -> None:
     child.start()
     assert queue.get(timeout=30) == 40 * 16 * 900
     child.join()
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_child_forked_meanwhile_has_the_number_too() -> None:
+    if "fork" not in multiprocessing.get_all_start_methods():
+        return
+    numpy_impl.set_num_threads(3)
+    entered, leave = threading.Event(), threading.Event()
+
+    def stay() -> None:
+        entered.set()
+        leave.wait(60)
+
+    caller = threading.Thread(target=_threads.with_one_blas_thread, args=(stay,))
+    caller.start()
+    assert entered.wait(30)
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    child = context.Process(target=_numbers, args=(queue,))
+    child.start()
+    assert queue.get(timeout=30) == [3, 1, 3]
+    child.join()
+    leave.set()
+    caller.join(30)
+    assert numpy_impl.get_num_threads() == 3
+
+
+def _numbers(queue) -> None:
+    number = numpy_impl.get_num_threads
+    queue.put([number(), _threads.with_one_blas_thread(number), number()])
 
 
 @pytest.mark.parametrize("num", [0, -1, 1.5, True, "2"])

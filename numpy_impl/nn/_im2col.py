@@ -189,7 +189,8 @@ class Im2col:
         The first one has the bias as its last row.
         """
         if self._groups > 1:
-            weight = weight.reshape(self._groups, -1, *weight.shape[1:])
+            filters, *others = weight.shape
+            weight = weight.reshape(self._groups, filters // self._groups, *others)
         # a copy: GEMM takes contiguous filters a third faster than transposed ones
         by_tap = list(weight.transpose(self._filter_axes).reshape(-1, *self._tap_shape))
         if bias is not None:
@@ -214,7 +215,8 @@ class Im2col:
         """
         groups, columns = self._groups, self._columns
         if groups > 1:
-            windows = windows.reshape(*windows.shape[:-1], groups, -1)
+            *outer, channels = windows.shape
+            windows = windows.reshape(*outer, groups, channels // groups)
             windows = windows.transpose(-2, *range(windows.ndim - 2), -1)
         sizes, rows = self._tap_shape[:-2], windows.size // (groups * columns)
         # gathered a window at a time, or one element of all windows at a time
@@ -276,7 +278,7 @@ class Im2col:
         *sizes, length, columns = rows.shape
         if length <= _LONG_SUM:
             return rows
-        split = rows.reshape(*sizes, images, -1, columns)
+        split = rows.reshape(*sizes, images, length // images, columns)
         return split.swapaxes(0, 1) if sizes else split
 
 
@@ -322,10 +324,11 @@ def _fill(matrix: Array, windows: Array, columns: int) -> Array:
 
 def group_rows(array: Array, groups: int) -> Array:
     """(N, O..., F) -> (G, M, F/G), a view."""
-    filters = array.shape[-1]
+    *outer, filters = array.shape
+    rows = math.prod(outer)  # not -1: NumPy cannot divide the elements of an empty batch
     if groups == 1:
-        return array.reshape(-1, filters)
-    return array.reshape(-1, groups, filters // groups).transpose(1, 0, 2)
+        return array.reshape(rows, filters)
+    return array.reshape(rows, groups, filters // groups).transpose(1, 0, 2)
 
 
 @lru_cache(maxsize=128)

@@ -4,15 +4,16 @@ Letters in shape comments: N batch, C channels, S... input sizes, O... output si
 sizes, and a trailing p for padded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from numpy_impl.nn.module import check_array
 
 Array = np.ndarray
+T = TypeVar("T")
 Ints = tuple[int, ...]
 Pads = tuple[tuple[int, int], ...]
 Slices = tuple[slice, ...]
@@ -21,8 +22,10 @@ _LAST = {n: (0, *range(2, n), 1) for n in range(2, 6)}
 _FIRST = {n: (0, n - 1, *range(1, n - 1)) for n in range(2, 6)}
 
 
-def ntuple(value: Any, n: int, name: str, owner: str, minimum: int = 1) -> Ints:
-    """An int or a sequence of ``n`` ints, as a tuple of ``n``.
+def ntuple(
+    value: Any, n: int, name: str, owner: str, minimum: int = 1, spread: bool = False
+) -> Ints:
+    """An int or a sequence of ``n`` ints, as a tuple of ``n``; with ``spread`` also one of 1.
 
     Raises:
         TypeError: if it is neither.
@@ -32,11 +35,31 @@ def ntuple(value: Any, n: int, name: str, owner: str, minimum: int = 1) -> Ints:
     values = tuple(value) if many else (value,)
     if not all(isinstance(v, int | np.integer) and not isinstance(v, bool) for v in values):
         raise TypeError(f"{owner}: {name} must be an int or a tuple of {n} ints, got {value!r}")
+    if spread and len(values) == 1:
+        many = False
     if many and len(values) != n:
         raise ValueError(f"{owner}: {name} must be an int or a tuple of {n} ints, got {value!r}")
     if min(values, default=minimum) < minimum:
         raise ValueError(f"{owner}: {name} must be at least {minimum}, got {value!r}")
     return tuple(int(v) for v in values) * (1 if many else n)
+
+
+def cached(function: Callable[..., T]) -> Callable[..., T]:
+    """``lru_cache`` for functions whose arguments may be lists.
+
+    So a layer's attributes are checked at every call and may change, at the price of a look-up.
+    """
+    remembered = lru_cache(maxsize=512)(function)
+
+    def call(*arguments: Any) -> T:
+        try:
+            return remembered(*arguments)
+        except TypeError:  # either a list, which has no hash, or the function's own error
+            if not any(isinstance(a, list) for a in arguments):
+                raise
+        return remembered(*(tuple(a) if isinstance(a, list) else a for a in arguments))
+
+    return call
 
 
 def channels_last(array: Array) -> Array:

@@ -22,6 +22,7 @@ from numpy_impl.nn._window import (
     Ints,
     Pads,
     batched,
+    cached,
     channels_first,
     channels_last,
     interior,
@@ -32,7 +33,7 @@ from numpy_impl.nn._window import (
 )
 from numpy_impl.nn.linear import sum_rows
 from numpy_impl.nn.module import Module, float_dtype
-from numpy_impl.nn.padding import PADDING_MODES, pad, pad_backward
+from numpy_impl.nn.padding import check_mode, pad, pad_backward
 from numpy_impl.nn.parameter import Parameter, aligned_empty
 
 Array = np.ndarray
@@ -150,7 +151,9 @@ def convolve_backward(
     grad_input = grad_weight = grad_bias = None
     if needs[1] or needs[2]:
         grad_weight, grad_bias = _weight_grad(upstream, input, weight, needs[2], steps)
-    if needs[0] and all(s == 1 for s in steps.stride):
+    if needs[0] and not input.size:
+        grad_input = np.zeros_like(input)
+    elif needs[0] and all(s == 1 for s in steps.stride):
         grad_input = _input_grad_by_convolution(upstream, weight, steps)
     elif needs[0]:
         grad_input = _input_grad_by_scattering(upstream, input.shape, weight, steps)
@@ -191,9 +194,9 @@ def _input_grad_by_scattering(upstream: Array, shape: Ints, weight: Array, steps
             where = window_slices(offset, stride, dilation, windows.outputs)
             padded[images][where] += taps[..., p, :, :]
 
-    _threads.run_each(
-        scatter, _threads.pieces(batch, math.prod(windows.outputs) * by_column.size // filters)
-    )
+    # as many elements an image as im2col would copy
+    columns_size = math.prod(windows.outputs) * len(offsets) * channels
+    _threads.run_each(scatter, _threads.pieces(batch, columns_size))
     padded = padded.reshape(batch, *padded_sizes, channels)
     return np.array(channels_first(padded[interior(pads, sizes)]), order="K")
 
@@ -202,18 +205,37 @@ def _symmetric(padding: Ints) -> Pads:
     return tuple((p, p) for p in padding)
 
 
+def _checked_steps(
+    owner: str, weight: Ints, stride: Any, padding: Any, dilation: Any, groups: Any
+) -> Steps:
+    """What torch's arguments mean for a weight of that shape, checked.
+
+    Raises:
+        TypeError: if they are no ints.
+        ValueError: for sizes out of range, filters that groups do not divide.
+    """
+    filters, _, *kernel = weight
+    n = len(kernel)
+    (groups,) = ntuple(groups, 1, "groups", owner)
+    if filters % groups:
+        raise ValueError(
+            f"{owner}: out_channels must be divisible by groups={groups}, got {filters}"
+        )
+    strides = ntuple(stride, n, "stride", owner, spread=True)
+    dilations = ntuple(dilation, n, "dilation", owner, spread=True)
+    if isinstance(padding, str):
+        pads = _named_pads(padding, tuple(kernel), strides, dilations, owner)
+    else:
+        pads = _symmetric(ntuple(padding, n, "padding", owner, 0, spread=True))
+    return Steps(strides, pads, dilations, groups)
+
+
+_steps = cached(_checked_steps)
+
+
 def _functional(n: int) -> Any:
     """The pure pair ``conv{n}d``, ``conv{n}d_backward``."""
     owner = f"conv{n}d"
-
-    def normalise(kernel: Ints, stride: Any, padding: Any, dilation: Any, groups: int) -> Steps:
-        strides = ntuple(stride, n, "stride", owner)
-        dilations = ntuple(dilation, n, "dilation", owner)
-        if isinstance(padding, str):
-            pads = _named_pads(padding, kernel, strides, dilations, owner)
-        else:
-            pads = _symmetric(ntuple(padding, n, "padding", owner, 0))
-        return Steps(strides, pads, dilations, groups)
 
     def forward(
         input: Array,
@@ -224,7 +246,7 @@ def _functional(n: int) -> Any:
         dilation: Any = 1,
         groups: int = 1,
     ) -> Array:
-        steps = normalise(weight.shape[2:], stride, padding, dilation, groups)
+        steps = _steps(owner, weight.shape, stride, padding, dilation, groups)
         return channels_first(convolve(input, weight, bias, steps))
 
     def backward(
@@ -236,7 +258,7 @@ def _functional(n: int) -> Any:
         dilation: Any = 1,
         groups: int = 1,
     ) -> tuple[Array | None, Array | None, Array | None]:
-        steps = normalise(weight.shape[2:], stride, padding, dilation, groups)
+        steps = _steps(owner, weight.shape, stride, padding, dilation, groups)
         return convolve_backward(grad_output, input, weight, steps)
 
     forward.__name__, backward.__name__ = owner, f"{owner}_backward"
@@ -268,6 +290,14 @@ conv2d, conv2d_backward = _functional(2)
 conv3d, conv3d_backward = _functional(3)
 
 
+def _repeated(value: Any, n: int) -> Ints:
+    return tuple(value) if isinstance(value, tuple | list) else (value,) * n
+
+
+def _are_all(value: Any, number: int) -> bool:
+    return all(v == number for v in (value if isinstance(value, tuple | list) else (value,)))
+
+
 class _ConvNd(Module):
     """Arguments, parameters, forward and backward of Conv1d, Conv2d, Conv3d."""
 
@@ -291,37 +321,30 @@ class _ConvNd(Module):
         (self.in_channels,) = ntuple(in_channels, 1, "in_channels", owner)
         (self.out_channels,) = ntuple(out_channels, 1, "out_channels", owner)
         (self.groups,) = ntuple(groups, 1, "groups", owner)
-        for name, value in (("in_channels", in_channels), ("out_channels", out_channels)):
-            if value % groups:
-                raise ValueError(
-                    f"{owner}: {name} must be divisible by groups={groups}, got {value}"
-                )
-        self.kernel_size = ntuple(kernel_size, n, "kernel_size", owner)
-        self.stride = ntuple(stride, n, "stride", owner)
-        self.dilation = ntuple(dilation, n, "dilation", owner)
-        if padding_mode not in PADDING_MODES:
+        if in_channels % groups:
             raise ValueError(
-                f"{owner}: padding_mode must be one of {', '.join(PADDING_MODES)}, "
-                f"got {padding_mode!r}"
+                f"{owner}: in_channels must be divisible by groups={groups}, got {in_channels}"
             )
-        self.padding_mode = padding_mode
-        if isinstance(padding, str):
-            self.padding: Ints | str = padding
-            self._pads = _named_pads(padding, self.kernel_size, self.stride, self.dilation, owner)
-        else:
-            self.padding = ntuple(padding, n, "padding", owner, minimum=0)
-            self._pads = _symmetric(self.padding)
-        dtype = float_dtype(dtype)
+        self.kernel_size = ntuple(kernel_size, n, "kernel_size", owner)
         shape = (out_channels, in_channels // groups, *self.kernel_size)
+        steps = _checked_steps(owner, shape, stride, padding, dilation, groups)
+        check_mode(padding_mode, owner)
+        if padding_mode != "zeros" and not isinstance(padding, str):
+            ntuple(padding, n, "padding", owner, minimum=0)  # here a tuple of one means one axis
+        # as given, as torch shows them
+        self.stride = _repeated(stride, n)
+        self.dilation = _repeated(dilation, n)
+        self.padding = padding if isinstance(padding, str) else _repeated(padding, n)
+        self.padding_mode = padding_mode
+        # for the other modes, whatever becomes of the attribute: torch takes the first padding
+        self._pads = steps.pads
+        dtype = float_dtype(dtype)
         self.weight = Parameter(aligned_empty(shape, dtype))
         if bias:
             self.bias = Parameter(np.empty(out_channels, dtype))
         else:
             self.register_parameter("bias", None)
         self.reset_parameters()
-
-    def _steps(self) -> Steps:
-        return Steps(self.stride, self._pads, self.dilation, self.groups)
 
     def reset_parameters(self) -> None:
         """Draw weight and bias anew, in torch's order."""
@@ -333,26 +356,32 @@ class _ConvNd(Module):
     def forward(self, input: Array) -> Array:
         own = self._parameters  # self.weight would take Python's longest way to an attribute
         weight, bias = own["weight"].data, own["bias"]
-        input, added = batched(input, self._n, type(self).__name__, weight.dtype)
-        if input.shape[1] != self.in_channels:
+        owner = type(self).__name__
+        input, added = batched(input, self._n, owner, weight.dtype)
+        padding: Any = self.padding
+        around = None
+        if self.padding_mode != "zeros":
+            check_mode(self.padding_mode, owner)
+            padding, around = 0, (self._pads, input.shape[2:], self.padding_mode)
+        steps = _steps(owner, weight.shape, self.stride, padding, self.dilation, self.groups)
+        channels = weight.shape[1] * steps.groups
+        if input.shape[1] != channels:
             raise ValueError(
-                f"{type(self).__name__}: input must have in_channels={self.in_channels} channels, "
+                f"{owner}: input must have in_channels={channels} channels, "
                 f"got shape {input.shape[1:] if added else input.shape}"
             )
-        sizes, steps = input.shape[2:], self._steps()
-        if self.padding_mode != "zeros":
-            input = pad(input, steps.pads, self.padding_mode)
-            steps = steps._replace(pads=((0, 0),) * self._n)
+        if around is not None:
+            input = pad(input, self._pads, self.padding_mode)
         try:
             rows = convolve(input, weight, None if bias is None else bias.data, steps)
         except ValueError as error:
-            raise ValueError(f"{type(self).__name__}: {error}") from None
+            raise ValueError(f"{owner}: {error}") from None
         output = without_batch(channels_first(rows), added)
-        self.save_for_backward(output, added, input, steps, sizes)
+        self.save_for_backward(output, added, input, steps, around)
         return output
 
     def backward(self, grad_output: Array) -> Array | None:
-        grad_output, added, input, steps, sizes = self.saved_for_backward(grad_output)
+        grad_output, added, input, steps, around = self.saved_for_backward(grad_output)
         weight, bias = self.weight, self.bias
         needs = (self.needs_grad(), weight.requires_grad, bias is not None)
         grad_input, grad_weight, grad_bias = convolve_backward(
@@ -362,8 +391,8 @@ class _ConvNd(Module):
             weight.accumulate_grad(grad_weight)
         if grad_bias is not None:
             bias.accumulate_grad(grad_bias)
-        if grad_input is not None and self.padding_mode != "zeros":
-            grad_input = pad_backward(grad_input, self._pads, sizes, self.padding_mode)
+        if grad_input is not None and around is not None:
+            grad_input = pad_backward(grad_input, *around)
         return without_batch(grad_input, added)
 
     def extra_repr(self) -> str:
@@ -372,9 +401,9 @@ class _ConvNd(Module):
             f"kernel_size={self.kernel_size}",
             f"stride={self.stride}",
         ]
-        if self.padding != (0,) * self._n:
+        if not _are_all(self.padding, 0):
             parts.append(f"padding={self.padding}")
-        if self.dilation != (1,) * self._n:
+        if not _are_all(self.dilation, 1):
             parts.append(f"dilation={self.dilation}")
         if self.groups != 1:
             parts.append(f"groups={self.groups}")

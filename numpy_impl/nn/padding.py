@@ -8,6 +8,14 @@ Array = np.ndarray
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
+def check_mode(mode: str, owner: str) -> None:
+    """Raise ValueError for a ``padding_mode`` that there is not."""
+    if mode not in PADDING_MODES:
+        raise ValueError(
+            f"{owner}: padding_mode must be one of {', '.join(PADDING_MODES)}, got {mode!r}"
+        )
+
+
 def pad(input: Array, pads: Sequence[tuple[int, int]], mode: str) -> Array:
     """Extend the axes after (N, C) by ``(low, high)`` elements each.
 
@@ -19,7 +27,7 @@ def pad(input: Array, pads: Sequence[tuple[int, int]], mode: str) -> Array:
 
     Raises:
         ValueError: if an axis is too short: reflect needs pads below the size, circular at most
-            the size.
+            the size, replicate a size.
 
     Source: https://pytorch.org/docs/stable/generated/torch.nn.functional.pad.html
     """
@@ -55,7 +63,7 @@ def pad_backward(
 def _source(size: int, low: int, high: int, mode: str) -> Array:
     """For each position of the padded axis, the position of the input it copies."""
     limit = size - 1 if mode == "reflect" else size
-    if mode != "replicate" and max(low, high) > limit:
+    if (mode != "replicate" or size == 0) and max(low, high) > limit:
         raise ValueError(
             f"padding must be at most {limit} for padding_mode={mode!r} and an axis of {size}, "
             f"got {(low, high)}"

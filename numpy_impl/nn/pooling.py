@@ -6,7 +6,7 @@ elements that stand at that position of every window. Letters as in ``_window``.
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy_impl.nn._window import (
     Pads,
     Slices,
     batched,
+    cached,
     channels_first,
     channels_last,
     interior,
@@ -37,6 +38,8 @@ def _output_sizes(
     sizes: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: bool
 ) -> Ints:
     """torch's sizes: with ceil_mode a last window may overhang, but not start in the high pad."""
+    if 0 in sizes:
+        raise ValueError(f"input sizes must be at least 1, got {tuple(sizes)}")
     outputs = []
     for size, k, s, p, d in zip(sizes, kernel, stride, padding, dilation, strict=True):
         span = size + 2 * p - d * (k - 1) - 1
@@ -64,18 +67,44 @@ def _pads(
     )
 
 
+def _window(
+    owner: str, n: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any
+) -> tuple[Ints, Ints, Ints, Ints]:
+    """What torch's arguments mean on ``n`` axes, checked; no stride, or an empty one: the kernel's.
+
+    Raises:
+        TypeError: if they are no ints.
+        ValueError: for sizes out of range, padding above half the kernel.
+    """
+    kernel = ntuple(kernel_size, n, "kernel_size", owner, spread=True)
+    if stride is None or (isinstance(stride, tuple | list) and not stride):
+        stride = kernel
+    strides = ntuple(stride, n, "stride", owner, spread=True)
+    margins = ntuple(padding, n, "padding", owner, minimum=0, spread=True)
+    dilations = ntuple(dilation, n, "dilation", owner, spread=True)
+    if any(2 * p > k for p, k in zip(margins, kernel, strict=True)):
+        raise ValueError(
+            f"{owner}: padding must be at most half of kernel_size {kernel}, got {margins}"
+        )
+    return kernel, strides, margins, dilations
+
+
 class _Geometry:
-    """The windows of one input shape."""
+    """The windows of one input shape; arguments as the layers have them."""
 
     def __init__(
         self,
+        owner: str,
         sizes: Ints,
-        kernel: Ints,
-        stride: Ints,
-        padding: Ints,
-        dilation: Ints,
+        kernel_size: Any,
+        stride: Any,
+        padding: Any,
+        dilation: Any,
         ceil_mode: bool,
     ) -> None:
+        kernel, stride, padding, dilation = _window(
+            owner, len(sizes), kernel_size, stride, padding, dilation
+        )
         self.sizes, self.kernel, self.stride = tuple(sizes), kernel, stride
         self.dilation, self.padding = dilation, padding
         self.outputs = _output_sizes(sizes, kernel, stride, padding, dilation, ceil_mode)
@@ -105,24 +134,41 @@ class _Geometry:
         ]
         self.is_padded = any(map(any, self.pads))
 
+    @cached_property
+    def first_inside(self) -> Array:
+        """The place of each window's first element that is no padding, (O..., 1); 0 if none is."""
+        # where the maximum of zeros is found
+        zeros = pad_channels_last(np.zeros((1, *self.sizes, 1), np.float32), self.pads, -np.inf)
+        largest = np.empty((1, *self.outputs, 1), zeros.dtype)
+        place = np.empty(largest.shape, _place_dtype(self))
+        _window_maxima(zeros, self, largest)
+        _find([zeros[tap] for tap in self.taps], largest, place)
+        place[largest == -np.inf] = 0
+        return place[0]
 
-_geometry = lru_cache(maxsize=512)(_Geometry)
+
+_geometry = cached(_Geometry)
 
 
 def _max_pool(input: Array, geometry: _Geometry, need_place: bool) -> tuple[Array, Array | None]:
     """(N, S..., C) -> the maxima (N, O..., C), and where in its window each was found.
 
     The place counts the kernel's positions from the end (P for the first, 1 for the last), so
-    that of equal maxima the first in C order has the largest number, which is torch's choice.
+    that of equal maxima the first in C order has the largest number, which is torch's choice. It
+    is 0 for a window in the padding alone (there are such with dilation).
     """
     output = np.empty((len(input), *geometry.outputs, input.shape[-1]), input.dtype)
     fill = partial(_fill_maxima, geometry)
     if not need_place:
         on_slices(fill, input, output)
         return output, None
-    place = np.empty(output.shape, np.min_scalar_type(math.prod(geometry.kernel)))
+    place = np.empty(output.shape, _place_dtype(geometry))
     on_slices(fill, input, output, place)
     return output, place
+
+
+def _place_dtype(geometry: _Geometry) -> np.dtype:
+    return np.min_scalar_type(math.prod(geometry.kernel))
 
 
 def _fill_maxima(
@@ -133,6 +179,9 @@ def _fill_maxima(
     _window_maxima(input, geometry, output)
     if place is not None:
         _find([input[tap] for tap in geometry.taps], output, place)
+        # padding comes first in C order, but an input's own minus infinity is the maximum
+        if any(geometry.padding) and not output.min(initial=np.inf) > -np.inf:
+            np.copyto(place, geometry.first_inside, where=output == -np.inf)
 
 
 def _window_maxima(part: Array, geometry: _Geometry, out: Array) -> None:
@@ -190,14 +239,22 @@ def _max_pool_backward(upstream: Array, place: Array, geometry: _Geometry) -> Ar
 
 
 def _flat_indices(place: Array, geometry: _Geometry) -> Array:
-    """(N, O..., C) places -> the position of each maximum in its flattened input plane."""
+    """(N, O..., C) places -> the position of each maximum in its flattened input plane.
+
+    A window in the padding alone has, as in torch, the first position past the low padding that
+    its steps reach.
+    """
     offsets = np.array(list(np.ndindex(*geometry.kernel)))[::-1]  # by place, counted from 1
     index = np.zeros(place.shape, np.int64)
     which = place.astype(np.intp) - 1
     for axis, size in enumerate(geometry.sizes):
         start = np.arange(geometry.outputs[axis]) * geometry.stride[axis] - geometry.padding[axis]
         start = start.reshape(-1, *(1,) * (place.ndim - axis - 2))
-        index = index * size + start + offsets[which, axis] * geometry.dilation[axis]
+        dilation = geometry.dilation[axis]
+        position = start + offsets[which, axis] * dilation
+        if geometry.is_padded:
+            np.maximum(position, position % dilation, out=position)
+        index = index * size + position
     return index
 
 
@@ -214,23 +271,26 @@ class _MaxPoolNd(Module):
         ceil_mode: bool = False,
     ) -> None:
         super().__init__()
-        owner, n = type(self).__name__, self._n
         self.kernel_size = kernel_size
         self.stride = kernel_size if stride is None else stride
         self.padding = padding
         self.dilation = dilation
         self.return_indices = return_indices
         self.ceil_mode = ceil_mode
-        kernel = ntuple(self.kernel_size, n, "kernel_size", owner)
-        strides = ntuple(self.stride, n, "stride", owner)
-        margins = ntuple(self.padding, n, "padding", owner, minimum=0)
-        dilations = ntuple(self.dilation, n, "dilation", owner)
-        _check_padding(margins, kernel, owner)
-        self._windows = (kernel, strides, margins, dilations, ceil_mode)
+        _window(type(self).__name__, self._n, kernel_size, stride, padding, dilation)
 
     def forward(self, input: Array) -> Any:
-        input, added = batched(input, self._n, type(self).__name__)
-        geometry = _geometry(input.shape[2:], *self._windows)
+        owner = type(self).__name__
+        input, added = batched(input, self._n, owner)
+        geometry = _geometry(
+            owner,
+            input.shape[2:],
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.ceil_mode,
+        )
         need_place = self.return_indices or grad_mode.enabled
         values, place = _max_pool(channels_last(input), geometry, need_place)
         output: Any = channels_first(values)
@@ -242,7 +302,7 @@ class _MaxPoolNd(Module):
 
     def backward(self, grad_output: Any) -> Array:
         grad_output, added, place, geometry = self.saved_for_backward(grad_output)
-        if self.return_indices:
+        if isinstance(grad_output, tuple):  # the indices have no gradient
             grad_output = grad_output[0]
         upstream = channels_last(with_batch(grad_output, added))
         grad = _max_pool_backward(upstream, place, geometry)
@@ -276,7 +336,8 @@ class MaxPool2d(_MaxPoolNd):
     Args:
         kernel_size: (Kh, Kw), or one int for both; so are stride, padding and dilation.
         stride: the step between windows; ``kernel_size`` unless given.
-        padding: elements of minus infinity on both sides, at most half the kernel.
+        padding: elements of minus infinity on both sides, at most half the kernel; never taken
+            for the maximum, even among equals.
         dilation: the step between a window's elements.
         return_indices: also return each maximum's position in its flattened H x W plane (int64).
         ceil_mode: let a last window overhang the input.
@@ -379,35 +440,26 @@ class _AvgPoolNd(Module):
         count_include_pad: bool,
     ) -> None:
         super().__init__()
-        owner, n = type(self).__name__, self._n
         self.kernel_size = kernel_size
         self.stride = kernel_size if stride is None else stride
         self.padding = padding
         self.ceil_mode = ceil_mode
         self.count_include_pad = count_include_pad
-        self._kernel = ntuple(self.kernel_size, n, "kernel_size", owner)
-        self._stride = ntuple(self.stride, n, "stride", owner)
-        self._padding = ntuple(self.padding, n, "padding", owner, minimum=0)
-        _check_padding(self._padding, self._kernel, owner)
-
-    def _override(self, value: int | None) -> int | None:
-        if value is not None and (not isinstance(value, int) or value == 0):
-            raise ValueError(
-                f"{type(self).__name__}: divisor_override must be None or an int other than 0, "
-                f"got {value!r}"
-            )
-        return value
+        _window(type(self).__name__, self._n, kernel_size, stride, padding, 1)
 
     def forward(self, input: Array) -> Array:
-        input, added = batched(input, self._n, type(self).__name__)
+        owner = type(self).__name__
+        input, added = batched(input, self._n, owner)
         geometry = _geometry(
+            owner,
             input.shape[2:],
-            self._kernel,
-            self._stride,
-            self._padding,
-            (1,) * self._n,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            1,
             self.ceil_mode,
         )
+        _check_divisor(self.divisor_override, owner)
         divisors = _divisors(geometry, self.count_include_pad, self.divisor_override, input.dtype)
         values = _avg_pool(channels_last(input), geometry, divisors)
         output = without_batch(channels_first(values), added)
@@ -442,7 +494,10 @@ class AvgPool1d(_AvgPoolNd):
     ) -> None:
         super().__init__(kernel_size, stride, padding, ceil_mode, count_include_pad)
         # torch.nn.AvgPool1d keeps tuples, and shows them
-        self.kernel_size, self.stride, self.padding = self._kernel, self._stride, self._padding
+        self.kernel_size, self.stride, self.padding = (
+            tuple(value) if isinstance(value, tuple | list) else (value,)
+            for value in (kernel_size, self.stride, padding)
+        )
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
@@ -486,7 +541,8 @@ class AvgPool2d(_AvgPoolNd):
         divisor_override: int | None = None,
     ) -> None:
         super().__init__(kernel_size, stride, padding, ceil_mode, count_include_pad)
-        self.divisor_override = self._override(divisor_override)
+        _check_divisor(divisor_override, type(self).__name__)
+        self.divisor_override = divisor_override
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
@@ -504,8 +560,10 @@ class AvgPool3d(AvgPool2d):
     _n = 3
 
 
-def _check_padding(padding: Ints, kernel: Ints, owner: str) -> None:
-    if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
+def _check_divisor(value: Any, owner: str) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool) or value == 0:
         raise ValueError(
-            f"{owner}: padding must be at most half of kernel_size {kernel}, got {padding}"
+            f"{owner}: divisor_override must be None or an int other than 0, got {value!r}"
         )

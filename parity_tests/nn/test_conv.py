@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numpy_impl import nn
+from numpy_impl import _threads, nn
 from numpy_impl.nn import functional
 from parity_tests.cases import Case, ModuleParity
 from parity_tests.tolerances import tolerance
-from torch_ref.compare import Result
+from torch_ref.compare import Result, run_module
 from torch_ref.convert import to_numpy, to_torch
 
 CASES = [
@@ -50,6 +50,18 @@ CASES = [
     Case("Conv2d", "2, 4, 4, padding='same', padding_mode='reflect'", (2, 2, 5, 6)),
     Case("Conv2d", "3, 4, 5", (2, 3, 5, 5), "kernel as large as the input"),
     Case("Conv2d", "3, 4, 3, padding=1", (0, 3, 5, 5), "empty batch"),
+    Case("Conv2d", "4, 4, 3, groups=2", (0, 4, 6, 6), "empty batch"),
+    Case("Conv2d", "4, 4, 3, groups=4", (0, 4, 6, 6), "empty batch"),
+    Case("Conv2d", "4, 8, 3, 2, dilation=2, groups=4", (0, 4, 9, 9), "empty batch"),
+    Case("Conv2d", "4, 6, 3, groups=2, bias=False", (0, 4, 90, 90), "empty batch, in blocks"),
+    Case("Conv2d", "4, 4, 3, 1, 1, 1, 2, True, 'reflect'", (0, 4, 6, 6), "empty batch"),
+    Case("Conv2d", "4, 4, 3, 2, 'valid', 1, 2, True, 'circular'", (0, 4, 6, 6), "empty batch"),
+    Case("Conv2d", "4, 4, 3, padding=2", (0, 4, 0, 6), "empty batch of nothing"),
+    Case("Conv1d", "4, 4, 3, padding='same', groups=2", (0, 4, 6), "empty batch"),
+    Case("Conv3d", "4, 4, 2, 2, groups=2", (0, 4, 4, 5, 4), "empty batch"),
+    Case("Conv2d", "3, 4, 3, stride=(2,), padding=(1,), dilation=(2,)", (2, 3, 8, 9), "one int"),
+    Case("Conv2d", "3, 4, [3, 2], stride=[2], padding=[0]", (2, 3, 8, 9), "lists"),
+    Case("Conv3d", "2, 3, 2, (1,), (1,), (1,)", (2, 2, 3, 4, 3), "one int"),
     Case("Conv2d", "8, 6, 3, padding=1", (4, 8, 24, 24), "large enough to go by rows"),
     Case(
         "Conv2d", "8, 6, (3, 2), stride=(1, 2), dilation=(2, 1)", (5, 8, 26, 40), "by rows, strided"
@@ -99,6 +111,137 @@ def test_any_geometry(sizes, kernel, stride, padding, dilation, groups, per_grou
         result.check(tolerance("float64", "param_grad"))
 
 
+CHANGES = [
+    ("4, 4, 3", {"padding": 2}),
+    ("4, 4, 3", {"padding": (2, 1)}),
+    ("4, 4, 3", {"padding": [1]}),
+    ("4, 4, 3, padding=1", {"padding": "same"}),
+    ("4, 4, 3, padding='same'", {"dilation": 2}),
+    ("4, 4, 3", {"stride": 2}),
+    ("4, 4, 3", {"stride": [2, 1], "dilation": [2]}),
+    ("2, 4, 3", {"groups": 2}),
+    ("4, 4, 3, groups=4", {"groups": 4, "stride": (2,)}),
+    ("4, 4, 3", {"padding_mode": "circular"}),
+    ("4, 4, 3, padding=1", {"padding_mode": "circular"}),
+    # torch keeps the first padding for these modes
+    ("4, 4, 3, padding=1, padding_mode='reflect'", {"padding": 2}),
+    ("4, 4, 3, padding='same', padding_mode='circular'", {"stride": 2}),
+    ("4, 4, 3, padding=1, padding_mode='circular'", {"padding_mode": "zeros", "padding": 2}),
+    ("4, 4, 3", {"kernel_size": (5, 5), "in_channels": 3}),  # the weight's shape says it
+]
+
+
+@pytest.mark.parametrize(("args", "changes"), CHANGES, ids=str)
+def test_attributes_set_afterwards_have_effect(args, changes) -> None:
+    case = Case("Conv2d", args, (2, 4, 7, 8))
+    pair = case.pair("float64")
+    (x,), _ = case.draw("float64")
+    pair[0](x if "groups" not in changes else x[:, : pair[0].in_channels])  # nothing is left of it
+    for module in pair:
+        for name, value in changes.items():
+            setattr(module, name, value)
+    for result in run_module(*pair, [x], case.rng("upstream")):
+        result.check(tolerance("float64", result.direction))
+
+
+def test_a_change_does_not_reach_an_earlier_forward() -> None:
+    x = np.random.default_rng(0).standard_normal((2, 3, 6, 6))
+    for padding_mode in ("zeros", "circular"):
+        layer = nn.Conv2d(3, 4, 3, padding=1, padding_mode=padding_mode, dtype="float64")
+        upstream = np.ones_like(layer(x))
+        wanted = layer.backward(upstream)
+        layer(x)
+        layer.padding, layer.stride, layer.padding_mode = 2, 2, "replicate"
+        np.testing.assert_array_equal(layer.backward(upstream), wanted)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error", "message"),
+    [
+        ("stride", 0, ValueError, "Conv2d: stride must be at least 1, got 0"),
+        ("stride", "2", TypeError, "stride must be an int or a tuple of 2 ints, got '2'"),
+        ("stride", (), ValueError, "stride must be an int or a tuple of 2 ints"),
+        ("padding", -1, ValueError, "padding must be at least 0, got -1"),
+        ("padding", [1, 1, 1], ValueError, "padding must be an int or a tuple of 2 ints"),
+        ("padding", "full", ValueError, "padding must be 'same', 'valid' or ints"),
+        ("dilation", 1.5, TypeError, "dilation must be an int or a tuple of 2 ints"),
+        ("groups", 3, ValueError, "out_channels must be divisible by groups=3, got 4"),
+        ("groups", 2, ValueError, "in_channels=8 channels"),
+        ("padding_mode", "mirror", ValueError, "padding_mode must be one of zeros, reflect"),
+    ],
+)
+def test_wrong_values_set_afterwards(name, value, error, message) -> None:
+    layer = nn.Conv2d(4, 4, 3)
+    setattr(layer, name, value)
+    with pytest.raises(error, match=message):
+        layer(np.zeros((1, 4, 6, 6), "f"))
+
+
+@pytest.mark.parametrize("value", [True, 1.0])
+def test_no_int_is_refused_after_an_equal_int(value) -> None:
+    nn.Conv2d(3, 4, 3, stride=1)(np.zeros((1, 3, 6, 6), "f"))
+    with pytest.raises(TypeError, match="stride must be an int"):
+        nn.Conv2d(3, 4, 3, stride=value)
+
+
+def test_repr_after_changes() -> None:
+    layer = nn.Conv2d(4, 4, 3, padding=1, dilation=2)
+    layer.padding, layer.dilation, layer.stride = 0, 1, 2  # torch.nn.Conv2d cannot show these
+    assert repr(layer) == "Conv2d(4, 4, kernel_size=(3, 3), stride=2)"
+    layer.padding, layer.dilation = 2, [1, 3]
+    wanted = "Conv2d(4, 4, kernel_size=(3, 3), stride=2, padding=2, dilation=[1, 3])"
+    assert repr(layer) == wanted
+
+
+@pytest.mark.parametrize("groups", [1, 2, 8, 32])
+def test_input_gradient_in_pieces_of_the_same_size_for_any_groups(groups, monkeypatch) -> None:
+    sizes = []
+    sound = _threads.pieces
+
+    def pieces(length: int, size: int) -> list[slice]:
+        found = sound(length, size)
+        sizes.append((found[0].stop - found[0].start) * size)
+        assert size == 9 * 32 * 7 * 7, "elements of an image's windows"
+        return found
+
+    monkeypatch.setattr(_threads, "pieces", pieces)
+    layer = nn.Conv2d(32, 64, 3, stride=2, groups=groups)
+    layer.backward(np.ones_like(layer(np.ones((40, 32, 15, 15), "f"))))
+    assert len(sizes) == 1
+    assert 64 * 1024 < sizes[0] <= 128 * 1024
+
+
+@pytest.mark.parametrize("place", ["input", "upstream"])
+@pytest.mark.parametrize(
+    ("args", "shape"),
+    [
+        ("3, 4, 3, padding=1", (2, 3, 6, 6)),
+        ("3, 4, 3, stride=2", (2, 3, 7, 7)),
+        ("8, 6, 3, padding=1", (4, 8, 24, 24)),
+        ("4, 4, 3, 2, 1, 1, 2", (2, 4, 7, 7)),
+        ("4, 4, 3, padding=1, groups=4", (2, 4, 6, 6)),
+        ("3, 4, 3, padding=1, padding_mode='circular'", (2, 3, 6, 6)),
+    ],
+)
+def test_infinities_and_nan_reach_what_they_reach_in_torch(args, shape, place) -> None:
+    case = Case("Conv2d", args, shape, place)
+    ours, theirs = case.pair("float64")
+    rng = case.rng("infinities")
+    x = rng.standard_normal(shape)
+    upstream = rng.standard_normal(theirs(torch.from_numpy(x)).shape)
+    chosen = x if place == "input" else upstream
+    chosen.flat[rng.choice(chosen.size, 3, replace=False)] = [np.inf, -np.inf, np.nan]
+    tensor = to_torch(x).requires_grad_()
+    expected = theirs(tensor)
+    expected.backward(to_torch(upstream))
+    with np.errstate(invalid="ignore"):
+        actual = [ours(x), ours.backward(upstream), ours.weight.grad, ours.bias.grad]
+    wanted = [expected, tensor.grad, theirs.weight.grad, theirs.bias.grad]
+    assert not all(np.isfinite(array).all() for array in actual)
+    for ours_, theirs_ in zip(actual, wanted, strict=True):
+        np.testing.assert_allclose(ours_, to_numpy(theirs_), rtol=1e-9, atol=1e-11)
+
+
 def test_cross_correlation_by_its_definition() -> None:
     """The equation of the docstring, term by term: no oracle but itself."""
     rng = np.random.default_rng(0)
@@ -128,6 +271,14 @@ def test_output_is_channels_last_in_memory() -> None:
         ((3, 4, 3), {"padding": "full"}, "padding must be 'same', 'valid' or ints, got 'full'"),
         ((3, 4, 3), {"padding": "same", "stride": 2}, "padding='same' needs stride 1"),
         ((3, 4, 3), {"groups": 2}, "in_channels must be divisible by groups=2, got 3"),
+        ((3, 4, (3,)), {}, "kernel_size must be an int or a tuple of 2 ints"),
+        ((3, 4, 3), {"stride": ()}, "stride must be an int or a tuple of 2 ints"),
+        ((3, 4, 3), {"padding": ()}, "padding must be an int or a tuple of 2 ints"),
+        (
+            (3, 4, 3),
+            {"padding": (1,), "padding_mode": "reflect"},
+            "padding must be an int or a tuple of 2 ints",
+        ),
         ((4, 3, 3), {"groups": 2}, "out_channels must be divisible by groups=2, got 3"),
         ((3, 4, 3), {"padding_mode": "mirror"}, "padding_mode must be one of zeros, reflect"),
     ],
