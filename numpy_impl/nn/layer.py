@@ -55,13 +55,20 @@ class _Recorder(threading.local):
 
 
 _recorder = _Recorder()
+# one entry for each such forward that runs now, in any thread; empty nearly always
+_recorders: list[None] = []
+_ARRAY = np.ndarray
 
+
+_new_tuple: Any = tuple.__new__
 
 # -- structures of inputs and outputs --------------------------------------------------------------
 
 
 def describe(output: Any) -> Any:
     """Shape and dtype of each array in ``output``, None for arrays that are not floating-point."""
+    if type(output) is _ARRAY and output.dtype.kind == "f":
+        return _new_tuple(Spec, (output.shape, output.dtype))  # half the time of Spec(...)
     if isinstance(output, tuple | list):
         return tuple(describe(part) for part in output)
     if not isinstance(output, np.ndarray | np.generic) or output.dtype.kind != "f":
@@ -113,19 +120,13 @@ def layer_call(
     def call(self: Any, *inputs: Any, **kwargs: Any) -> Any:
         own = self.__dict__
         # the most frequent case, in as few steps as can be: arrays into a layer without parts
-        if (
-            len(inputs) in (1, 2)
-            and type(inputs[0]) is np.ndarray is type(inputs[-1])
-            and not kwargs
-            and not own["_modules"]
-            and own["_hooks"] is None
-            and _recorder.children is None
-        ):
-            own["_call"] = None
-            output = forward(self, *inputs)
-            if own["_call"] is None and grad_mode.enabled:
-                _keep_attributes(self, output)
-            return output
+        if inputs and type(inputs[0]) is _ARRAY is type(inputs[-1]) and own["_is_plain"]:
+            if len(inputs) < 3 and not kwargs and not _recorders:
+                own["_call"] = None
+                output = forward(self, *inputs)
+                if own["_call"] is None and grad_mode.enabled:
+                    _keep_attributes(self, output)
+                return output
         if with_hooks and own["_hooks"] is not None:
             return call_with_hooks(self, inputs, kwargs)
         return _call_any(self, forward, backward, inputs, kwargs)
@@ -215,9 +216,11 @@ def _run(self: Any, forward: Callable[..., Any], inputs: Any, kwargs: Any) -> An
     children: list[tuple[Any, Call]] | None = [] if own["_modules"] else None
     own["_call"] = None
     outer, _recorder.children = _recorder.children, children
+    _recorders.append(None)  # appending and popping are atomic
     try:
         output = forward(self, *inputs, **kwargs)
     finally:
+        _recorders.pop()
         _recorder.children = outer
     output = mapped(output, to_array)  # a Parameter in its arithmetic makes Tensors
     if grad_mode.enabled:
@@ -240,15 +243,29 @@ def _keep_attributes(self: Any, output: Any) -> None:
 
 
 OF_EVERY_MODULE = frozenset(
-    ("_parameters", "_buffers", "_non_persistent", "_modules", "_call", "_hooks", "_wants_grad")
+    (
+        "_buffers",
+        "_call",
+        "_hooks",
+        "_is_plain",
+        "_modules",
+        "_non_persistent",
+        "_parameters",
+        "_wants_grad",
+    )
 )
 
 
 # -- backward --------------------------------------------------------------------------------------
 
 
-def layer_backward(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """``backward`` of a layer: its own, through the call it belongs to, which it then forgets."""
+def layer_backward(backward: Callable[..., Any], overrides: bool) -> Callable[..., Any]:
+    """``backward`` of a layer: its own, through the call it belongs to, which it then forgets.
+
+    Args:
+        backward: as the class writes it.
+        overrides: whether that of another layer, which ``super().backward(...)`` may call.
+    """
 
     @functools.wraps(backward)
     def guarded(self: Any, *grad_output: Any, retain_graph: bool = False, **kwargs: Any) -> Any:
@@ -256,23 +273,17 @@ def layer_backward(backward: Callable[..., Any]) -> Callable[..., Any]:
         call = own["_call"]
         if call is None:
             raise RuntimeError(no_forward(self))
-        nested, call.is_running = call.is_running, True  # nested: by super().backward(...)
-        try:
-            if (
-                len(grad_output) == 1
-                and type(grad_output[0]) is np.ndarray
-                and call.attributes is None
-                and not call.children
-                and own["_hooks"] is None
-            ):
-                result = backward(self, *grad_output)
-            elif nested:
-                result = backward(self, *grad_output, **kwargs)
-            else:
-                result = _through(self, backward, call, mapped(grad_output, to_array), kwargs)
-        finally:
-            call.is_running = nested
-        if not (retain_graph or nested):
+        if call.is_running:  # by super().backward(...): the outer one does the rest
+            return backward(self, *grad_output, **kwargs)
+        if own["_is_plain"] and grad_output and not overrides and call.attributes is None:
+            result = backward(self, *grad_output, **kwargs)
+        else:
+            call.is_running = True
+            try:
+                result = _through(self, backward, call, grad_output, kwargs)
+            finally:
+                call.is_running = False
+        if not retain_graph:
             own["_call"] = call.previous
         return result
 
@@ -294,6 +305,7 @@ def _through(
 ) -> Any:
     """A layer's backward with its attributes, and its parts' calls, as its forward left them."""
     own = self.__dict__
+    grad_output = mapped(grad_output, to_array)
     if call.attributes is not None and len(grad_output) == 1 and not _is_number(grad_output[0]):
         grad_output = (check_grad(grad_output[0], call.output, "grad_output", type(self).__name__),)
     hooks = own["_hooks"]
@@ -341,6 +353,7 @@ def check_grad(grad: Any, output: Any, name: str, owner: str) -> Any:
             check_grad(g, o, f"{name}[{i}]", owner)
             for i, (g, o) in enumerate(zip(grad, output, strict=True))
         )
+    grad = to_array(grad)
     if output is None or (grad is None and name != "grad_output"):
         return None if output is None else np.zeros(output.shape, output.dtype)
     if not isinstance(grad, np.ndarray | np.generic):

@@ -83,7 +83,8 @@ class Module:
         if cls._is_layer:
             plain = getattr(cls.forward, "_of_layer", cls.forward)
             back = getattr(cls.backward, "_of_layer", cls.backward)
-            cls.backward = layer_backward(back)
+            overrides = any(getattr(base, "_is_layer", False) for base in cls.__mro__[1:])
+            cls.backward = layer_backward(back, overrides)
             cls.forward = layer_call(plain, cls.backward, False)  # type: ignore[method-assign]
             if not own_call:
                 cls.__call__ = layer_call(plain, cls.backward, True)  # type: ignore[method-assign]
@@ -98,7 +99,8 @@ class Module:
         own["_parameters"], own["_buffers"], own["_modules"] = {}, {}, {}
         own["_non_persistent"] = set()
         own["_hooks"] = own["_call"] = None
-        own["_wants_grad"] = own["training"] = True
+        # _is_plain: no parts and no hooks, so that a layer's call need not look for them
+        own["_is_plain"] = own["_wants_grad"] = own["training"] = True
 
     # -- forward and backward ------------------------------------------------------------------
 
@@ -196,6 +198,7 @@ class Module:
         elif isinstance(value, Module):
             self._forget(name)
             self._modules[name] = value
+            registries["_is_plain"] = False
         elif name in self._modules:
             if value is not None:
                 raise TypeError(f"{name} must be a Module or None, got {summary(value)}")
@@ -281,6 +284,7 @@ class Module:
         if name not in self._modules and hasattr(self, name):
             raise KeyError(f"attribute {name!r} already exists")
         self._modules[name] = module
+        self._is_plain = False
 
     # -- walking the tree ----------------------------------------------------------------------
 
@@ -394,6 +398,7 @@ class Module:
         if name not in owner._modules and hasattr(owner, name):
             raise AttributeError(f"{target!r} is no Module, it can't be replaced by one")
         owner._modules[name] = module
+        owner._is_plain = False
 
     def get_parameter(self, target: str) -> Parameter:
         """The parameter at a dotted path.
@@ -506,7 +511,7 @@ class Module:
 
     def _with_hooks(self) -> Hooks:
         if self._hooks is None:
-            self.__dict__["_hooks"] = Hooks()
+            self.__dict__.update(_hooks=Hooks(), _is_plain=False)
         return self._hooks
 
     def register_forward_pre_hook(
