@@ -1,5 +1,6 @@
 """The lab's heavy ball."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,9 @@ class MomentGD(Optimizer):
     optimizer, the twin is written as a ``torch.optim.Optimizer``
     """
 
+    _state_arrays = ("velocity",)
+    _state_needs = ("step", "velocity")
+
     def __init__(
         self,
         params: Any,
@@ -42,9 +46,11 @@ class MomentGD(Optimizer):
         lr_decay: float = 1.0,
         mu_decay: float = 1.0,
     ) -> None:
-        check_at_least_0(lr=lr, mu=mu, lr_decay=lr_decay, mu_decay=mu_decay)
         defaults = {"lr": lr, "mu": mu, "lr_decay": lr_decay, "mu_decay": mu_decay}
         super().__init__(params, defaults)
+
+    def _check_options(self, options: Mapping[str, Any]) -> None:
+        check_at_least_0(options, "lr", "mu", "lr_decay", "mu_decay")
 
     def _update(self, param: Parameter, group: dict[str, Any], state: dict[str, Any]) -> None:
         if not state:

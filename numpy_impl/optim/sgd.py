@@ -1,5 +1,6 @@
 """Stochastic gradient descent."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,8 @@ class SGD(Optimizer):
     Sutskever et al. 2013, https://proceedings.mlr.press/v28/sutskever13.html
     """
 
+    _state_arrays = ("momentum_buffer",)
+
     def __init__(
         self,
         params: Any,
@@ -54,13 +57,11 @@ class SGD(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        check_at_least_0(lr=lr, momentum=momentum, weight_decay=weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError(
                 "nesterov needs momentum above 0 and dampening 0, "
                 f"got momentum={momentum}, dampening={dampening}"
             )
-        refuse(differentiable=differentiable)
         defaults = {
             "lr": lr,
             "momentum": momentum,
@@ -73,6 +74,10 @@ class SGD(Optimizer):
             "fused": fused,
         }
         super().__init__(params, defaults)
+
+    def _check_options(self, options: Mapping[str, Any]) -> None:
+        check_at_least_0(options, "lr", "momentum", "weight_decay")
+        refuse(options, "differentiable")
 
     def _update(self, param: Parameter, group: dict[str, Any], state: dict[str, Any]) -> None:
         lr, momentum, decay, keep = scalars(
