@@ -89,13 +89,13 @@ class Adam(Optimizer):
     def _update(self, param: Parameter, group: dict[str, Any], state: dict[str, Any]) -> None:
         (beta1, beta2), lr, decay = group["betas"], group["lr"], group["weight_decay"]
         if not state:
-            state["step"] = np.zeros((), np.float32)
+            state["step"] = np.float32(0)
             state["exp_avg"] = np.zeros_like(param.data)
             state["exp_avg_sq"] = np.zeros_like(param.data)
             if group["amsgrad"]:
                 state["max_exp_avg_sq"] = np.zeros_like(param.data)
-        t = float(state["step"]) + 1
-        state["step"] = np.array(t, np.float32)
+        t = np.asarray(state["step"]).item() + 1  # a file may have made an array of it
+        state["step"] = np.float32(t)
         one = param.data.dtype.type
         weight1, weight2, step_size = one(1 - beta1), one(1 - beta2), one(lr / (1 - beta1**t))
         root = math.sqrt(1 - beta2**t)

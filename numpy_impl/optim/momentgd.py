@@ -55,7 +55,7 @@ class MomentGD(Optimizer):
     def _update(self, param: Parameter, group: dict[str, Any], state: dict[str, Any]) -> None:
         if not state:
             state["step"], state["velocity"] = 0, np.zeros_like(param.data)
-        t = state["step"]
+        t = np.asarray(state["step"]).item()  # a file may have made an array of it
         lr, mu = scalars(
             param.data.dtype,
             group["lr"] * group["lr_decay"] ** t,

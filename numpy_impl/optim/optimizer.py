@@ -37,7 +37,7 @@ def _step_with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(step)
     def call(*args: Any, **kwargs: Any) -> Any:
         self: Optimizer = args[0]
-        for hook in tuple(self._step_pre_hooks):
+        for hook in list(self._step_pre_hooks):
             changed = hook(self, args, kwargs)
             if changed is None:
                 continue
@@ -48,7 +48,7 @@ def _step_with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
             args, kwargs = changed
         result = step(*args, **kwargs)
         self._was_stepped = True
-        for hook in tuple(self._step_post_hooks):
+        for hook in list(self._step_post_hooks):
             hook(self, args, kwargs)
         return result
 
@@ -142,6 +142,7 @@ class Optimizer:
                 param.grad.fill(0)
 
     @_step_with_hooks
+    @no_grad
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient; returns the closure's loss, if given.
 
@@ -153,14 +154,13 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        with no_grad():
-            for group in self.param_groups:
-                for param in group["params"]:
-                    if param.grad is not None:
-                        state = self.state.get(param, {})
-                        self._update(param, group, state)
-                        if state:  # plain SGD keeps none
-                            self.state[param] = state
+        for group in self.param_groups:
+            for param in group["params"]:
+                if param.grad is not None:
+                    state = self.state.get(param, {})
+                    self._update(param, group, state)
+                    if state:  # plain SGD keeps none
+                        self.state[param] = state
         return loss
 
     def _update(self, param: Parameter, group: dict[str, Any], state: dict[str, Any]) -> None:

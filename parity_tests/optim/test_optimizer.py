@@ -178,15 +178,15 @@ def test_a_loaded_state_takes_the_parameter_s_dtype(case, saved, loaded) -> None
         np.testing.assert_allclose(our.data, their.detach(), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("form", ["fortran", "read-only", "lists", "torch"])
+@pytest.mark.parametrize("form", ["fortran", "read-only", "lists", "torch", "1-d steps"])
 @pytest.mark.parametrize("case", KEEPERS, ids=str)
 def test_a_state_may_come_in_other_forms(case, form) -> None:
     """Step counters as Python's numbers among them; the copy has the parameter's layout."""
     ours, twins, optimizer, twin = stepped(case, "float64")
 
-    def reformed(value):
-        if not isinstance(value, np.ndarray):
-            return value
+    def reformed(key, value):
+        if key == "step":
+            return np.array([value]) if form == "1-d steps" else float(value)
         if form == "lists":
             return value.tolist()
         value = np.array(value, order="F")
@@ -195,7 +195,7 @@ def test_a_state_may_come_in_other_forms(case, form) -> None:
 
     state = optimizer.state_dict()
     state["state"] = {
-        number: {key: reformed(value) for key, value in values.items()}
+        number: {key: reformed(key, value) for key, value in values.items()}
         for number, values in state["state"].items()
     }
     others = [nn.Parameter(p.data.copy(order="K")) for p in ours]
