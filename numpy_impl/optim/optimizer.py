@@ -97,7 +97,7 @@ class Optimizer:
         self._step_post_hooks: list[Callable[..., Any]] = []
         # for schedules, which come after the step: whether one drives this, and a step was made
         self._has_schedule = self._was_stepped = False
-        if isinstance(params, Parameter | np.ndarray):
+        if hasattr(params, "__array__"):
             raise TypeError("params must be an iterable of Parameters or dicts, got a single one")
         groups = _in_order(params)
         if not groups:
