@@ -11,24 +11,12 @@ import numpy as np
 
 from numpy_impl.grad_mode import enable_grad, no_grad
 from numpy_impl.nn.parameter import Parameter
+from numpy_impl.tensor.tensor import RemovableHandle
 
 Array = np.ndarray
 # elements of the pieces of an update
 _BLOCK = 64 * 1024
 _HOOKS = ("_step_pre_hooks", "_step_post_hooks")
-
-
-class RemovableHandle:
-    """What registering a hook returns: ``remove()`` takes it away again."""
-
-    def __init__(self, hooks: list[Callable[..., Any]], hook: Callable[..., Any]) -> None:
-        self._hooks, self._hook = hooks, hook
-        hooks.append(hook)
-
-    def remove(self) -> None:
-        """Take the hook away."""
-        if self._hook in self._hooks:
-            self._hooks.remove(self._hook)
 
 
 def _step_with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
