@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from numpy_impl.nn.parameter import Parameter
 from numpy_impl.optim.optimizer import (
     Optimizer,
     check_at_least_0,
@@ -15,6 +14,7 @@ from numpy_impl.optim.optimizer import (
     refuse,
     update_in_place,
 )
+from numpy_impl.tensor.tensor import Tensor
 
 
 class Adam(Optimizer):
@@ -86,7 +86,7 @@ class Adam(Optimizer):
                 raise ValueError(f"betas[{i}] must lie in [0, 1), got {beta}")
         refuse(options, "capturable", "differentiable")
 
-    def _update(self, param: Parameter, group: dict[str, Any], state: dict[str, Any]) -> None:
+    def _update(self, param: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
         (beta1, beta2), lr, decay = group["betas"], group["lr"], group["weight_decay"]
         if not state:
             state["step"] = np.float32(0)

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from numpy_impl.nn.parameter import Parameter
 from numpy_impl.optim.optimizer import (
     Optimizer,
     check_at_least_0,
@@ -13,6 +12,7 @@ from numpy_impl.optim.optimizer import (
     scalars,
     update_in_place,
 )
+from numpy_impl.tensor.tensor import Tensor
 
 
 class MomentGD(Optimizer):
@@ -52,7 +52,7 @@ class MomentGD(Optimizer):
     def _check_options(self, options: Mapping[str, Any]) -> None:
         check_at_least_0(options, "lr", "mu", "lr_decay", "mu_decay")
 
-    def _update(self, param: Parameter, group: dict[str, Any], state: dict[str, Any]) -> None:
+    def _update(self, param: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
         if not state:
             state["step"], state["velocity"] = 0, np.zeros_like(param.data)
         t = np.asarray(state["step"]).item()  # a file may have made an array of it

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from numpy_impl.grad_mode import enable_grad, no_grad
-from numpy_impl.nn.parameter import Parameter
-from numpy_impl.tensor.tensor import RemovableHandle
+from numpy_impl.tensor.tensor import RemovableHandle, Tensor
 
 Array = np.ndarray
 # elements of the pieces of an update
@@ -60,7 +59,7 @@ class Optimizer:
         state: what the algorithm keeps, by Parameter.
 
     Raises:
-        TypeError: for anything that is no Parameter.
+        TypeError: for anything that is no Parameter, nor another leaf Tensor.
         ValueError: for an empty list, a parameter in two groups, names that some lack, or an
             option out of range.
 
@@ -151,7 +150,7 @@ class Optimizer:
                         self.state[param] = state
         return loss
 
-    def _update(self, param: Parameter, group: dict[str, Any], state: dict[str, Any]) -> None:
+    def _update(self, param: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
         raise NotImplementedError(f"{type(self).__name__} has no _update")
 
     def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
@@ -211,7 +210,7 @@ class Optimizer:
                 state[number] = deepcopy(values)
         self.param_groups, self.state = groups, state
 
-    def _loaded(self, param: Parameter, values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    def _loaded(self, param: Tensor, values: Mapping[str, Any], name: str) -> dict[str, Any]:
         """The state of one parameter, in arrays of our own."""
         missing = [key for key in self._state_needs if values and key not in values]
         if missing:
@@ -230,7 +229,7 @@ class Optimizer:
             loaded[key] = _own_copy(param.data, key, value, name)
         return loaded
 
-    def _parameters(self) -> Iterator[Parameter]:
+    def _parameters(self) -> Iterator[Tensor]:
         for group in self.param_groups:
             yield from group["params"]
 
@@ -258,17 +257,19 @@ def _in_order(params: Any) -> list[Any]:
 
 def _split_names(params: Any) -> dict[str, Any]:
     """``params`` and, if they are pairs of a name and a Parameter, ``param_names``."""
-    found = [params] if isinstance(params, Parameter) else _in_order(params)
+    found = [params] if isinstance(params, Tensor) else _in_order(params)
     names = [pair[0] for pair in found if isinstance(pair, tuple)]
     if names and len(names) != len(found):
         raise ValueError(f"params must all have names or none, {len(names)} of {len(found)} have")
     found = [pair[1] if isinstance(pair, tuple) else pair for pair in found]
     for param in found:
-        if not isinstance(param, Parameter):
+        if not isinstance(param, Tensor):
             raise TypeError(
                 f"params must hold Parameters, got {type(param).__name__}: "
                 "nn.Parameter(...) makes one of an array"
             )
+        if not param.is_leaf:
+            raise ValueError("params must hold leaves: no Tensor that was computed from others")
     return {"params": found, "param_names": names} if names else {"params": found}
 
 

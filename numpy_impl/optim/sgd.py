@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from numpy_impl.nn.parameter import Parameter
 from numpy_impl.optim.optimizer import (
     Optimizer,
     check_at_least_0,
@@ -14,6 +13,7 @@ from numpy_impl.optim.optimizer import (
     scalars,
     update_in_place,
 )
+from numpy_impl.tensor.tensor import Tensor
 
 
 class SGD(Optimizer):
@@ -79,7 +79,7 @@ class SGD(Optimizer):
         check_at_least_0(options, "lr", "momentum", "weight_decay")
         refuse(options, "differentiable")
 
-    def _update(self, param: Parameter, group: dict[str, Any], state: dict[str, Any]) -> None:
+    def _update(self, param: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
         lr, momentum, decay, keep = scalars(
             param.data.dtype,
             group["lr"],

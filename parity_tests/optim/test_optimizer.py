@@ -512,6 +512,8 @@ def group(name: str, **options):
         (lambda: optim.SGD(np.ones(2)), TypeError, "must be an iterable of Parameters or dicts"),
         (lambda: optim.SGD(torch.ones(2)), TypeError, "must be an iterable of Parameters or di"),
         (lambda: optim.SGD([torch.ones(2)]), TypeError, "must hold Parameters, got Tensor: nn.P"),
+        (lambda: optim.SGD(numpy_impl.ones(2)), TypeError, "must be an iterable of Parameters or"),
+        (lambda: optim.SGD([P * 2]), ValueError, "must hold leaves"),
         (lambda: optim.Adam([P], betas=(0.9, 1.0)), ValueError, r"betas\[1\] must lie in"),
         (lambda: optim.Adam([P], eps=-1), ValueError, "eps must be at least 0, got -1"),
         (lambda: optim.Adam([P], capturable=True), ValueError, "capturable must be False"),
@@ -526,3 +528,17 @@ def group(name: str, **options):
 def test_wrong_use(make, error, message) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+def test_any_leaf_can_be_optimized() -> None:
+    """torch programs do so with Tensors that they make themselves."""
+    ends = []
+    for world, optimizers in ((numpy_impl, optim), (torch, torch_ref.optim)):
+        x = world.tensor([3.0, -2.0], dtype=world.float64, requires_grad=True)
+        optimizer = optimizers.Adam([x], lr=0.1)
+        for _ in range(5):
+            optimizer.zero_grad()
+            (x * x).sum().backward()
+            optimizer.step()
+        ends.append(x.tolist())
+    np.testing.assert_allclose(ends[0], ends[1], rtol=1e-12)
