@@ -202,16 +202,21 @@ class Tensor:
 
     def _add_grad(self, grad: Array, owned: bool) -> None:
         """Add to ``grad``; with ``owned`` the array is the leaf's from now on."""
-        for hook in self._hooks or ():
-            replaced = hook(Tensor(grad))
-            if replaced is not None:
-                grad, owned = to_array(replaced), False
+        if self._hooks:
+            grad, owned = self._hooked(grad), False
         if self._grad is not None:
             self._grad += grad
         elif owned and grad.dtype == self._data.dtype:
             self._grad = grad
         else:
             self._grad = np.array(grad, self._data.dtype, order="K")
+
+    def _hooked(self, grad: Array) -> Array:
+        """What the gradient of a leaf becomes by its hooks."""
+        for hook in tuple(self._hooks or ()):
+            replaced = hook(Tensor(grad))
+            grad = grad if replaced is None else to_array(replaced)
+        return grad
 
     def retain_grad(self) -> None:
         """Let ``backward()`` fill ``grad`` although this is no leaf."""
