@@ -58,7 +58,8 @@ class Node:
         self.name, self.inputs, self.outputs, self.is_layer = name, inputs, outputs, is_layer
         self.backward: Callable[[list[Array | None], bool], Gradients] | None = backward
         self.number = next(_numbers)
-        self.hooks: list[tuple[int, Callable[[Array], Array | None]]] = []
+        # (index of the output, function, whether it only keeps the result: after the others)
+        self.hooks: list[tuple[int, Callable[[Array], Array | None], bool]] = []
 
     def run(self, grads: list[Array | None], retain_graph: bool) -> "Iterable[tuple[Tensor, Any]]":
         """The inputs, each with its gradient; unless the graph is kept, the node forgets all."""
@@ -74,7 +75,7 @@ class Node:
 
     def apply_hooks(self, grads: list[Array | None]) -> None:
         """Let the hooks on the outputs see their gradients, and perhaps replace them."""
-        for index, hook in tuple(self.hooks):
+        for index, hook, _ in sorted(self.hooks, key=lambda entry: entry[2]):
             grads[index] = apply_hook(hook, grads[index])
 
     def __repr__(self) -> str:
@@ -172,7 +173,8 @@ def run_backward(
         while order:
             _, node = heappop(order)
             slots = pending.pop(node)
-            node.apply_hooks(slots)
+            if node.hooks:
+                node.apply_hooks(slots)
             for i in range(len(slots)) if passing else ():
                 if (node, i) in passing:
                     passing[node, i] = slots[i]
