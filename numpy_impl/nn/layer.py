@@ -52,11 +52,12 @@ class Call:
 class _Within(threading.local):
     """While a layer's forward or backward runs in the graph or within another layer's:
 
-    the last call of each module in it, and the layer itself.
+    the last call of each module in it, the layer itself, and whether its backward keeps the graph.
     """
 
     calls: "dict[Any, Call | None] | None" = None
     owner: Any = None
+    retains = False
 
 
 _within = _Within()
@@ -371,7 +372,7 @@ def layer_backward(backward: Callable[..., Any], overrides: bool) -> Callable[..
             if base is None:
                 return backward(self, *grad_output, **kwargs)
             calls[_SUPER] = base.previous  # type: ignore[index]
-            return _through(self, backward, base, grad_output, kwargs)
+            return _through(self, backward, base, grad_output, kwargs, retain_graph)
         if own["_is_plain"] and grad_output and not overrides and call.attributes is None:
             result = backward(self, *grad_output, **kwargs)
             if type(result) is not _ARRAY:
@@ -380,7 +381,8 @@ def layer_backward(backward: Callable[..., Any], overrides: bool) -> Callable[..
             grad = grad_output[0] if grad_output else kwargs.get("grad_output")
             return backward_of_calls(self, grad, retain_graph)
         else:
-            result = _through(self, backward, call, grad_output, kwargs, own["_hooks"])
+            hooks = own["_hooks"]
+            result = _through(self, backward, call, grad_output, kwargs, retain_graph, hooks)
         if not retain_graph:
             if running:
                 set_call(self, call.previous)
@@ -407,6 +409,7 @@ def _through(
     call: Call,
     grad_output: tuple,
     kwargs: Any,
+    retain_graph: bool,
     hooks: Any = None,
 ) -> Any:
     """A layer's backward with its attributes, and the calls within, as its forward left them."""
@@ -420,8 +423,9 @@ def _through(
     attributes = call.attributes or {}
     now = {name: own.get(name, own) for name in attributes}  # own itself: not there
     own.update(attributes)
-    outer, owner = _within.calls, _within.owner
+    outer, owner, retains = _within.calls, _within.owner, _within.retains
     _within.calls, _within.owner = {**call.within, self: call}, self
+    _within.retains = retains or retain_graph
     running.append(None)
     call.is_running = True
     try:
@@ -429,7 +433,7 @@ def _through(
     finally:
         call.is_running = False
         running.pop()
-        _within.calls, _within.owner = outer, owner
+        _within.calls, _within.owner, _within.retains = outer, owner, retains
         for name, value in now.items():
             if own.get(name, own) is attributes[name]:  # what backward itself set stays
                 own[name] = value
@@ -550,7 +554,8 @@ def backward_of_calls(self: Any, grad_output: Any = None, retain_graph: bool = F
     if hooks is not None:
         grads = list(hooks.before_backward(self, tuple(grads)))
     inputs = [leaf for leaf in leaves(call.inputs) if leaf is not None]
-    found = run_backward(outputs, grads, retain_graph, inputs, is_part=True)
+    retains = retain_graph or _within.retains
+    found = run_backward(outputs, grads, retains, inputs, is_part=True)
     result = _input_grads(call.inputs, iter(found))
     if not retain_graph:
         set_call(self, call.previous)

@@ -84,6 +84,8 @@ class Module:
         forward, backward, call = (_owner(cls, n) for n in ("forward", "backward", "__call__"))
         if forward is backward is call is not cls:
             return  # all inherited
+        if forward is Module:
+            return  # a base of layers, whose subclasses write the forward
         own_call = "__call__" in cls.__dict__
         cls._is_ours = cls.__module__.startswith("numpy_impl.")
         overrides = any(getattr(base, "_is_layer", False) for base in cls.__mro__[1:])
