@@ -1,7 +1,7 @@
 """Programs as PyTorch users write them, which run on either library.
 
-Each module has three functions: ``build(torch, nn, F)`` makes the model from the namespaces that it
-is given (``torch`` or ``numpy_impl``, its ``nn``, and ``nn.functional``), ``batch(rng)`` draws NumPy
+Each module has three functions: ``build(torch, nn, F)`` makes the model from the namespaces it is
+given (``torch`` or ``numpy_impl``, its ``nn``, and ``nn.functional``), ``batch(rng)`` draws NumPy
 arrays, and ``loss(model, batch, torch, F)`` is one step's loss of them as Tensors.
 """
 

@@ -6,10 +6,12 @@ the call becomes a node of the graph. A class that writes ``forward`` alone is m
 Tensors go through it, and the graph has its backward.
 
 What a call keeps is a :class:`Call`, so that a layer may be called any number of times before any
-backward. While a layer's backward runs, ``module._call`` is the call that it goes back through.
+backward. Calls within the forward of another layer belong to that one's call, and while its
+backward runs they are their modules' last calls: in that thread only (``current_call``).
 """
 
 import functools
+import inspect
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -30,9 +32,9 @@ class Call:
         output: shape and dtype of what forward returned, in its structure.
         saved: what the layer handed to ``save_for_backward``.
         needs: for each array input whether it needs a gradient; None: as the module says.
-        children: the layers called by a forward that has a hand-written backward, in order.
-        attributes: those of a layer that keeps what it needs on itself.
-        inputs, outputs: the Tensors of a module that is made of calls.
+        within: the last call of each module that a layer's forward called with arrays.
+        attributes: those of a layer that may keep what it needs on itself.
+        inputs: the Tensors of a module that is made of calls, whose ``output`` has Tensors, too.
         previous: the call before, within one forward of a layer that calls this one several times.
         is_running: whether a backward goes through it just now.
     """
@@ -40,23 +42,29 @@ class Call:
     output: Any = None
     saved: tuple = ()
     needs: tuple[bool, ...] | None = None
-    children: "tuple[tuple[Any, Call], ...]" = ()
+    within: "dict[Any, Call]" = {}  # noqa: RUF012 (never changed)
     attributes: dict[str, Any] | None = None
     inputs: Any = None
-    outputs: Any = None
     previous: "Call | None" = None
     is_running = False
 
 
-class _Recorder(threading.local):
-    """The calls within the forward of a layer that is made of others, while it runs."""
+class _Within(threading.local):
+    """While a layer's forward or backward runs in the graph or within another layer's:
 
-    children: list[tuple[Any, Call]] | None = None
+    the last call of each module in it, the layer itself, and whether its backward keeps the graph.
+    """
+
+    calls: "dict[Any, Call | None] | None" = None
+    owner: Any = None
+    retains = False
 
 
-_recorder = _Recorder()
-# one entry for each such forward that runs now, in any thread; empty nearly always
-_recorders: list[None] = []
+_within = _Within()
+# one entry for each of them that runs now, in any thread; empty nearly always
+running: list[None] = []
+# the key, in place of its module, of what super().forward(...) did
+_SUPER = "super"
 _ARRAY = np.ndarray
 
 
@@ -71,6 +79,9 @@ def describe(output: Any) -> Any:
         return _new_tuple(Spec, (output.shape, output.dtype))  # half the time of Spec(...)
     if isinstance(output, tuple | list):
         return tuple(describe(part) for part in output)
+    if isinstance(output, dict):
+        return {key: describe(part) for key, part in output.items()}
+    output = to_array(output)
     if not isinstance(output, np.ndarray | np.generic) or output.dtype.kind != "f":
         return None
     return Spec(output.shape, output.dtype)
@@ -97,15 +108,19 @@ def mapped(value: Any, function: Callable[[Any], Any]) -> Any:
         return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     if isinstance(value, dict):
         return {key: mapped(part, function) for key, part in value.items()}
-    return value
+    return function(np.asarray(value)) if isinstance(value, np.generic) else value
 
 
 def _as_tensors(output: Any, found: list[Tensor]) -> Any:
-    def wrap(value: Any) -> Tensor:
-        found.append(Tensor(value))
-        return found[-1]
+    """The arrays as Tensors; those that a gradient can belong to are found."""
 
-    return mapped(np.asarray(output) if isinstance(output, np.generic) else output, wrap)
+    def wrap(value: Any) -> Tensor:
+        tensor = Tensor(value)
+        if tensor._data.dtype.kind == "f":
+            found.append(tensor)
+        return tensor
+
+    return mapped(output, wrap)
 
 
 # -- forward ---------------------------------------------------------------------------------------
@@ -126,41 +141,43 @@ def layer_call(
             and own["_is_plain"]
             and len(inputs) < 3
             and not kwargs
-            and not _recorders
+            and not running
         ):
             own["_call"] = None
             output = forward(self, *inputs)
             if own["_call"] is None and grad_mode.enabled:
-                _keep_attributes(self, output)
-            return output
+                own["_call"] = _with_attributes(self, output, None, None)
+            return output if type(output) is _ARRAY else mapped(output, to_array)
         if with_hooks and own["_hooks"] is not None:
             return call_with_hooks(self, inputs, kwargs)
-        return _call_any(self, forward, backward, inputs, kwargs)
+        return call_any(self, forward, backward, inputs, kwargs)
 
     call._of_layer = forward  # type: ignore[attr-defined]
     return call
 
 
-def _call_any(
+def call_any(
     self: Any,
     forward: Callable[..., Any],
     backward: Callable[..., Any],
     inputs: tuple,
     kwargs: dict[str, Any],
 ) -> Any:
+    """Call a layer with anything: with Tensors the call becomes a node of the graph."""
+    if kwargs:
+        kwargs = _in_order(forward, kwargs)
     slots = list(leaves((inputs, kwargs)))
-    own = self.__dict__
     if not any(isinstance(value, Tensor) for value in slots):
-        output = _run(self, forward, inputs, kwargs)
-        if _recorder.children is not None and own["_call"] is not None:
-            _recorder.children.append((self, own["_call"]))
+        output, call = _run(self, forward, inputs, kwargs)
+        keep(self, call)
         return output
-    output = _run(self, forward, mapped(inputs, to_array), mapped(kwargs, to_array))
-    call, own["_call"] = own["_call"], None  # the node keeps it, not the module
+    output, call = _run(self, forward, mapped(inputs, to_array), mapped(kwargs, to_array))
+    if not self._is_ours:
+        self.__dict__["_call"] = None  # what a call before kept on the layer may be gone
     found: list[Tensor] = []
     output = _as_tensors(output, found)
     tensors = [value for value in slots if isinstance(value, Tensor) and value._requires_grad]
-    if call is not None and (tensors or _is_trained(self)):
+    if call is not None and (tensors or _is_trained(self, call)):
         call.needs = tuple(
             isinstance(v, Tensor) and v._requires_grad for v in slots if v is not None
         )
@@ -169,9 +186,18 @@ def _call_any(
     return output
 
 
-def _is_trained(self: Any) -> bool:
+def _in_order(forward: Callable[..., Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Arguments in the order of forward's own, which is that of backward's results."""
+    names = list(inspect.signature(forward).parameters)
+    known = [name for name in names if name in kwargs]
+    return {name: kwargs[name] for name in (*known, *kwargs)}
+
+
+def _is_trained(self: Any, call: Call) -> bool:
     parameters = self.parameters() if self._modules else self._parameters.values()
-    return any(p is not None and p._requires_grad for p in parameters)
+    if any(p is not None and p._requires_grad for p in parameters):
+        return True  # else modules that are no parts of it may be, in a plain list or elsewhere
+    return any(_is_trained(m, c) for m, c in call.within.items() if m is not _SUPER)
 
 
 def _way_back(
@@ -180,19 +206,24 @@ def _way_back(
     """The node's function: the layer's backward, its gradients in the order of the Tensors."""
     arrays = [i for i, value in enumerate(slots) if value is not None]
     wanted = [i for i in arrays if isinstance(slots[i], Tensor) and slots[i]._requires_grad]
+    specs = [Spec(slots[i].shape, slots[i].dtype) for i in wanted]
     count = len(slots)
+    if not self._is_layer:  # but made of calls, this one by super().forward(...)
+        self = _view(self)
 
     def way_back(grads: list[Array | None], retain_graph: bool) -> list[Array | None]:
-        own = self.__dict__
-        before, own["_call"] = own["_call"], call
+        outer, owner = _within.calls, _within.owner
+        _within.calls, _within.owner = {self: call}, self
+        running.append(None)
         try:
             upstream = _rebuilt(call.output, iter(grads))
             result = backward(self, upstream, retain_graph=retain_graph)
         finally:
-            own["_call"] = before
+            running.pop()
+            _within.calls, _within.owner = outer, owner
         if not wanted:
             return []
-        if not isinstance(result, tuple):
+        if not isinstance(result, tuple | list):
             found, places = [result], arrays[:1]
         else:
             found = list(leaves(result))
@@ -204,48 +235,83 @@ def _way_back(
                 "those that are constants"
             )
         by_place = dict(zip(places, found, strict=True))
-        return [by_place[i] for i in wanted]
+        return [_checked(self, by_place[i], s) for i, s in zip(wanted, specs, strict=True)]
 
     return way_back
 
 
+def _view(self: Any) -> Any:
+    """The same module without its last call and hooks.
+
+    A node that knew the module itself would be known by it, through its last call, in turn.
+    """
+    view = object.__new__(type(self))
+    view.__dict__.update(self.__dict__, _call=None, _hooks=None)
+    return view
+
+
+def _checked(self: Any, grad: Any, spec: Spec) -> Array | None:
+    """A gradient that a layer's backward returned, in the dtype of the input."""
+    if grad is not None and grad.shape != spec.shape:
+        raise RuntimeError(
+            f"{type(self).__name__}: backward returned a gradient of shape {grad.shape} for an "
+            f"input of shape {spec.shape}"
+        )
+    return None if grad is None else np.asarray(grad, spec.dtype)
+
+
 def _rebuilt(spec: Any, grads: Iterator[Array | None]) -> Any:
     """The gradients of a node's outputs in the structure that forward returned."""
-    if isinstance(spec, tuple) and not isinstance(spec, Spec):
-        return tuple(_rebuilt(part, grads) for part in spec)
-    return next(grads, None)
+    if spec is None or isinstance(spec, Spec):
+        return None if spec is None else next(grads)
+    if isinstance(spec, dict):
+        return {key: _rebuilt(part, grads) for key, part in spec.items()}
+    return tuple(_rebuilt(part, grads) for part in spec)
 
 
-def _run(self: Any, forward: Callable[..., Any], inputs: Any, kwargs: Any) -> Any:
-    """Forward on arrays; afterwards ``self._call`` has what backward needs."""
-    own = self.__dict__
-    children: list[tuple[Any, Call]] | None = [] if own["_modules"] else None
-    own["_call"] = None
-    outer, _recorder.children = _recorder.children, children
-    _recorders.append(None)  # appending and popping are atomic
+def _run(
+    self: Any, forward: Callable[..., Any], inputs: Any, kwargs: Any
+) -> tuple[Any, Call | None]:
+    """What forward makes of arrays, and what backward needs."""
+    calls: dict[Any, Call | None] = {self: None}
+    outer, owner = _within.calls, _within.owner
+    lock = None if self._is_ours else _lock(self)
+    _within.calls, _within.owner = calls, self
+    running.append(None)  # appending and popping are atomic
     try:
         output = forward(self, *inputs, **kwargs)
+        output = mapped(output, to_array)  # a Parameter in its arithmetic makes Tensors
+        call = calls.pop(self)
+        if not grad_mode.enabled:
+            return output, None
+        if call is None or not self._is_ours:
+            call = _with_attributes(self, output, call, calls.get(_SUPER))
+        call.within = calls  # type: ignore[assignment]
+        return output, call
     finally:
-        _recorders.pop()
-        _recorder.children = outer
-    output = mapped(output, to_array)  # a Parameter in its arithmetic makes Tensors
-    if grad_mode.enabled:
-        if own["_call"] is None:
-            _keep_attributes(self, output)
-        if children:
-            own["_call"].children = tuple(children)
-    for module, _ in children or ():
-        module.__dict__["_call"] = None  # they belong to this call from now on
-    return output
+        running.pop()
+        _within.calls, _within.owner = outer, owner
+        if lock is not None:
+            lock.release()
 
 
-def _keep_attributes(self: Any, output: Any) -> None:
-    """The call of a layer that did not use ``save_for_backward``: its attributes are kept."""
+def _lock(self: Any) -> Any:
+    """Taken: of a layer that may keep what it needs on itself, where another thread's call may."""
     own = self.__dict__
-    call = Call()
-    call.output = describe(output)
-    call.attributes = {name: value for name, value in own.items() if name not in OF_EVERY_MODULE}
-    own["_call"] = call
+    lock = own.get("_lock") or own.setdefault("_lock", threading.RLock())
+    lock.acquire()
+    return lock
+
+
+def _with_attributes(self: Any, output: Any, call: Call | None, base: Call | None) -> Call:
+    """The call of a layer that may keep what it needs on itself."""
+    if call is None:
+        call = Call()
+        call.output = describe(output)
+        if base is not None:  # what super().forward(...) saved
+            call.saved = base.saved
+    call.attributes = {k: v for k, v in self.__dict__.items() if k not in OF_EVERY_MODULE}
+    return call
 
 
 OF_EVERY_MODULE = frozenset(
@@ -254,12 +320,39 @@ OF_EVERY_MODULE = frozenset(
         "_call",
         "_hooks",
         "_is_plain",
+        "_lock",
         "_modules",
         "_non_persistent",
         "_parameters",
         "_wants_grad",
     )
 )
+
+
+def keep(self: Any, call: Call | None) -> None:
+    """Make ``call`` the module's last; within a layer's forward that layer's call has it."""
+    calls = _within.calls
+    if calls is None:
+        self.__dict__["_call"] = call
+    elif call is not None:
+        key = _SUPER if _within.owner is self else self
+        call.previous = calls.get(key)
+        calls[key] = call
+
+
+def current_call(self: Any) -> Call | None:
+    """The call that the module's backward goes through."""
+    calls = _within.calls
+    return self.__dict__["_call"] if calls is None else calls.get(self)
+
+
+def set_call(self: Any, call: Call | None) -> None:
+    """Make ``call`` the one that :func:`current_call` gives."""
+    calls = _within.calls
+    if calls is None:
+        self.__dict__["_call"] = call
+    else:
+        calls[self] = call
 
 
 # -- backward --------------------------------------------------------------------------------------
@@ -276,21 +369,31 @@ def layer_backward(backward: Callable[..., Any], overrides: bool) -> Callable[..
     @functools.wraps(backward)
     def guarded(self: Any, *grad_output: Any, retain_graph: bool = False, **kwargs: Any) -> Any:
         own = self.__dict__
-        call = own["_call"]
+        call = current_call(self) if running else own["_call"]
         if call is None:
             raise RuntimeError(no_forward(self))
         if call.is_running:  # by super().backward(...): the outer one does the rest
-            return backward(self, *grad_output, **kwargs)
+            calls = _within.calls
+            base = calls.get(_SUPER) if calls else None
+            if base is None:
+                return backward(self, *grad_output, **kwargs)
+            calls[_SUPER] = base.previous  # type: ignore[index]
+            return _through(self, backward, base, grad_output, kwargs, retain_graph)
         if own["_is_plain"] and grad_output and not overrides and call.attributes is None:
             result = backward(self, *grad_output, **kwargs)
+            if type(result) is not _ARRAY:
+                result = mapped(result, to_array)
+        elif call.inputs is not None:  # made of calls by a forward of this object's own
+            grad = grad_output[0] if grad_output else kwargs.get("grad_output")
+            return backward_of_calls(self, grad, retain_graph)
         else:
-            call.is_running = True
-            try:
-                result = _through(self, backward, call, grad_output, kwargs)
-            finally:
-                call.is_running = False
+            hooks = own["_hooks"]
+            result = _through(self, backward, call, grad_output, kwargs, retain_graph, hooks)
         if not retain_graph:
-            own["_call"] = call.previous
+            if running:
+                set_call(self, call.previous)
+            else:
+                own["_call"] = call.previous
         return result
 
     guarded._of_layer = backward  # type: ignore[attr-defined]
@@ -307,46 +410,55 @@ def no_forward(self: Any) -> str:
 
 
 def _through(
-    self: Any, backward: Callable[..., Any], call: Call, grad_output: tuple, kwargs: Any
+    self: Any,
+    backward: Callable[..., Any],
+    call: Call,
+    grad_output: tuple,
+    kwargs: Any,
+    retain_graph: bool,
+    hooks: Any = None,
 ) -> Any:
-    """A layer's backward with its attributes, and its parts' calls, as its forward left them."""
+    """A layer's backward with its attributes, and the calls within, as its forward left them."""
     own = self.__dict__
     grad_output = mapped(grad_output, to_array)
     if call.attributes is not None and len(grad_output) == 1 and not _is_number(grad_output[0]):
         grad_output = (check_grad(grad_output[0], call.output, "grad_output", type(self).__name__),)
-    hooks = own["_hooks"]
     if hooks is not None:
         grad_output = hooks.before_backward(self, grad_output)
+    lock = None if self._is_ours else _lock(self)
     attributes = call.attributes or {}
     now = {name: own.get(name, own) for name in attributes}  # own itself: not there
-    calls = {module: module._call for module, _ in call.children}
     own.update(attributes)
-    for module in calls:
-        module.__dict__["_call"] = None
-    for module, child in call.children:  # of several calls of one, the last goes back first
-        child.previous, module.__dict__["_call"] = module._call, child
+    outer, owner, retains = _within.calls, _within.owner, _within.retains
+    _within.calls, _within.owner = {**call.within, self: call}, self
+    _within.retains = retains or retain_graph
+    running.append(None)
+    call.is_running = True
     try:
         result = mapped(backward(self, *grad_output, **kwargs), to_array)
     finally:
-        for module, child in calls.items():
-            module.__dict__["_call"] = child
+        call.is_running = False
+        running.pop()
+        _within.calls, _within.owner, _within.retains = outer, owner, retains
         for name, value in now.items():
             if own.get(name, own) is attributes[name]:  # what backward itself set stays
                 own[name] = value
                 if value is own:
                     del own[name]
+        if lock is not None:
+            lock.release()
     return result if hooks is None else hooks.after_backward(self, result, grad_output)
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) or (np.ndim(value) == 0 and not np.shape(value))
+    return isinstance(value, int | float | np.number)
 
 
 def check_grad(grad: Any, output: Any, name: str, owner: str) -> Any:
     """An upstream gradient, checked against what forward returned, in its dtype.
 
     Raises:
-        TypeError: if it is no array (or tuple of arrays).
+        TypeError: if it is no array (or tuple, or dict, of arrays).
         ValueError: if a shape differs from the output's.
     """
     if isinstance(output, tuple) and not isinstance(output, Spec):
@@ -359,6 +471,12 @@ def check_grad(grad: Any, output: Any, name: str, owner: str) -> Any:
             check_grad(g, o, f"{name}[{i}]", owner)
             for i, (g, o) in enumerate(zip(grad, output, strict=True))
         )
+    if isinstance(output, dict):
+        if not isinstance(grad, dict) or not grad.keys() <= output.keys():
+            raise TypeError(
+                f"{owner}: {name} must be a dict with the keys {list(output)}, got {summary(grad)}"
+            )
+        return {k: check_grad(grad.get(k), o, f"{name}[{k!r}]", owner) for k, o in output.items()}
     grad = to_array(grad)
     if output is None or (grad is None and name != "grad_output"):
         return None if output is None else np.zeros(output.shape, output.dtype)
@@ -391,32 +509,31 @@ def call_of_calls(self: Any, inputs: tuple, kwargs: dict[str, Any]) -> Any:
 
     Arrays become Tensors, and if there were arrays alone the outputs arrays again.
     """
-    if self._passes_arrays and not grad_mode.enabled:
-        return self.forward(*inputs, **kwargs)
     own = self.__dict__
-    own["_call"] = None
     given = [value for value in leaves((inputs, kwargs)) if value is not None]
-    mixed = any(isinstance(value, Tensor) for value in given)
-    if mixed or not given:
+    if any(isinstance(value, Tensor) for value in given) or not given:
         if all(isinstance(value, Tensor) for value in given):
             return self.forward(*inputs, **kwargs)
         return self.forward(*mapped(inputs, _as_tensor), **mapped(kwargs, _as_tensor))
+    keep(self, None)
+    if self._passes_arrays and not grad_mode.enabled and "forward" not in own:
+        return self.forward(*inputs, **kwargs)
     tracked = grad_mode.enabled and own["_wants_grad"]
 
     def wrap(value: Array) -> Tensor:
         return Tensor(value, tracked and value.dtype.kind == "f")
 
     wrapped, options = mapped(inputs, wrap), mapped(kwargs, wrap)
-    outer, _recorder.children = _recorder.children, None
+    outer, owner = _within.calls, _within.owner
+    _within.calls = _within.owner = None
     try:
         output = self.forward(*wrapped, **options)
     finally:
-        _recorder.children = outer
+        _within.calls, _within.owner = outer, owner
     if grad_mode.enabled:
-        own["_call"] = call = Call()
+        call = Call()
         call.inputs, call.output = (*wrapped, *options.values()), output
-        if outer is not None:
-            outer.append((self, call))
+        keep(self, call)
     return mapped(output, _own_array)
 
 
@@ -431,41 +548,40 @@ def _own_array(output: Any) -> Array:
     return array if is_own else np.array(array, order="K")
 
 
-def backward_of_calls(self: Any, grad_output: Any, retain_graph: bool) -> Any:
+def backward_of_calls(self: Any, grad_output: Any = None, retain_graph: bool = False) -> Any:
     """Backward of a module without one of its own, after a call with arrays."""
-    own = self.__dict__
-    call = own["_call"]
+    call = current_call(self)
     if call is None or call.inputs is None:
         raise RuntimeError(no_forward(self))
     outputs: list[Tensor] = []
     grads: list[Array] = []
     _pair_upstream(self, call.output, grad_output, "grad_output", outputs, grads)
-    hooks = own["_hooks"]
+    hooks = self.__dict__["_hooks"]
     if hooks is not None:
         grads = list(hooks.before_backward(self, tuple(grads)))
-    for leaf in leaves(call.inputs):
-        if leaf is not None:
-            leaf._grad = None
-    run_backward(outputs, grads, retain_graph)
-    result = _input_grads(call.inputs)
+    inputs = [leaf for leaf in leaves(call.inputs) if leaf is not None]
+    retains = retain_graph or _within.retains
+    found = run_backward(outputs, grads, retains, inputs, is_part=True)
+    result = _input_grads(call.inputs, iter(found))
     if not retain_graph:
-        own["_call"] = call.previous
+        set_call(self, call.previous)
     if hooks is not None:
         result = hooks.after_backward(self, result, tuple(grads))
     return result[0] if isinstance(result, tuple) and len(result) == 1 else result
 
 
-def _input_grads(inputs: Any) -> tuple:
+def _input_grads(inputs: Any, grads: Iterator[Array | None]) -> tuple:
     """The structure of the inputs, each replaced by its gradient; what is no array is left out."""
     found: list[Any] = []
     for value in inputs.values() if isinstance(inputs, dict) else inputs:
         if value is None:
             found.append(None)
         elif isinstance(value, Tensor):
-            missing = np.zeros_like(value._data) if value._requires_grad else None
-            found.append(missing if value._grad is None else value._grad)
+            grad = next(grads)
+            is_zero = grad is None and value._requires_grad
+            found.append(np.zeros_like(value._data) if is_zero else grad)
         elif isinstance(value, tuple | list | dict):
-            found += [within] if (within := _input_grads(value)) else []
+            found += [within] if (within := _input_grads(value, grads)) else []
     return tuple(found)
 
 
@@ -476,7 +592,9 @@ def _pair_upstream(
     owner = type(self).__name__
     if isinstance(output, tuple | list | dict):
         wanted = list(output.values()) if isinstance(output, dict) else output
-        parts = list(grad.values()) if isinstance(grad, dict) else grad
+        parts = grad
+        if isinstance(grad, dict) and isinstance(output, dict) and grad.keys() <= output.keys():
+            parts = [grad.get(key) for key in output]
         if not isinstance(parts, tuple | list) or len(parts) != len(wanted):
             raise TypeError(
                 f"{owner}: {name} must be a {type(output).__name__} of {len(wanted)}, as forward "
@@ -543,7 +661,7 @@ def call_with_hooks(self: Any, inputs: tuple, kwargs: dict[str, Any]) -> Any:
             replaced = hook(self, inputs)
             if replaced is not None:
                 inputs = replaced if isinstance(replaced, tuple) else (replaced,)
-    if self._is_layer or "forward" in self.__dict__:
+    if self._is_layer and "forward" not in self.__dict__:
         output = self.forward(*inputs, **kwargs)
     elif hooks.backward or hooks.backward_pre:
         output = _between_nodes(self, inputs, kwargs)

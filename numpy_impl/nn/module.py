@@ -14,10 +14,13 @@ from numpy_impl.nn.layer import (
     call_of_calls,
     call_with_hooks,
     check_grad,
+    current_call,
     describe,
     layer_backward,
     layer_call,
     no_forward,
+    running,
+    set_call,
     summary,
 )
 from numpy_impl.nn.parameter import Parameter
@@ -68,6 +71,10 @@ class Module:
 
     training: bool
     _is_layer = False
+    # whether the class is of this library, whose layers keep what backward needs by
+    # save_for_backward alone, and call no modules but their parts
+    _is_ours = True
+    _starts_plain = True
     # whether forward works on arrays as on Tensors, so that nothing need be wrapped under no_grad
     _passes_arrays = False
 
@@ -77,13 +84,18 @@ class Module:
         forward, backward, call = (_owner(cls, n) for n in ("forward", "backward", "__call__"))
         if forward is backward is call is not cls:
             return  # all inherited
+        if forward is Module:
+            return  # a base of layers, whose subclasses write the forward
         own_call = "__call__" in cls.__dict__
-        order = cls.__mro__
-        cls._is_layer = backward is not Module and order.index(backward) <= order.index(forward)
+        cls._is_ours = cls.__module__.startswith("numpy_impl.")
+        overrides = any(getattr(base, "_is_layer", False) for base in cls.__mro__[1:])
+        cls._starts_plain = cls._is_ours or not overrides
+        # a backward written for another forward is not this one's
+        its_forward = next((c for c in backward.__mro__ if "forward" in c.__dict__), Module)
+        cls._is_layer = backward is not Module and its_forward in (Module, forward)
         if cls._is_layer:
             plain = getattr(cls.forward, "_of_layer", cls.forward)
             back = getattr(cls.backward, "_of_layer", cls.backward)
-            overrides = any(getattr(base, "_is_layer", False) for base in cls.__mro__[1:])
             cls.backward = layer_backward(back, overrides)
             cls.forward = layer_call(plain, cls.backward, False)  # type: ignore[method-assign]
             if not own_call:
@@ -100,7 +112,7 @@ class Module:
         own["_non_persistent"] = set()
         own["_hooks"] = own["_call"] = None
         # _is_plain: no parts and no hooks, so that a layer's call need not look for them
-        own["_is_plain"] = own["_wants_grad"] = own["training"] = True
+        own["_is_plain"], own["_wants_grad"], own["training"] = self._starts_plain, True, True
 
     # -- forward and backward ------------------------------------------------------------------
 
@@ -132,14 +144,20 @@ class Module:
             return call_with_hooks(self, inputs, kwargs)
         return call_of_calls(self, inputs, kwargs)
 
+    @property
+    def _call(self) -> Call | None:
+        """The call that backward goes through."""
+        return current_call(self)
+
     def save_for_backward(self, output: Any, *saved: Any) -> None:
         """Keep ``saved`` for backward, and the output's shape and dtype; nothing under no_grad."""
-        own = self.__dict__  # past __setattr__: this runs for every layer of every forward
         if grad_mode.enabled:
-            own["_call"] = call = Call()
+            call = Call()
             call.output, call.saved = describe(output), saved
-        else:
-            own["_call"] = None
+            if running:
+                set_call(self, call)
+            else:
+                self.__dict__["_call"] = call  # past __setattr__: this runs for every layer
 
     def saved_for_backward(self, grad_output: Any) -> tuple:
         """The checked upstream gradient, followed by what forward saved.
@@ -152,7 +170,7 @@ class Module:
             TypeError: if ``grad_output`` is no array (or tuple of arrays).
             ValueError: if a shape differs from the output's.
         """
-        call = self._call
+        call = current_call(self) if running else self.__dict__["_call"]
         if call is None:
             raise RuntimeError(no_forward(self))
         grad = check_grad(grad_output, call.output, "grad_output", type(self).__name__)
@@ -164,7 +182,8 @@ class Module:
         Args:
             index: of the input, counting arrays only.
         """
-        needs = self._call.needs
+        call = current_call(self)
+        needs = None if call is None else call.needs
         return self._wants_grad if needs is None else index < len(needs) and needs[index]
 
     def needs_input_grad_(self, needed: bool = True) -> Self:
@@ -213,6 +232,10 @@ class Module:
         else:
             if name == "forward":
                 self._with_hooks()  # a forward of this object's own: calls must look for it
+            elif isinstance(value, list | dict) or (
+                isinstance(value, tuple) and any(isinstance(part, Module) for part in value)
+            ):
+                registries["_is_plain"] = False  # parts that are not registered may be in it
             object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
@@ -548,7 +571,9 @@ class Module:
     # -- state ---------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_call": None}  # no batch travels with a copy
+        state = {**self.__dict__, "_call": None}  # no batch travels with a copy
+        state.pop("_lock", None)
+        return state
 
     def state_dict(
         self,

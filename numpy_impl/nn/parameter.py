@@ -58,6 +58,8 @@ class Parameter(Tensor):
         """
         if not self._requires_grad:
             return
+        if type(grad) is not np.ndarray:
+            grad = np.array(to_array(grad))
         if grad.shape != self._data.shape:
             raise ValueError(
                 f"grad must have the parameter's shape {self._data.shape}, got {grad.shape}"

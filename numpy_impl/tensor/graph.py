@@ -58,7 +58,8 @@ class Node:
         self.name, self.inputs, self.outputs, self.is_layer = name, inputs, outputs, is_layer
         self.backward: Callable[[list[Array | None], bool], Gradients] | None = backward
         self.number = next(_numbers)
-        self.hooks: list[tuple[int, Callable[[Array], Array | None]]] = []
+        # (index of the output, function, whether it only keeps the result: after the others)
+        self.hooks: list[tuple[int, Callable[[Array], Array | None], bool]] = []
 
     def run(self, grads: list[Array | None], retain_graph: bool) -> "Iterable[tuple[Tensor, Any]]":
         """The inputs, each with its gradient; unless the graph is kept, the node forgets all."""
@@ -67,12 +68,15 @@ class Node:
                 f"backward went through {self.name} before: what its forward kept has been "
                 "released; call forward again, or pass retain_graph=True the first time"
             )
-        for index, hook in self.hooks:
-            grads[index] = apply_hook(hook, grads[index])
         inputs, backward = self.inputs, self.backward
         if not retain_graph:
             self.backward, self.inputs = None, ()
         return zip(inputs, backward(grads, retain_graph), strict=True)
+
+    def apply_hooks(self, grads: list[Array | None]) -> None:
+        """Let the hooks on the outputs see their gradients, and perhaps replace them."""
+        for index, hook, _ in sorted(self.hooks, key=lambda entry: entry[2]):
+            grads[index] = apply_hook(hook, grads[index])
 
     def __repr__(self) -> str:
         return f"<{self.name} backward>"
@@ -125,6 +129,7 @@ def run_backward(
     grads: Sequence[Array],
     retain_graph: bool = False,
     wanted: "Sequence[Tensor] | None" = None,
+    is_part: bool = False,
 ) -> list[Array | None]:
     """Go back from ``outputs`` with these gradients.
 
@@ -132,8 +137,10 @@ def run_backward(
         outputs: where to start.
         grads: of each, of its shape and dtype.
         retain_graph: keep what forward kept, for another walk.
-        wanted: if given, the gradients of these Tensors are returned and nothing is added to any
-            ``grad``; otherwise every leaf's is.
+        wanted: if given, the gradients of these Tensors are returned, in arrays of their own, and
+            nothing is added to any ``grad``; otherwise every leaf's is.
+        is_part: with ``wanted``: other leaves get theirs nevertheless, from the walk of which this
+            one is a part if there is one.
     """
     pending: dict[Node, list[Array | None]] = {}
     order: list[tuple[int, Node]] = []  # a heap: the newest node first
@@ -141,6 +148,7 @@ def run_backward(
     passing: dict[tuple[Node, int], Array | None] = {
         (tensor._node, tensor._index): None for tensor in wanted or () if tensor._node is not None
     }
+    needed = None if wanted is None or is_part else _leading_to(outputs, wanted)
 
     def arrive(tensor: "Tensor", grad: Array | None) -> None:
         if grad is None:
@@ -165,20 +173,67 @@ def run_backward(
         while order:
             _, node = heappop(order)
             slots = pending.pop(node)
-            inputs = node.run(slots, retain_graph)
+            if node.hooks:
+                node.apply_hooks(slots)
             for i in range(len(slots)) if passing else ():
                 if (node, i) in passing:
                     passing[node, i] = slots[i]
-            for tensor, grad in inputs:
-                arrive(tensor, grad)
+            if needed is None or node in needed:
+                for tensor, grad in node.run(slots, retain_graph):
+                    arrive(tensor, grad)
         sums = _collecting.leaves.sums
     finally:
         _collecting.leaves = outer
-    if wanted is None:
-        for leaf, grad, owned in sums.values():
-            leaf._add_grad(grad, owned)
-        return []
-    return [
-        sums[id(tensor)][1] if id(tensor) in sums else passing.get((tensor._node, tensor._index))  # type: ignore[arg-type]
-        for tensor in wanted
-    ]
+    found = [_taken(tensor, sums, passing) for tensor in wanted or ()]
+    if wanted is None or is_part:
+        apart = {id(tensor) for tensor in wanted or ()}
+        with _adding:  # another thread's walk may end at the same leaves
+            for leaf, grad, owned in sums.values():
+                if id(leaf) in apart:
+                    continue
+                if is_part:
+                    hand_over(leaf, grad, owned)
+                else:
+                    leaf._add_grad(grad, owned)
+    return found
+
+
+_adding = threading.RLock()
+
+
+def _taken(tensor: "Tensor", sums: Any, passing: Any) -> Array | None:
+    """The gradient of a wanted Tensor, in an array of its own."""
+    if id(tensor) not in sums:
+        grad = passing.get((tensor._node, tensor._index))
+        return None if grad is None else np.array(grad, order="K")
+    _, grad, owned = sums[id(tensor)]
+    if tensor._hooks:
+        grad, owned = tensor._hooked(grad), False
+    return grad if owned else np.array(grad, order="K")
+
+
+def _leading_to(outputs: "Sequence[Tensor]", wanted: "Sequence[Tensor]") -> set[Node]:
+    """The nodes that gradients for the wanted Tensors come through; no others are used up."""
+    nodes: set[Node] = set()
+    ahead = [output._node for output in outputs if output._node is not None]
+    while ahead:
+        node = ahead.pop()
+        if node not in nodes:
+            nodes.add(node)
+            ahead += [tensor._node for tensor in node.inputs if tensor._node is not None]
+    places = {(tensor._node, tensor._index) for tensor in wanted if tensor._node is not None}
+    leaves = {id(tensor) for tensor in wanted if tensor._node is None}
+    # a layer hands over its parameters' gradients itself: any layer may
+    owned = any(hasattr(tensor, "accumulate_grad") for tensor in wanted)
+    needed: set[Node] = set()
+    for node in sorted(nodes, key=lambda node: node.number):  # inputs come before
+        if (
+            (owned and node.is_layer)
+            or node.backward is None  # used up: say so
+            or any(
+                id(t) in leaves or t._node in needed or (t._node, t._index) in places
+                for t in node.inputs
+            )
+        ):
+            needed.add(node)
+    return needed

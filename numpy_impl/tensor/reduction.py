@@ -29,11 +29,11 @@ def _axes(x: Array, dim: Dim) -> tuple[int, ...]:
     if dim is None or (isinstance(dim, tuple | list) and not dim):
         return tuple(range(x.ndim))
     dims = tuple(dim) if isinstance(dim, tuple | list) else (dim,)
+    count = x.ndim or 1  # (max is torch's here)
     for d in dims:
-        if not -max(x.ndim, 1) <= d < max(x.ndim, 1):
+        if not -count <= d < count:
             raise IndexError(
-                f"dim must lie within {-max(x.ndim, 1)}..{max(x.ndim, 1) - 1} for shape {x.shape}, "
-                f"got {d}"
+                f"dim must lie within {-count}..{count - 1} for shape {x.shape}, got {d}"
             )
     return tuple(d % x.ndim for d in dims) if x.ndim else ()
 
@@ -98,7 +98,7 @@ def var(
     if correction is None:
         correction = int(unbiased)
     size = math.prod(x.shape[a] for a in axes)
-    count = x.dtype.type(max(size - correction, 0))
+    count = x.dtype.type(np.maximum(size - correction, 0))
     with np.errstate(divide="ignore", invalid="ignore"):
         centred = x - x.mean(axes, keepdims=True)
         output = np.square(centred).sum(axes, keepdims=keepdim) / count

@@ -223,24 +223,24 @@ class Tensor:
             RuntimeError: if nothing requires a gradient, without ``gradient`` for more than one
                 element, or if backward went through the graph before.
         """
-        (grads,) = (check_upstream(self, gradient),)
+        upstream = [check_upstream(self, gradient)]
         _refuse_create_graph(create_graph)
         if inputs is None:
-            run_backward([self], [grads], bool(retain_graph))
+            run_backward([self], upstream, bool(retain_graph))
             return
         inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-        for leaf, grad in zip(
-            inputs, run_backward([self], [grads], bool(retain_graph), inputs), strict=True
-        ):
-            if grad is not None:
-                leaf._add_grad(grad, owned=False)
+        found = run_backward([self], upstream, bool(retain_graph), inputs)
+        for leaf, grad in zip(inputs, found, strict=True):
+            if grad is not None and not leaf._retains_grad():
+                leaf._take_grad(grad, owned=True)
 
     def _add_grad(self, grad: Array, owned: bool) -> None:
         """Add to ``grad``; with ``owned`` the array is the leaf's from now on."""
-        for hook in self._hooks or ():
-            replaced = hook(Tensor(grad))
-            if replaced is not None:
-                grad, owned = to_array(replaced), False
+        if self._hooks:
+            grad, owned = self._hooked(grad), False
+        self._take_grad(grad, owned)
+
+    def _take_grad(self, grad: Array, owned: bool) -> None:
         if self._grad is not None:
             self._grad += grad
         elif owned and grad.dtype == self._data.dtype:
@@ -248,18 +248,29 @@ class Tensor:
         else:
             self._grad = np.array(grad, self._data.dtype, order="K")
 
+    def _hooked(self, grad: Array) -> Array:
+        """What the gradient of a leaf becomes by its hooks."""
+        for hook in tuple(self._hooks or ()):
+            replaced = hook(Tensor(grad))
+            grad = grad if replaced is None else to_array(replaced)
+        return grad
+
     def retain_grad(self) -> None:
         """Let ``backward()`` fill ``grad`` although this is no leaf."""
-        if self._node is None:
+        if self._node is None or self._retains_grad():
             return
         weak = ref(self)
 
         def keep(grad: Array) -> None:
             tensor = weak()
             if tensor is not None:
-                tensor._add_grad(grad, owned=False)
+                tensor._take_grad(grad, owned=False)
 
-        self._node.hooks.append((self._index, keep))
+        self._node.hooks.append((self._index, keep, True))
+
+    def _retains_grad(self) -> bool:
+        hooks = self._node.hooks if self._node is not None else []
+        return any(index == self._index and is_last for index, _, is_last in hooks)
 
     def register_hook(self, hook: Callable[["Tensor"], Any]) -> "RemovableHandle":
         """Call ``hook(grad)`` with the gradient for this Tensor; what it returns replaces it."""
@@ -272,7 +283,7 @@ class Tensor:
         def on_array(grad: Array) -> Array | None:
             return to_array(hook(Tensor(grad)))
 
-        return RemovableHandle(self._node.hooks, (self._index, on_array))
+        return RemovableHandle(self._node.hooks, (self._index, on_array, False))
 
     # -- in place ------------------------------------------------------------------------------
 
