@@ -13,13 +13,14 @@ from torch_ref.convert import to_numpy
 WORLDS: tuple[Any, Any] = (numpy_impl, torch)
 
 
+def as_array(value: Any) -> np.ndarray:
+    """A copy of a tensor or an array."""
+    return to_numpy(value) if isinstance(value, torch.Tensor) else value.copy()
+
+
 def arrays(model: Any) -> dict[str, np.ndarray]:
     """Copies of parameters and buffers as NumPy arrays."""
-    state = model.state_dict().items()
-    return {
-        name: to_numpy(value) if isinstance(value, torch.Tensor) else value.copy()
-        for name, value in state
-    }
+    return {name: as_array(value) for name, value in model.state_dict().items()}
 
 
 def start(name: str, world: Any, dtype: str = "float64") -> tuple[Any, dict[str, Any]]:
@@ -38,6 +39,8 @@ def start(name: str, world: Any, dtype: str = "float64") -> tuple[Any, dict[str,
 def run(name: str, world: Any, steps: int, optimizer: str, dtype: str = "float64") -> Any:
     """Losses, first gradients and last weights of some training steps."""
     model, batch = start(name, world, dtype)
+    if world is numpy_impl:  # normal initial values differ in their last bits
+        model.load_state_dict(arrays(start(name, torch, dtype)[0]))
     options = {"lr": 0.01, "momentum": 0.9} if optimizer == "SGD" else {"lr": 0.01}
     stepper = getattr(world.optim, optimizer)(model.parameters(), **options)
     losses, grads = [], {}
@@ -46,7 +49,7 @@ def run(name: str, world: Any, steps: int, optimizer: str, dtype: str = "float64
         loss = PROGRAMS[name].loss(model, batch, world, world.nn.functional)
         loss.backward()
         if not step:
-            grads = {n: None if p.grad is None else np.array(p.grad)
+            grads = {n: None if p.grad is None else as_array(p.grad)
                      for n, p in model.named_parameters()}  # fmt: skip
         stepper.step()
         losses.append(loss.item())
