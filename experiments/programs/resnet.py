@@ -61,7 +61,7 @@ def build(
     return ResNet()
 
 
-def batch(rng: Any, size: int = 2, side: int = 32) -> dict[str, Any]:
+def batch(rng: Any, size: int = 4, side: int = 64) -> dict[str, Any]:
     """Random images and classes."""
     return {"x": rng.standard_normal((size, 3, side, side)), "y": rng.integers(0, 10, size)}
 
