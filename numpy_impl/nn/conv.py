@@ -247,7 +247,13 @@ def _functional(n: int) -> Any:
         groups: int = 1,
     ) -> Array:
         steps = _steps(owner, weight.shape, stride, padding, dilation, groups)
-        return channels_first(convolve(input, weight, bias, steps))
+        input, added = batched(input, n, owner, weight.dtype)
+        if input.shape[1] != weight.shape[1] * groups:
+            raise ValueError(
+                f"{owner}: input must have {weight.shape[1] * groups} channels for weight "
+                f"{weight.shape} and groups={groups}, got shape {input.shape}"
+            )
+        return without_batch(channels_first(convolve(input, weight, bias, steps)), added)
 
     def backward(
         grad_output: Array,
@@ -257,9 +263,12 @@ def _functional(n: int) -> Any:
         padding: Any = 0,
         dilation: Any = 1,
         groups: int = 1,
+        needs: tuple[bool, bool, bool] = (True, True, True),
     ) -> tuple[Array | None, Array | None, Array | None]:
         steps = _steps(owner, weight.shape, stride, padding, dilation, groups)
-        return convolve_backward(grad_output, input, weight, steps)
+        input, added = batched(input, n, owner, weight.dtype)
+        grads = convolve_backward(with_batch(grad_output, added), input, weight, steps, needs)
+        return without_batch(grads[0], added), grads[1], grads[2]
 
     forward.__name__, backward.__name__ = owner, f"{owner}_backward"
     forward.__doc__ = (

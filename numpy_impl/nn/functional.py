@@ -350,7 +350,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
 def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Any:
     """``x / max(norm(x), eps)`` along ``dim``."""
     tensor = input if isinstance(input, Tensor) else Tensor(input)
-    size = tensor.norm(p, dim, keepdim=True).clamp_min(eps)  # type: ignore[attr-defined]
+    size = tensor.norm(p, dim, keepdim=True).clamp_min(eps)
     output = tensor / size
     return output if isinstance(input, Tensor) else output.data
 

@@ -138,13 +138,19 @@ def layer_call(
     def call(self: Any, *inputs: Any, **kwargs: Any) -> Any:
         own = self.__dict__
         # the most frequent case, in as few steps as can be: arrays into a layer without parts
-        if inputs and type(inputs[0]) is _ARRAY is type(inputs[-1]) and own["_is_plain"]:  # noqa: SIM102
-            if len(inputs) < 3 and not kwargs and not running:
-                own["_call"] = None
-                output = forward(self, *inputs)
-                if own["_call"] is None and grad_mode.enabled:
-                    own["_call"] = _with_attributes(self, output, None, None)
-                return output if type(output) is _ARRAY else mapped(output, to_array)
+        if (
+            inputs
+            and type(inputs[0]) is _ARRAY is type(inputs[-1])
+            and own["_is_plain"]
+            and len(inputs) < 3
+            and not kwargs
+            and not running
+        ):
+            own["_call"] = None
+            output = forward(self, *inputs)
+            if own["_call"] is None and grad_mode.enabled:
+                own["_call"] = _with_attributes(self, output, None, None)
+            return output if type(output) is _ARRAY else mapped(output, to_array)
         if with_hooks and own["_hooks"] is not None:
             return call_with_hooks(self, inputs, kwargs)
         return call_any(self, forward, backward, inputs, kwargs)

@@ -216,7 +216,8 @@ class Module:
                 f"cannot assign {name!r}: call super().__init__() first in {type(self).__name__}"
             )
         if isinstance(value, Parameter):
-            self._forget(name)
+            if name not in self._parameters:  # else it keeps its place in the order
+                self._forget(name)
             self.register_parameter(name, value)
         elif isinstance(value, Buffer):
             self._forget(name)
@@ -226,7 +227,8 @@ class Module:
                 raise TypeError(f"{name} must be a Parameter or None, got {summary(value)}")
             self._parameters[name] = None
         elif isinstance(value, Module):
-            self._forget(name)
+            if name not in self._modules:
+                self._forget(name)
             self._modules[name] = value
             registries["_is_plain"] = False
         elif name in self._modules:
