@@ -717,7 +717,7 @@ def _fitting(key: str, value: Any, own: Array, assign: bool, faults: list[str]) 
     elif assign and array.dtype.kind != own.dtype.kind:
         faults.append(f"{key} must be of a dtype like {own.dtype}, got {array.dtype}")
     elif assign:
-        array = array.reshape(own.shape)
+        array = array if array.shape == own.shape else array.reshape(own.shape)
     else:
         if not own.flags.writeable:
             faults.append(f"{key} can't be written to: the model's array is read-only")
