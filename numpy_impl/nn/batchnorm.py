@@ -146,6 +146,7 @@ class _BatchNorm(Module):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
+        device: Any = None,
         dtype: Any = None,
         *,
         bias: bool = True,
@@ -153,7 +154,7 @@ class _BatchNorm(Module):
         super().__init__()
         if not isinstance(num_features, int) or num_features < 0:
             raise ValueError(f"num_features must be an int of at least 0, got {num_features!r}")
-        dtype = float_dtype(dtype)
+        dtype = float_dtype(dtype, device)
         self.num_features = num_features
         self.eps = eps
         self.momentum = momentum
@@ -288,6 +289,7 @@ class BatchNorm2d(_BatchNorm):
             keeps a plain average over all batches.
         affine: False leaves w and b out.
         track_running_stats: False keeps none.
+        device: None or "cpu".
         dtype: of parameters and statistics; float32 unless given.
         bias: False leaves b alone out.
 

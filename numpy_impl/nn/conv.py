@@ -323,6 +323,7 @@ class _ConvNd(Module):
         groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
+        device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
@@ -347,7 +348,7 @@ class _ConvNd(Module):
         self.padding_mode = padding_mode
         # for the other modes, whatever becomes of the attribute: torch takes the first padding
         self._pads = steps.pads
-        dtype = float_dtype(dtype)
+        dtype = float_dtype(dtype, device)
         self.weight = Parameter(aligned_empty(shape, dtype))
         if bias:
             self.bias = Parameter(np.empty(out_channels, dtype))
@@ -454,6 +455,7 @@ class Conv2d(_ConvNd):
         bias: False leaves b out.
         padding_mode: what the padding holds: ``"zeros"``, ``"reflect"``, ``"replicate"``,
             ``"circular"``.
+        device: None or "cpu".
         dtype: of the parameters; float32 unless given.
 
     Shape:

@@ -15,6 +15,7 @@ import inspect
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
+from weakref import ref
 
 import numpy as np
 
@@ -53,11 +54,13 @@ class _Within(threading.local):
     """While a layer's forward or backward runs in the graph or within another layer's:
 
     the last call of each module in it, the layer itself, and whether its backward keeps the graph.
+    And the modules whose calls with arrays, made of calls, are under way.
     """
 
     calls: "dict[Any, Call | None] | None" = None
     owner: Any = None
     retains = False
+    roots: tuple = ()
 
 
 _within = _Within()
@@ -223,8 +226,7 @@ class _LayerNode(Node):
     ) -> None:
         inputs = tuple([slots[i] for i, needed in enumerate(needs) if needed])
         super().__init__(type(module).__name__, inputs, backward, count, is_layer=True)
-        # (a module made of calls that is here itself comes from super().forward(...))
-        self.module = module if module._is_layer else _view(module)
+        self.module = _view(module) if module in _within.roots else module
         self.call = call
         # what was passed: True for arrays and Tensors, False for None; and which need a gradient
         self.places = tuple([value is not None for value in slots])
@@ -269,12 +271,12 @@ class _LayerNode(Node):
 
 
 def _view(self: Any) -> Any:
-    """The same module without its last call and hooks.
+    """The same module without its last call.
 
-    A node that knew the module itself would be known by it, through its last call, in turn.
+    That will have the node: if the node knew the module itself, each would keep the other alive.
     """
     view = object.__new__(type(self))
-    view.__dict__.update(self.__dict__, _call=None, _hooks=None)
+    view.__dict__.update(self.__dict__, _call=None)
     return view
 
 
@@ -418,8 +420,7 @@ def layer_backward(backward: Callable[..., Any], overrides: bool) -> Callable[..
             grad = grad_output[0] if grad_output else kwargs.get("grad_output")
             return backward_of_calls(self, grad, retain_graph)
         else:
-            hooks = own["_hooks"]
-            result = _through(self, backward, call, grad_output, kwargs, retain_graph, hooks)
+            result = _through(self, backward, call, grad_output, kwargs, retain_graph)
         if not retain_graph:
             if running:
                 set_call(self, call.previous)
@@ -447,15 +448,12 @@ def _through(
     grad_output: tuple,
     kwargs: Any,
     retain_graph: bool,
-    hooks: Any = None,
 ) -> Any:
     """A layer's backward with its attributes, and the calls within, as its forward left them."""
     own = self.__dict__
     grad_output = mapped(grad_output, to_array)
     if call.attributes is not None and len(grad_output) == 1 and not _is_number(grad_output[0]):
         grad_output = (check_grad(grad_output[0], call.output, "grad_output", type(self).__name__),)
-    if hooks is not None:
-        grad_output = hooks.before_backward(self, grad_output)
     lock = None if self._is_ours else _lock(self)
     attributes = call.attributes or {}
     now = {name: own.get(name, own) for name in attributes}  # own itself: not there
@@ -478,7 +476,7 @@ def _through(
                     del own[name]
         if lock is not None:
             lock.release()
-    return result if hooks is None else hooks.after_backward(self, result, grad_output)
+    return result
 
 
 def _is_number(value: Any) -> bool:
@@ -546,21 +544,31 @@ def call_of_calls(self: Any, inputs: tuple, kwargs: dict[str, Any]) -> Any:
         if all(isinstance(value, Tensor) for value in given):
             return self.forward(*inputs, **kwargs)
         return self.forward(*mapped(inputs, _as_tensor), **mapped(kwargs, _as_tensor))
-    keep(self, None)
     if self._passes_arrays and not grad_mode.enabled and "forward" not in own:
+        keep(self, None)
         return self.forward(*inputs, **kwargs)
-    tracked = grad_mode.enabled and own["_wants_grad"]
+    return _from_arrays(
+        self, lambda given, options: self.forward(*given, **options), inputs, kwargs
+    )
+
+
+def _from_arrays(
+    self: Any, function: Callable[..., Any], inputs: tuple, kwargs: dict[str, Any]
+) -> Any:
+    """What a function of Tensors makes of arrays, as arrays; the module's last call goes back."""
+    keep(self, None)
+    tracked = grad_mode.enabled and self._wants_grad
 
     def wrap(value: Array) -> Tensor:
         return Tensor(value, tracked and value.dtype.kind == "f")
 
     wrapped, options = mapped(inputs, wrap), mapped(kwargs, wrap)
-    outer, owner = _within.calls, _within.owner
-    _within.calls = _within.owner = None
+    outer, owner, roots = _within.calls, _within.owner, _within.roots
+    _within.calls, _within.owner, _within.roots = None, None, (*roots, self)
     try:
-        output = self.forward(*wrapped, **options)
+        output = function(wrapped, options)
     finally:
-        _within.calls, _within.owner = outer, owner
+        _within.calls, _within.owner, _within.roots = outer, owner, roots
     if grad_mode.enabled:
         call = Call()
         call.inputs, call.output = (*wrapped, *options.values()), output
@@ -587,17 +595,12 @@ def backward_of_calls(self: Any, grad_output: Any = None, retain_graph: bool = F
     outputs: list[Tensor] = []
     grads: list[Array] = []
     _pair_upstream(self, call.output, grad_output, "grad_output", outputs, grads)
-    hooks = self.__dict__["_hooks"]
-    if hooks is not None:
-        grads = list(hooks.before_backward(self, tuple(grads)))
     inputs = [leaf for leaf in leaves(call.inputs) if leaf is not None]
     retains = retain_graph or _within.retains
     found = run_backward(outputs, grads, retains, inputs, is_part=True)
     result = _input_grads(call.inputs, iter(found))
     if not retain_graph:
         set_call(self, call.previous)
-    if hooks is not None:
-        result = hooks.after_backward(self, result, tuple(grads))
     return result[0] if isinstance(result, tuple) and len(result) == 1 else result
 
 
@@ -668,20 +671,26 @@ class Hooks:
                 grad_output = mapped(replaced, to_array)
         return grad_output
 
-    def after_backward(self, module: Any, result: Any, grad_output: tuple) -> Any:
+    def after_backward(self, module: Any, grad_input: tuple, grad_output: tuple) -> tuple:
         """The gradients for the inputs, likewise."""
         for hook in tuple(self.backward):
-            many = isinstance(result, tuple)
-            shown = mapped(result if many else (result,), Tensor)
-            replaced = hook(module, shown, mapped(grad_output, Tensor))
+            replaced = hook(module, mapped(grad_input, Tensor), mapped(grad_output, Tensor))
             if replaced is not None:
                 replaced = replaced if isinstance(replaced, tuple) else (replaced,)
-                result = mapped(replaced if many else replaced[0], to_array)
-        return result
+                grad_input = mapped(replaced, to_array)
+        return grad_input
 
 
 def call_with_hooks(self: Any, inputs: tuple, kwargs: dict[str, Any]) -> Any:
-    """A module's call, with its hooks around it."""
+    """A module's call, with its hooks around it: they see Tensors, also where it gets arrays."""
+    given = [value for value in leaves((inputs, kwargs)) if value is not None]
+    if not given or any(isinstance(value, Tensor) for value in given):
+        return _hooked(self, lambda: self, inputs, kwargs)
+    module = ref(self)  # it will hold the nodes, by its last call: they must not hold it
+    return _from_arrays(self, lambda a, k: _hooked(self, module, a, k), inputs, kwargs)
+
+
+def _hooked(self: Any, module: Callable[[], Any], inputs: tuple, kwargs: dict[str, Any]) -> Any:
     hooks = self._hooks
     for hook, with_kwargs in tuple(hooks.forward_pre):
         if with_kwargs:
@@ -692,48 +701,59 @@ def call_with_hooks(self: Any, inputs: tuple, kwargs: dict[str, Any]) -> Any:
             replaced = hook(self, inputs)
             if replaced is not None:
                 inputs = replaced if isinstance(replaced, tuple) else (replaced,)
+    way_back = None
+    if grad_mode.enabled and (hooks.backward or hooks.backward_pre):
+        inputs, way_back = _behind_node(hooks, module, inputs)
     if self._is_layer and "forward" not in self.__dict__:
         output = self.forward(*inputs, **kwargs)
-    elif hooks.backward or hooks.backward_pre:
-        output = _between_nodes(self, inputs, kwargs)
     else:
         output = call_of_calls(self, inputs, kwargs)
     for hook, with_kwargs in tuple(hooks.forward):
         replaced = hook(self, inputs, kwargs, output) if with_kwargs else hook(self, inputs, output)
         if replaced is not None:
             output = replaced
-    return output
+    return output if way_back is None else _through_node(type(self).__name__, output, way_back)
 
 
-def _between_nodes(self: Any, inputs: tuple, kwargs: dict[str, Any]) -> Any:
-    """A module made of calls between two nodes, which see the gradients that pass."""
-    hooks = self._hooks
-    entering = [t for t in leaves(inputs) if isinstance(t, Tensor) and t._requires_grad]
-    if not grad_mode.enabled or not any(isinstance(t, Tensor) for t in leaves((inputs, kwargs))):
-        return call_of_calls(self, inputs, kwargs)
-    upstream: list[tuple] = []
+def _behind_node(
+    hooks: Hooks, module: Callable[[], Any], inputs: tuple
+) -> tuple[tuple, Callable[..., Any]]:
+    """The inputs behind a node that shows the backward hooks the gradients which pass.
+
+    Returns:
+        Them, and the function of the node that the outputs have to pass.
+    """
+    places = [i for i, t in enumerate(inputs) if isinstance(t, Tensor) and t._requires_grad]
+    upstream: list[tuple] = [()]
+
+    def show(grads: list[Array | None]) -> list[Array | None]:
+        given = dict(zip(places, grads, strict=False))
+        shown = tuple(given.get(i) for i in range(len(inputs)))
+        found = hooks.after_backward(module(), shown, upstream[0])
+        return [found[i] for i in places]
 
     def at_inputs(grads: list[Array | None], retain_graph: bool) -> list[Array | None]:
-        result = hooks.after_backward(self, tuple(grads), upstream.pop())
-        return list(result)
+        return show(grads)
 
     def at_outputs(grads: list[Array | None], retain_graph: bool) -> list[Array | None]:
-        upstream.append(hooks.before_backward(self, tuple(grads)))
-        if not entering:  # nothing will pass at the inputs
-            hooks.after_backward(self, (None,), upstream[-1])
-        return list(upstream[-1])
+        upstream[0] = hooks.before_backward(module(), tuple(grads))
+        if not places:  # nothing will pass at the inputs
+            show([])
+        return list(upstream[0])
 
-    inputs = _through_node(self, inputs, at_inputs)
-    return _through_node(self, call_of_calls(self, inputs, kwargs), at_outputs)
+    tracked = [inputs[i] for i in places]
+    name = type(module()).__name__
+    behind = dict(zip(places, _through_node(name, tracked, at_inputs), strict=True))
+    return tuple(behind.get(i, value) for i, value in enumerate(inputs)), at_outputs
 
 
-def _through_node(self: Any, value: Any, way_back: Callable[..., Any]) -> Any:
+def _through_node(name: str, value: Any, way_back: Callable[..., Any]) -> Any:
     """The same structure, its Tensors that require grad behind one more node."""
     tracked = [t for t in leaves(value) if isinstance(t, Tensor) and t._requires_grad]
     if not tracked:
         return value
     copies = {id(t): Tensor(t._data) for t in tracked}
     copied = list(copies.values())
-    node = Node(type(self).__name__, tuple(tracked), way_back, len(copied), is_layer=True)
+    node = Node(name, tuple(tracked), way_back, len(copied), is_layer=True)
     attach(copied, node)
     return mapped(value, lambda t: copies.get(id(t), t))

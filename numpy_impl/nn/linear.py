@@ -98,6 +98,7 @@ class Linear(Module):
         in_features: size of each input row.
         out_features: size of each output row.
         bias: False leaves :math:`b` out.
+        device: None or "cpu".
         dtype: of the parameters; float32 unless given.
 
     Shape:
@@ -114,12 +115,17 @@ class Linear(Module):
     """
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, dtype: Any = None
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
         self.in_features = _check_features(in_features, "in_features")
         self.out_features = _check_features(out_features, "out_features")
-        dtype = float_dtype(dtype)
+        dtype = float_dtype(dtype, device)
         self.weight = Parameter(aligned_empty((out_features, in_features), dtype))
         if bias:
             self.bias = Parameter(np.empty(out_features, dtype))

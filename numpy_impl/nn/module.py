@@ -1,5 +1,6 @@
 """Module: parameters, buffers, children, and the forward/backward protocol."""
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -23,7 +24,7 @@ from numpy_impl.nn.layer import (
     set_call,
     summary,
 )
-from numpy_impl.nn.parameter import Parameter
+from numpy_impl.nn.parameter import Buffer, Parameter
 from numpy_impl.tensor.creation import check_device
 from numpy_impl.tensor.methods import is_dtype
 from numpy_impl.tensor.tensor import RemovableHandle, Tensor, to_array
@@ -31,6 +32,13 @@ from numpy_impl.tensor.tensor import RemovableHandle, Tensor, to_array
 Array = np.ndarray
 _FLOAT32 = np.dtype(np.float32)
 _FLOATS = (_FLOAT32, np.dtype(np.float64))
+
+
+class _Members(dict[str, Any]):
+    """The parameters by name: a layer that reads one that was deleted has an attribute error."""
+
+    def __missing__(self, name: str) -> Any:
+        raise AttributeError(f"there is no parameter {name!r}: was it deleted?")
 
 
 class IncompatibleKeys(NamedTuple):
@@ -108,7 +116,7 @@ class Module:
 
     def __init__(self) -> None:
         own = self.__dict__  # __setattr__ below needs these to exist
-        own["_parameters"], own["_buffers"], own["_modules"] = {}, {}, {}
+        own["_parameters"], own["_buffers"], own["_modules"] = _Members(), {}, {}
         own["_non_persistent"] = set()
         own["_hooks"] = own["_call"] = None
         # _is_plain: no parts and no hooks, so that a layer's call need not look for them
@@ -200,7 +208,7 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         registries = self.__dict__
-        if name in registries and not isinstance(value, Parameter | Module):
+        if name in registries and not isinstance(value, Parameter | Module | Buffer):
             registries[name] = value  # a plain attribute, and the most frequent case
             return
         if "_parameters" not in registries:
@@ -211,6 +219,9 @@ class Module:
             if name not in self._parameters:  # else it keeps its place in the order
                 self._forget(name)
             self.register_parameter(name, value)
+        elif isinstance(value, Buffer):
+            self._forget(name)
+            self.register_buffer(name, value.data, value.persistent)
         elif name in self._parameters:
             if value is not None:
                 raise TypeError(f"{name} must be a Parameter or None, got {summary(value)}")
@@ -579,7 +590,7 @@ class Module:
 
     def state_dict(
         self,
-        *,
+        *args: Any,
         destination: "OrderedDict[str, Any] | None" = None,
         prefix: str = "",
         keep_vars: bool = False,
@@ -592,7 +603,16 @@ class Module:
             destination: a mapping to fill; a new one unless given.
             prefix: put before every key, as it is.
             keep_vars: give the Parameters themselves, not their arrays.
+            *args: these three by position, which is deprecated as in torch.
         """
+        if args:
+            warnings.warn(
+                "Positional arguments of state_dict are deprecated: name them",
+                FutureWarning,
+                stacklevel=2,
+            )
+            given = (*args, *(destination, prefix, keep_vars)[len(args) :])
+            destination, prefix, keep_vars = given
         state: OrderedDict[str, Any] = OrderedDict() if destination is None else destination
         for module_name, module in self.named_modules(remove_duplicate=False):
             for name, parameter in module._parameters.items():
@@ -694,7 +714,11 @@ def _fitting(key: str, value: Any, own: Array, assign: bool, faults: list[str]) 
         faults.append(f"{key} must hold real numbers, got {summary(value)}")
     elif array.shape != own.shape and not (own.shape == () and array.shape == (1,)):
         faults.append(f"{key} has shape {array.shape}, the model needs {own.shape}")
-    elif not assign:
+    elif assign and array.dtype.kind != own.dtype.kind:
+        faults.append(f"{key} must be of a dtype like {own.dtype}, got {array.dtype}")
+    elif assign:
+        array = array if array.shape == own.shape else array.reshape(own.shape)
+    else:
         if not own.flags.writeable:
             faults.append(f"{key} can't be written to: the model's array is read-only")
         with np.errstate(over="ignore", invalid="ignore"):
@@ -716,12 +740,14 @@ def _check_member_name(name: Any) -> None:
         raise KeyError(f"name must not be empty or contain a dot, got {name!r}")
 
 
-def float_dtype(dtype: Any) -> np.dtype:
+def float_dtype(dtype: Any, device: Any = None) -> np.dtype:
     """``dtype=`` of a constructor, normalised: None is float32.
 
     Raises:
         TypeError: unless it is float32 or float64, as dtype, scalar type or name.
+        RuntimeError: if ``device`` is not the CPU.
     """
+    check_device(device)
     try:
         resolved = np.dtype(np.float32 if dtype is None else dtype)
     except TypeError:
