@@ -139,10 +139,10 @@ class MSELoss(_Loss):
         return output
 
     def backward(self, grad_output: Any = 1.0) -> Any:
-        grad, *saved = self._upstream(grad_output)
+        grad, difference, shape, target_shape = self._upstream(grad_output)
         asked = self._call.needs  # None after a call with arrays
         needs = (True, False) if asked is None else (self.needs_grad(0), self.needs_grad(1))
-        grads = mse_loss_backward(grad, *saved, self.reduction, needs)
+        grads = mse_loss_backward(grad, difference, shape, target_shape, self.reduction, needs)
         return grads if needs[1] else grads[0]
 
 
