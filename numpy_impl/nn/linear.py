@@ -142,7 +142,10 @@ class Linear(Module):
 
     def forward(self, input: Array) -> Array:
         own = self._parameters  # self.weight would take Python's longest way to an attribute
-        weight, bias = own["weight"].data, own["bias"]
+        try:
+            weight, bias = own["weight"].data, own["bias"]
+        except KeyError as name:
+            raise AttributeError(f"Linear: parameter {name} was deleted") from None
         input = check_array(input, "input", "Linear", weight.dtype)
         if input.shape[-1:] != weight.shape[1:]:
             raise ValueError(
@@ -156,7 +159,8 @@ class Linear(Module):
     def backward(self, grad_output: Array) -> Array | None:
         grad_output, input = self.saved_for_backward(grad_output)
         weight, bias = self.weight, self.bias
-        needs = (self.needs_grad(), weight.requires_grad, bias is not None)
+        needs_bias = bias is not None and bias.requires_grad
+        needs = (self.needs_grad(), weight.requires_grad, needs_bias)
         grad_input, grad_weight, grad_bias = linear_backward(grad_output, input, weight.data, needs)
         if grad_weight is not None:
             weight.accumulate_grad(grad_weight)
