@@ -11,12 +11,12 @@ def build(torch: Any, nn: Any, F: Any) -> Any:
             n, c, h, w = x.shape
             return x.view(n, c, h, 1, w, 1).expand(n, c, h, 2, w, 2).reshape(n, c, 2 * h, 2 * w)
 
-    def weights_init(m: Any) -> None:
-        if "Conv" in m.__class__.__name__:
-            nn.init.normal_(m.weight, 0.0, 0.2)
-        elif "BatchNorm" in m.__class__.__name__:
-            nn.init.normal_(m.weight, 1.0, 0.02)
-            nn.init.zeros_(m.bias)
+    def initialise(module: Any) -> None:
+        if isinstance(module, nn.Conv2d):
+            nn.init.normal_(module.weight, std=0.2)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, 0.02)
+            nn.init.zeros_(module.bias)
 
     class GAN(nn.Module):
         def __init__(self) -> None:
@@ -45,9 +45,7 @@ def build(torch: Any, nn: Any, F: Any) -> Any:
         def forward(self, noise: Any) -> Any:
             return self.generator(noise)
 
-    model = GAN()
-    model.apply(weights_init)
-    return model
+    return GAN().apply(initialise)
 
 
 def batch(rng: Any) -> dict[str, Any]:

@@ -14,8 +14,8 @@ def build(torch: Any, nn: Any, F: Any) -> Any:
         def __init__(self, inputs: int, outputs: int, stride: int, expand: int) -> None:
             super().__init__()
             hidden = inputs * expand
-            self.use_res_connect = stride == 1 and inputs == outputs
-            self.conv = nn.Sequential(
+            self.has_skip = stride == 1 and inputs == outputs
+            self.layers = nn.Sequential(
                 nn.Conv2d(inputs, hidden, 1, bias=False),
                 nn.BatchNorm2d(hidden),
                 ReLU6(),
@@ -27,7 +27,8 @@ def build(torch: Any, nn: Any, F: Any) -> Any:
             )
 
         def forward(self, x: Any) -> Any:
-            return x + self.conv(x) if self.use_res_connect else self.conv(x)
+            y = self.layers(x)
+            return x + y if self.has_skip else y
 
     return nn.Sequential(
         nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False),

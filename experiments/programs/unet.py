@@ -6,10 +6,10 @@ from typing import Any
 def build(torch: Any, nn: Any, F: Any, width: int = 4, depth: int = 2) -> Any:
     """Maps images of one channel to logits of two classes a pixel."""
 
-    class DoubleConv(nn.Module):
+    class Twice(nn.Module):
         def __init__(self, inputs: int, outputs: int) -> None:
             super().__init__()
-            self.double_conv = nn.Sequential(
+            self.layers = nn.Sequential(
                 nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
                 nn.BatchNorm2d(outputs),
                 nn.ReLU(inplace=True),
@@ -19,15 +19,15 @@ def build(torch: Any, nn: Any, F: Any, width: int = 4, depth: int = 2) -> Any:
             )
 
         def forward(self, x: Any) -> Any:
-            return self.double_conv(x)
+            return self.layers(x)
 
     class UNet(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             widths = [width * 2**i for i in range(depth + 1)]
-            self.first = DoubleConv(1, width)
-            self.down = nn.ModuleList([DoubleConv(a, 2 * a) for a in widths[:-1]])
-            self.up = nn.ModuleList([DoubleConv(3 * a, a) for a in reversed(widths[:-1])])
+            self.first = Twice(1, width)
+            self.down = nn.ModuleList([Twice(a, 2 * a) for a in widths[:-1]])
+            self.up = nn.ModuleList([Twice(3 * a, a) for a in reversed(widths[:-1])])
             self.last = nn.Conv2d(width, 2, 1)
 
         def forward(self, x: Any) -> Any:
