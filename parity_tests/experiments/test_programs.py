@@ -24,11 +24,13 @@ def arrays(model: Any) -> dict[str, np.ndarray]:
     return {name: as_array(value) for name, value in model.state_dict().items()}
 
 
-def start(name: str, world: Any, dtype: str = "float64") -> tuple[Any, dict[str, Any]]:
+def start(
+    name: str, world: Any, dtype: str = "float64", **sizes: Any
+) -> tuple[Any, dict[str, Any]]:
     """The model and a batch, from the same seeds."""
     program, functional = PROGRAMS[name], world.nn.functional
     world.manual_seed(0)
-    model = program.build(world, world.nn, functional).to(getattr(world, dtype))
+    model = program.build(world, world.nn, functional, **sizes).to(getattr(world, dtype))
     values = program.batch(np.random.default_rng(1))
     batch = {
         key: world.tensor(value.astype(dtype) if value.dtype.kind == "f" else value)
@@ -37,11 +39,13 @@ def start(name: str, world: Any, dtype: str = "float64") -> tuple[Any, dict[str,
     return model, batch
 
 
-def run(name: str, world: Any, steps: int, optimizer: str, dtype: str = "float64") -> Any:
+def run(
+    name: str, world: Any, steps: int, optimizer: str, dtype: str = "float64", **sizes: Any
+) -> Any:
     """Losses, first gradients and last weights of some training steps."""
-    model, batch = start(name, world, dtype)
+    model, batch = start(name, world, dtype, **sizes)
     if world is numpy_impl:  # see DRAWS_NORMAL
-        model.load_state_dict(arrays(start(name, torch, dtype)[0]))
+        model.load_state_dict(arrays(start(name, torch, dtype, **sizes)[0]))
     options = {"lr": 0.01, "momentum": 0.9} if optimizer == "SGD" else {"lr": 0.01}
     stepper = getattr(world.optim, optimizer)(model.parameters(), **options)
     losses, grads = [], {}
@@ -68,10 +72,9 @@ def test_same_seed_same_weights(name) -> None:
             np.testing.assert_array_equal(ours[key], value, err_msg=key)
 
 
-@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_programs_run_in_lockstep(name, optimizer) -> None:
-    ours, twin = (run(name, world, 5, optimizer) for world in WORLDS)
+def assert_in_lockstep(name: str, optimizer: str, **sizes: Any) -> None:
+    """Five steps in both worlds: losses, first gradients, parameters and buffers after the last."""
+    ours, twin = (run(name, world, 5, optimizer, **sizes) for world in WORLDS)
     np.testing.assert_allclose(ours[0], twin[0], rtol=1e-10)
     for (key, mine), (same, value) in zip(ours[1].items(), twin[1].items(), strict=True):
         assert key == same
@@ -82,6 +85,25 @@ def test_programs_run_in_lockstep(name, optimizer) -> None:
     assert list(ours[2]) == list(twin[2])
     for key, value in twin[2].items():
         np.testing.assert_allclose(ours[2][key], value, rtol=1e-9, atol=1e-9, err_msg=key)
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_programs_run_in_lockstep(name, optimizer) -> None:
+    assert_in_lockstep(name, optimizer)
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [
+        ("gpt", {"tied": False}),
+        ("gpt", {"heads": 4, "context": 12}),  # more places than the text has
+        ("resnet", {"width": 4, "layers": (2, 1)}),  # a block without downsampling after one
+        ("unet", {"width": 2, "depth": 3}),
+    ],
+)
+def test_other_sizes_run_in_lockstep(name, sizes) -> None:
+    assert_in_lockstep(name, "SGD", **sizes)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
