@@ -28,7 +28,8 @@ def batch(rng: Any) -> dict[str, Any]:
 
 def loss(model: Any, batch: dict[str, Any], torch: Any, F: Any) -> Any:
     """The policy's loss, the value's (smooth L1), and a little for entropy."""
-    returns, following = [], 0.0
+    returns: list[float] = []
+    following = 0.0
     for reward in batch["rewards"].tolist()[::-1]:
         following = reward + 0.99 * following
         returns.insert(0, following)

@@ -27,7 +27,7 @@ def build(torch: Any, nn: Any, F: Any, hidden: int = 12) -> Any:
         def forward(self, x: Any, future: int = 0) -> Any:
             zeros = torch.zeros(x.size(0), hidden, dtype=x.dtype)
             states = [(zeros, zeros) for _ in self.cells]
-            outputs = []
+            outputs: list[Any] = []
             for step in range(x.size(1) + future):
                 value = x[:, step : step + 1] if step < x.size(1) else outputs[-1]
                 for i, cell in enumerate(self.cells):

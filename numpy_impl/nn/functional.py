@@ -41,6 +41,7 @@ from numpy_impl.nn.pooling import (
     MaxPool2d,
     MaxPool3d,
 )
+from numpy_impl.tensor.graph import Node
 from numpy_impl.tensor.methods import cast
 from numpy_impl.tensor.tensor import Tensor, attach, record, to_array
 
@@ -76,7 +77,7 @@ def _by_pair(
             return [grad for grad, needed in zip(found, needs, strict=True) if needed]
 
         tracked = tuple(value for value, needed in zip(inputs, needs, strict=True) if needed)
-        attach([result], forward.__name__, tracked, way_back, is_layer=True)
+        attach([result], Node(forward.__name__, tracked, way_back, is_layer=True))
     return result
 
 

@@ -14,13 +14,13 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import ref
 
 import numpy as np
 
 from numpy_impl.grad_mode import grad_mode
-from numpy_impl.tensor.graph import Spec, run_backward
+from numpy_impl.tensor.graph import Node, run_backward
 from numpy_impl.tensor.tensor import Tensor, attach, to_array
 
 Array = np.ndarray
@@ -69,6 +69,14 @@ running: list[None] = []
 # the key, in place of its module, of what super().forward(...) did
 _SUPER = "super"
 _ARRAY = np.ndarray
+_LEAVES = (Tensor, np.ndarray)
+
+
+class Spec(NamedTuple):
+    """What the gradient of an output must look like."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
 
 
 _new_tuple: Any = tuple.__new__
@@ -123,7 +131,7 @@ def _as_tensors(output: Any, found: list[Tensor]) -> Any:
             found.append(tensor)
         return tensor
 
-    return mapped(output, wrap)
+    return wrap(output) if type(output) is _ARRAY else mapped(output, wrap)
 
 
 # -- forward ---------------------------------------------------------------------------------------
@@ -167,25 +175,24 @@ def call_any(
     kwargs: dict[str, Any],
 ) -> Any:
     """Call a layer with anything: with Tensors the call becomes a node of the graph."""
-    if kwargs:
+    if not kwargs and all(isinstance(value, _LEAVES) for value in inputs):
+        slots, arrays = inputs, tuple([to_array(value) for value in inputs])
+    else:
         kwargs = _in_order(forward, kwargs)
-    slots = list(leaves((inputs, kwargs)))
+        slots = tuple(leaves((inputs, kwargs)))
+        arrays, kwargs = mapped(inputs, to_array), mapped(kwargs, to_array)
+    output, call = _run(self, forward, arrays, kwargs)
     if not any(isinstance(value, Tensor) for value in slots):
-        output, call = _run(self, forward, inputs, kwargs)
         keep(self, call)
         return output
-    output, call = _run(self, forward, mapped(inputs, to_array), mapped(kwargs, to_array))
     if not self._is_ours:
         self.__dict__["_call"] = None  # what a call before kept on the layer may be gone
     found: list[Tensor] = []
     output = _as_tensors(output, found)
-    tensors = [value for value in slots if isinstance(value, Tensor) and value._requires_grad]
-    if call is not None and (tensors or _is_trained(self, call)):
-        call.needs = tuple(
-            isinstance(v, Tensor) and v._requires_grad for v in slots if v is not None
-        )
-        way_back = _way_back(self, backward, call, slots)
-        attach(found, type(self).__name__, tuple(tensors), way_back, is_layer=True)
+    if call is not None:
+        needs = [isinstance(value, Tensor) and value._requires_grad for value in slots]
+        if any(needs) or _is_trained(self, call):
+            attach(found, _LayerNode(self, backward, call, slots, needs, len(found)))
     return output
 
 
@@ -203,44 +210,64 @@ def _is_trained(self: Any, call: Call) -> bool:
     return any(_is_trained(m, c) for m, c in call.within.items() if m is not _SUPER)
 
 
-def _way_back(
-    self: Any, backward: Callable[..., Any], call: Call, slots: list[Any]
-) -> Callable[[list[Array | None], bool], list[Array | None]]:
-    """The node's function: the layer's backward, its gradients in the order of the Tensors."""
-    arrays = [i for i, value in enumerate(slots) if value is not None]
-    wanted = [i for i in arrays if isinstance(slots[i], Tensor) and slots[i]._requires_grad]
-    specs = [Spec(slots[i].shape, slots[i].dtype) for i in wanted]
-    count = len(slots)
-    if self in _within.roots:
-        self = _view(self)
+class _LayerNode(Node):
+    """A layer's call in the graph: its way back is the layer's own backward, through that call."""
 
-    def way_back(grads: list[Array | None], retain_graph: bool) -> list[Array | None]:
+    __slots__ = ("call", "module", "places", "wanted")
+
+    def __init__(
+        self,
+        module: Any,
+        backward: Callable[..., Any],
+        call: Call,
+        slots: tuple,
+        needs: list[bool],
+        count: int,
+    ) -> None:
+        inputs = tuple([slots[i] for i, needed in enumerate(needs) if needed])
+        super().__init__(type(module).__name__, inputs, backward, count, is_layer=True)
+        self.module = _view(module) if module in _within.roots else module
+        self.call = call
+        # what was passed: True for arrays and Tensors, False for None; and which need a gradient
+        self.places = tuple([value is not None for value in slots])
+        self.wanted = tuple(needs)
+        call.needs = tuple([n for n, here in zip(needs, self.places, strict=True) if here])
+
+    def input_grads(self, grads: list[Array | None], retain_graph: bool) -> list[Array | None]:
+        module, call = self.module, self.call
         outer, owner = _within.calls, _within.owner
-        _within.calls, _within.owner = {self: call}, self
+        _within.calls, _within.owner = {module: call}, module
         running.append(None)
         try:
-            upstream = _rebuilt(call.output, iter(grads))
-            result = backward(self, upstream, retain_graph=retain_graph)
+            is_single = type(call.output) is Spec
+            upstream = grads[0] if is_single else _rebuilt(call.output, iter(grads))
+            result = self.way_back(module, upstream, retain_graph=retain_graph)
         finally:
             running.pop()
             _within.calls, _within.owner = outer, owner
-        if not wanted:
+        if not self.inputs:
             return []
-        if not isinstance(result, tuple | list):
-            found, places = [result], arrays[:1]
+        found = list(leaves(result)) if isinstance(result, tuple | list) else [result]
+        if len(found) != len(self.wanted):
+            # None is passed over; and one gradient alone is the first input's
+            wanted = [w for w, here in zip(self.wanted, self.places, strict=True) if here]
+            wanted = wanted if isinstance(result, tuple | list) or any(wanted[1:]) else wanted[:1]
         else:
-            found = list(leaves(result))
-            places = arrays if len(found) == len(arrays) else list(range(count))
-        if len(found) != len(places) or not set(wanted) <= set(places):
+            wanted = list(self.wanted)
+        if len(found) != len(wanted):
             raise RuntimeError(
-                f"{type(self).__name__}: backward returned {len(found)} gradients for "
-                f"{len(arrays)} array inputs, of which numbers {wanted} require one: detach() "
-                "those that are constants"
+                f"{self.name}: backward returned {len(found)} gradients for {sum(self.places)} "
+                f"array inputs, of which {len(self.inputs)} require one: detach() those that are "
+                "constants"
             )
-        by_place = dict(zip(places, found, strict=True))
-        return [_checked(self, by_place[i], s) for i, s in zip(wanted, specs, strict=True)]
+        chosen = [grad for grad, needed in zip(found, wanted, strict=True) if needed]
+        return [_checked(self.name, g, t._data) for g, t in zip(chosen, self.inputs, strict=True)]
 
-    return way_back
+    def run(self, grads: list[Array | None], retain_graph: bool) -> Any:
+        pairs = super().run(grads, retain_graph)
+        if not retain_graph:
+            del self.call, self.module
+        return pairs
 
 
 def _view(self: Any) -> Any:
@@ -253,14 +280,16 @@ def _view(self: Any) -> Any:
     return view
 
 
-def _checked(self: Any, grad: Any, spec: Spec) -> Array | None:
+def _checked(name: str, grad: Any, input: Array) -> Array | None:
     """A gradient that a layer's backward returned, in the dtype of the input."""
-    if grad is not None and grad.shape != spec.shape:
+    if grad is None:
+        return None
+    if grad.shape != input.shape:
         raise RuntimeError(
-            f"{type(self).__name__}: backward returned a gradient of shape {grad.shape} for an "
-            f"input of shape {spec.shape}"
+            f"{name}: backward returned a gradient of shape {grad.shape} for an input of shape "
+            f"{input.shape}"
         )
-    return None if grad is None else np.asarray(grad, spec.dtype)
+    return grad if grad.dtype == input.dtype else np.asarray(grad, input.dtype)
 
 
 def _rebuilt(spec: Any, grads: Iterator[Array | None]) -> Any:
@@ -283,7 +312,8 @@ def _run(
     running.append(None)  # appending and popping are atomic
     try:
         output = forward(self, *inputs, **kwargs)
-        output = mapped(output, to_array)  # a Parameter in its arithmetic makes Tensors
+        if type(output) is not _ARRAY:  # a Parameter in its arithmetic makes Tensors
+            output = mapped(output, to_array)
         call = calls.pop(self)
         if not grad_mode.enabled:
             return output, None
@@ -723,5 +753,6 @@ def _through_node(name: str, value: Any, way_back: Callable[..., Any]) -> Any:
     if not tracked:
         return value
     copies = {id(t): Tensor(t._data) for t in tracked}
-    attach(list(copies.values()), name, tuple(tracked), way_back, is_layer=True)
+    copied = list(copies.values())
+    attach(copied, Node(name, tuple(tracked), way_back, len(copied), is_layer=True))
     return mapped(value, lambda t: copies.get(id(t), t))

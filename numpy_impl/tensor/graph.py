@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,13 +23,6 @@ Array = np.ndarray
 Gradients = Sequence[Array | None]
 
 
-class Spec(NamedTuple):
-    """What a gradient of an output must look like."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype
-
-
 _numbers = count()  # next() on it is atomic
 
 
@@ -38,44 +31,57 @@ class Node:
 
     Args:
         name: of the layer or operation, for messages.
-        inputs: the Tensors whose gradients ``backward`` returns, in that order.
-        outputs: shape and dtype of each output.
-        backward: from the gradients of the outputs (None: zero) and whether the graph is kept, to
-            those of the inputs.
+        inputs: the Tensors whose gradients the way back leads to, in that order.
+        way_back: a function from the gradients of the outputs (None: zero) and whether the graph
+            is kept to those of the inputs; a subclass may keep something else.
+        count: of outputs.
         is_layer: whether it is a layer's call, whose outputs nothing else holds.
     """
 
-    __slots__ = ("backward", "hooks", "inputs", "is_layer", "name", "number", "outputs")
+    # few objects a node, since Python's collector looks at all of them again and again
+    __slots__ = ("count", "hooks", "inputs", "is_layer", "name", "number", "way_back")
 
     def __init__(
         self,
         name: str,
         inputs: "tuple[Tensor, ...]",
-        outputs: Sequence[Spec],
-        backward: Callable[[list[Array | None], bool], Gradients],
+        way_back: Any,
+        count: int = 1,
         is_layer: bool = False,
     ) -> None:
-        self.name, self.inputs, self.outputs, self.is_layer = name, inputs, outputs, is_layer
-        self.backward: Callable[[list[Array | None], bool], Gradients] | None = backward
+        self.name, self.inputs, self.way_back = name, inputs, way_back
+        self.count, self.is_layer = count, is_layer
         self.number = next(_numbers)
         # (index of the output, function, whether it only keeps the result: after the others)
-        self.hooks: list[tuple[int, Callable[[Array], Array | None], bool]] = []
+        self.hooks: list[tuple[int, Callable[[Array], Array | None], bool]] | None = None
+
+    def input_grads(self, grads: list[Array | None], retain_graph: bool) -> Gradients:
+        """From the gradients of the outputs to those of the inputs."""
+        return self.way_back(grads, retain_graph)
 
     def run(self, grads: list[Array | None], retain_graph: bool) -> "Iterable[tuple[Tensor, Any]]":
         """The inputs, each with its gradient; unless the graph is kept, the node forgets all."""
-        if self.backward is None:
+        if self.way_back is None:
             raise RuntimeError(
                 f"backward went through {self.name} before: what its forward kept has been "
                 "released; call forward again, or pass retain_graph=True the first time"
             )
-        inputs, backward = self.inputs, self.backward
+        pairs = zip(self.inputs, self.input_grads(grads, retain_graph), strict=True)
         if not retain_graph:
-            self.backward, self.inputs = None, ()
-        return zip(inputs, backward(grads, retain_graph), strict=True)
+            self.way_back, self.inputs = None, ()
+        return pairs
+
+    def add_hook(
+        self, index: int, hook: Callable[[Array], Array | None], keeps: bool = False
+    ) -> tuple[list[Any], Any]:
+        """The list of hooks, and the entry to be put there, for an output's gradient."""
+        if self.hooks is None:
+            self.hooks = []
+        return self.hooks, (index, hook, keeps)
 
     def apply_hooks(self, grads: list[Array | None]) -> None:
         """Let the hooks on the outputs see their gradients, and perhaps replace them."""
-        for index, hook, _ in sorted(self.hooks, key=lambda entry: entry[2]):
+        for index, hook, _ in sorted(self.hooks or (), key=lambda entry: entry[2]):
             grads[index] = apply_hook(hook, grads[index])
 
     def __repr__(self) -> str:
@@ -160,7 +166,7 @@ def run_backward(
             return
         slots = pending.get(node)
         if slots is None:
-            pending[node] = slots = [None] * len(node.outputs)
+            pending[node] = slots = [None] * node.count
             heappush(order, (-node.number, node))
         before = slots[index]
         # a new array: the old one may be somebody else's, too
@@ -229,7 +235,7 @@ def _leading_to(outputs: "Sequence[Tensor]", wanted: "Sequence[Tensor]") -> set[
     for node in sorted(nodes, key=lambda node: node.number):  # inputs come before
         if (
             (owned and node.is_layer)
-            or node.backward is None  # used up: say so
+            or node.way_back is None  # used up: say so
             or any(
                 id(t) in leaves or t._node in needed or (t._node, t._index) in places
                 for t in node.inputs

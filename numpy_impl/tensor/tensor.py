@@ -7,7 +7,7 @@ from weakref import ref
 import numpy as np
 
 from numpy_impl.grad_mode import grad_mode
-from numpy_impl.tensor.graph import Array, Node, Spec, apply_hook, run_backward
+from numpy_impl.tensor.graph import Array, Node, apply_hook, run_backward
 
 _UFUNC_OPERATORS: dict[Any, Callable[..., Any]] = {}
 
@@ -266,11 +266,12 @@ class Tensor:
             if tensor is not None:
                 tensor._take_grad(grad, owned=False)
 
-        self._node.hooks.append((self._index, keep, True))
+        hooks, entry = self._node.add_hook(self._index, keep, keeps=True)
+        hooks.append(entry)
 
     def _retains_grad(self) -> bool:
-        hooks = self._node.hooks if self._node is not None else []
-        return any(index == self._index and is_last for index, _, is_last in hooks)
+        hooks = None if self._node is None else self._node.hooks
+        return any(index == self._index and is_last for index, _, is_last in hooks or ())
 
     def register_hook(self, hook: Callable[["Tensor"], Any]) -> "RemovableHandle":
         """Call ``hook(grad)`` with the gradient for this Tensor; what it returns replaces it."""
@@ -283,7 +284,7 @@ class Tensor:
         def on_array(grad: Array) -> Array | None:
             return to_array(hook(Tensor(grad)))
 
-        return RemovableHandle(self._node.hooks, (self._index, on_array, False))
+        return RemovableHandle(*self._node.add_hook(self._index, on_array))
 
     # -- in place ------------------------------------------------------------------------------
 
@@ -484,36 +485,35 @@ def record(output: Any, name: str, *pairs: tuple[Any, Callable[[Array], Any]]) -
             broadcasting is undone. Inputs that are no Tensors, or need none, get no gradient.
     """
     result = Tensor(output)
-    if not grad_mode.enabled:
-        return result
-    needed = [pair for pair in pairs if isinstance(pair[0], Tensor) and pair[0]._requires_grad]
-    if needed:
-        # functions of the gradient alone: the node holds no Tensor but its inputs
-        inputs = tuple(tensor for tensor, _ in needed)
-        ways = [(way, tensor._data.shape, tensor._data.dtype) for tensor, way in needed]
-
-        def backward(grads: list[Array | None], retain_graph: bool) -> list[Array | None]:
-            (grad,) = grads
-            assert grad is not None  # of one output: else nothing would have come here
-            return [fitted(way(grad), shape, dtype) for way, shape, dtype in ways]
-
-        attach([result], name, inputs, backward)
+    if grad_mode.enabled and result._data.dtype.kind == "f":
+        inputs, ways = [], []
+        for tensor, way in pairs:
+            if isinstance(tensor, Tensor) and tensor._requires_grad:
+                inputs.append(tensor)
+                ways.append(way)
+        if inputs:
+            result._node = _Operation(name, tuple(inputs), tuple(ways))
+            result._requires_grad = True
     return result
 
 
-def attach(
-    outputs: Sequence[Tensor],
-    name: str,
-    inputs: tuple[Tensor, ...],
-    backward: Callable[[list[Array | None], bool], Sequence[Array | None]],
-    is_layer: bool = False,
-) -> None:
-    """Make a node of the graph the origin of ``outputs``."""
-    specs = [Spec(output._data.shape, output._data.dtype) for output in outputs]
-    node = Node(name, inputs, specs, backward, is_layer)
+class _Operation(Node):
+    """A node whose way back is a function for each input."""
+
+    __slots__ = ()
+
+    def input_grads(self, grads: list[Array | None], retain_graph: bool) -> list[Array | None]:
+        (grad,) = grads
+        return [
+            fitted(way(grad), tensor._data.shape, tensor._data.dtype)
+            for way, tensor in zip(self.way_back, self.inputs, strict=True)
+        ]
+
+
+def attach(outputs: Sequence[Tensor], node: Node) -> None:
+    """Make a node of the graph the origin of ``outputs``, which are floating-point."""
     for index, output in enumerate(outputs):
-        if output._data.dtype.kind == "f":
-            output._node, output._index, output._requires_grad = node, index, True
+        output._node, output._index, output._requires_grad = node, index, True
 
 
 def fitted(grad: Any, shape: tuple[int, ...], dtype: np.dtype) -> Array:
