@@ -754,6 +754,5 @@ def _through_node(name: str, value: Any, way_back: Callable[..., Any]) -> Any:
         return value
     copies = {id(t): Tensor(t._data) for t in tracked}
     copied = list(copies.values())
-    node = Node(name, tuple(tracked), way_back, len(copied), is_layer=True)
-    attach(copied, node)
+    attach(copied, Node(name, tuple(tracked), way_back, len(copied), is_layer=True))
     return mapped(value, lambda t: copies.get(id(t), t))
