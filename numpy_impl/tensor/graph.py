@@ -30,6 +30,19 @@ class Spec(NamedTuple):
     dtype: np.dtype
 
 
+class Origin:
+    """Where in the graph a Tensor came from when it was used.
+
+    Not the Tensor itself: changed in place later, it comes from somewhere else (and its array can
+    go before the graph does).
+    """
+
+    __slots__ = ("_index", "_node")
+
+    def __init__(self, node: "Node", index: int) -> None:
+        self._node, self._index = node, index
+
+
 _numbers = count()  # next() on it is atomic
 
 
@@ -55,12 +68,17 @@ class Node:
         backward: Callable[[list[Array | None], bool], Gradients],
         is_layer: bool = False,
     ) -> None:
-        self.name, self.inputs, self.outputs, self.is_layer = name, inputs, outputs, is_layer
+        self.name, self.outputs, self.is_layer = name, outputs, is_layer
+        self.inputs: tuple[Tensor | Origin, ...] = tuple(
+            leaf if leaf._node is None else Origin(leaf._node, leaf._index) for leaf in inputs
+        )
         self.backward: Callable[[list[Array | None], bool], Gradients] | None = backward
         self.number = next(_numbers)
         self.hooks: list[tuple[int, Callable[[Array], Array | None]]] = []
 
-    def run(self, grads: list[Array | None], retain_graph: bool) -> "Iterable[tuple[Tensor, Any]]":
+    def run(
+        self, grads: list[Array | None], retain_graph: bool
+    ) -> "Iterable[tuple[Tensor | Origin, Any]]":
         """The inputs, each with its gradient; unless the graph is kept, the node forgets all."""
         if self.backward is None:
             raise RuntimeError(
@@ -120,6 +138,7 @@ def hand_over(leaf: "Tensor", grad: Array, owned: bool) -> None:
         _collecting.leaves.add(leaf, grad, owned)
 
 
+@np.errstate(all="ignore")  # what overflows becomes inf or NaN silently, as in torch
 def run_backward(
     outputs: "Sequence[Tensor]",
     grads: Sequence[Array],
@@ -142,11 +161,12 @@ def run_backward(
         (tensor._node, tensor._index): None for tensor in wanted or () if tensor._node is not None
     }
 
-    def arrive(tensor: "Tensor", grad: Array | None) -> None:
+    def arrive(tensor: "Tensor | Origin", grad: Array | None) -> None:
         if grad is None:
             return
         node, index = tensor._node, tensor._index
         if node is None:
+            assert not isinstance(tensor, Origin)
             if tensor._requires_grad:
                 hand_over(tensor, grad, owned=False)
             return

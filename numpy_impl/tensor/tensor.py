@@ -258,8 +258,9 @@ class Tensor:
             self._data[...] = result._data
         else:
             self._data = result._data.astype(self.dtype, copy=False)
-            self._node, self._index = result._node, result._index
-            self._requires_grad = result._requires_grad
+            if grad_mode.enabled:  # else its place in the graph stays what it was
+                self._node, self._index = result._node, result._index
+                self._requires_grad = result._requires_grad
         return self
 
     def _check_in_place(self) -> None:
