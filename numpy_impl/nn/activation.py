@@ -11,7 +11,8 @@ import numpy as np
 from numpy_impl._threads import on_slices
 from numpy_impl.grad_mode import grad_mode
 from numpy_impl.nn._mask import as_mask, as_opposite_mask, choose, select
-from numpy_impl.nn.module import Module, check_array
+from numpy_impl.nn.checks import check_array
+from numpy_impl.nn.module import Module
 
 Array = np.ndarray
 # a decorator: inf * 0, inf - inf and log(0) give what they give, as in torch, without a warning

@@ -13,8 +13,9 @@ import numpy as np
 
 from numpy_impl._threads import over_parts, over_slices
 from numpy_impl.nn._window import channels_first, channels_last
+from numpy_impl.nn.checks import check_array, float_dtype
 from numpy_impl.nn.linear import sum_rows
-from numpy_impl.nn.module import Module, check_array, float_dtype
+from numpy_impl.nn.module import Module
 from numpy_impl.nn.parameter import Parameter
 
 Array = np.ndarray

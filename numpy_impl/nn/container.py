@@ -7,7 +7,7 @@ from typing import Any, Self, overload
 
 import numpy as np
 
-from numpy_impl.nn.layer import summary
+from numpy_impl.nn.call import summary
 from numpy_impl.nn.module import Module
 
 

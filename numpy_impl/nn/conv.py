@@ -31,8 +31,9 @@ from numpy_impl.nn._window import (
     with_batch,
     without_batch,
 )
+from numpy_impl.nn.checks import float_dtype
 from numpy_impl.nn.linear import sum_rows
-from numpy_impl.nn.module import Module, float_dtype
+from numpy_impl.nn.module import Module
 from numpy_impl.nn.padding import check_mode, pad, pad_backward
 from numpy_impl.nn.parameter import Parameter, aligned_empty
 

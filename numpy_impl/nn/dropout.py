@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from numpy_impl.nn.module import Module, check_array
+from numpy_impl.nn.checks import check_array
+from numpy_impl.nn.module import Module
 from numpy_impl.random import bernoulli_mask
 
 Array = np.ndarray

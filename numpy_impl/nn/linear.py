@@ -7,7 +7,8 @@ import numpy as np
 
 from numpy_impl import _threads
 from numpy_impl.nn import init
-from numpy_impl.nn.module import Module, check_array, float_dtype
+from numpy_impl.nn.checks import check_array, float_dtype
+from numpy_impl.nn.module import Module
 from numpy_impl.nn.parameter import Parameter, aligned_empty
 
 Array = np.ndarray

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from numpy_impl.nn.activation import log_softmax
-from numpy_impl.nn.module import Module, check_array
+from numpy_impl.nn.checks import check_array
+from numpy_impl.nn.module import Module
 
 Array = np.ndarray
 # a decorator: overflow, 0 * inf and x / 0 give what they give, without NumPy's warnings
@@ -140,8 +141,8 @@ class MSELoss(_Loss):
 
     def backward(self, grad_output: Any = 1.0) -> Any:
         grad, difference, shape, target_shape = self._upstream(grad_output)
-        asked = self._call.needs  # None after a call with arrays
-        needs = (True, False) if asked is None else (self.needs_grad(0), self.needs_grad(1))
+        in_graph = self._call is not None and self._call.needs is not None
+        needs = (self.needs_grad(0), self.needs_grad(1)) if in_graph else (True, False)
         grads = mse_loss_backward(grad, difference, shape, target_shape, self.reduction, needs)
         return grads if needs[1] else grads[0]
 
