@@ -41,7 +41,8 @@ class _Switch:
         self._previous: dict[int, list[bool]] = {}
 
     def __enter__(self) -> None:
-        self._set(grad_mode.enabled)
+        self._previous.setdefault(threading.get_ident(), []).append(grad_mode.enabled)
+        grad_mode.enabled = self.mode
 
     def __exit__(self, *exc_info: object) -> None:
         # a generator may be closed by another thread, whose mode is none of its business

@@ -34,15 +34,11 @@ def call_of_calls(self: Any, inputs: tuple, kwargs: dict[str, Any]) -> Any:
 
     Arrays become Tensors, and if there were arrays alone the outputs arrays again.
     """
-    own = self.__dict__
     given = [value for value in leaves((inputs, kwargs)) if value is not None]
     if any(isinstance(value, Tensor) for value in given) or not given:
         if all(isinstance(value, Tensor) for value in given):
             return self.forward(*inputs, **kwargs)
         return self.forward(*mapped(inputs, _as_tensor), **mapped(kwargs, _as_tensor))
-    if self._passes_arrays and not grad_mode.enabled and "forward" not in own:
-        keep(self, None)
-        return self.forward(*inputs, **kwargs)
     return from_arrays(self, lambda given, options: self.forward(*given, **options), inputs, kwargs)
 
 

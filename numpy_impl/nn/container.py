@@ -7,7 +7,8 @@ from typing import Any, Self, overload
 
 import numpy as np
 
-from numpy_impl.nn.call import summary
+from numpy_impl.grad_mode import grad_mode
+from numpy_impl.nn.call import running, summary
 from numpy_impl.nn.module import Module
 
 
@@ -92,7 +93,13 @@ class Sequential(_IndexedModules):
             for i, module in enumerate(args):
                 self.add_module(str(i), module)
 
-    _passes_arrays = True
+    def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
+        plain = len(inputs) == 1 and type(inputs[0]) is np.ndarray and not kwargs
+        if not plain or grad_mode.enabled or running or self._hooks is not None:
+            return super().__call__(*inputs, **kwargs)
+        # arrays need not become Tensors where no gradient is wanted
+        self.__dict__["_call"] = None
+        return self.forward(inputs[0])
 
     def forward(self, input: Any) -> Any:
         output = input

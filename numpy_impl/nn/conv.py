@@ -366,7 +366,7 @@ class _ConvNd(Module):
 
     def forward(self, input: Array) -> Array:
         own = self._parameters  # self.weight would take Python's longest way to an attribute
-        weight, bias = own["weight"].data, own["bias"]
+        weight, bias = own["weight"]._data, own["bias"]
         owner = type(self).__name__
         input, added = batched(input, self._n, owner, weight.dtype)
         padding: Any = self.padding
@@ -394,7 +394,8 @@ class _ConvNd(Module):
     def backward(self, grad_output: Array) -> Array | None:
         grad_output, added, input, steps, around = self.saved_for_backward(grad_output)
         weight, bias = self.weight, self.bias
-        needs = (self.needs_grad(), weight.requires_grad, bias is not None)
+        needs_bias = bias is not None and bias.requires_grad
+        needs = (self.needs_grad(), weight.requires_grad, needs_bias)
         grad_input, grad_weight, grad_bias = convolve_backward(
             with_batch(grad_output, added), input, weight.data, steps, needs
         )

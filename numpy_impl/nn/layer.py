@@ -37,6 +37,7 @@ from numpy_impl.tensor.tensor import Tensor, attach, to_array
 Array = np.ndarray
 _ARRAY = np.ndarray
 _LEAVES = (Tensor, np.ndarray)
+_NOTHING: Any = object()
 
 
 def _as_tensors(output: Any, found: list[Tensor]) -> Any:
@@ -55,27 +56,35 @@ def _as_tensors(output: Any, found: list[Tensor]) -> Any:
 
 
 def layer_call(
-    forward: Callable[..., Any], backward: Callable[..., Any], with_hooks: bool
+    forward: Callable[..., Any], backward: Callable[..., Any], with_hooks: bool, is_ours: bool
 ) -> Callable[..., Any]:
-    """``forward`` of a layer, or with hooks its ``__call__``: in the graph if it gets Tensors."""
+    """``forward`` of a layer, or with hooks its ``__call__``: in the graph if it gets Tensors.
+
+    Args:
+        forward, backward: for arrays, as its class writes them.
+        with_hooks: whether to call hooks around it.
+        is_ours: whether its class is of this library: ``save_for_backward`` alone keeps things.
+    """
 
     @functools.wraps(forward)
-    def call(self: Any, *inputs: Any, **kwargs: Any) -> Any:
+    def call(self: Any, input: Any = _NOTHING, /, *others: Any, **kwargs: Any) -> Any:
         own = self.__dict__
         # the most frequent case, in as few steps as can be: arrays into a layer without parts
         if (
-            inputs
-            and type(inputs[0]) is _ARRAY is type(inputs[-1])
+            type(input) is _ARRAY
             and own["_is_plain"]
-            and len(inputs) < 3
-            and not kwargs
             and not running
+            and not kwargs
+            and (not others or (type(others[0]) is _ARRAY and len(others) == 1))
         ):
             own["_call"] = None
-            output = forward(self, *inputs)
+            output = forward(self, input, *others)
+            if is_ours:
+                return output
             if own["_call"] is None and grad_mode.enabled:
                 own["_call"] = _with_attributes(self, output, None, None)
             return output if type(output) is _ARRAY else mapped(output, to_array)
+        inputs = () if input is _NOTHING else (input, *others)
         if with_hooks and own["_hooks"] is not None:
             return call_with_hooks(self, inputs, kwargs)
         return call_any(self, forward, backward, inputs, kwargs)

@@ -144,7 +144,7 @@ class Linear(Module):
     def forward(self, input: Array) -> Array:
         own = self._parameters  # self.weight would take Python's longest way to an attribute
         try:
-            weight, bias = own["weight"].data, own["bias"]
+            weight, bias = own["weight"]._data, own["bias"]
         except KeyError as name:
             raise AttributeError(f"Linear: parameter {name} was deleted") from None
         input = check_array(input, "input", "Linear", weight.dtype)

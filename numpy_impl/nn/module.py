@@ -79,8 +79,6 @@ class Module:
     # save_for_backward alone, and call no modules but their parts
     _is_ours = True
     _starts_plain = True
-    # whether forward works on arrays as on Tensors, so that nothing need be wrapped under no_grad
-    _passes_arrays = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Make a class that writes its own backward a layer, one that writes forward alone not."""
@@ -101,12 +99,11 @@ class Module:
             plain = getattr(cls.forward, "_of_layer", cls.forward)
             back = getattr(cls.backward, "_of_layer", cls.backward)
             cls.backward = layer_backward(back, overrides)
-            cls.forward = layer_call(plain, cls.backward, False)  # type: ignore[method-assign]
+            cls.forward = layer_call(plain, cls.backward, False, cls._is_ours)  # type: ignore[method-assign]
             if not own_call:
-                cls.__call__ = layer_call(plain, cls.backward, True)  # type: ignore[method-assign]
+                cls.__call__ = layer_call(plain, cls.backward, True, cls._is_ours)  # type: ignore[method-assign]
         else:
             cls.backward = Module.backward
-            cls._passes_arrays = cls.__dict__.get("_passes_arrays", False)
             if not own_call:
                 cls.__call__ = Module.__call__  # type: ignore[method-assign]
 
