@@ -213,7 +213,7 @@ def _is_trained(self: Any, call: Call) -> bool:
 class _LayerNode(Node):
     """A layer's call in the graph: its way back is the layer's own backward, through that call."""
 
-    __slots__ = ("call", "module", "places", "wanted")
+    __slots__ = ("call", "module", "places", "specs", "wanted")
 
     def __init__(
         self,
@@ -231,6 +231,7 @@ class _LayerNode(Node):
         # what was passed: True for arrays and Tensors, False for None; and which need a gradient
         self.places = tuple([value is not None for value in slots])
         self.wanted = tuple(needs)
+        self.specs = tuple([Spec(tensor._data.shape, tensor._data.dtype) for tensor in inputs])
         call.needs = tuple([n for n, here in zip(needs, self.places, strict=True) if here])
 
     def input_grads(self, grads: list[Array | None], retain_graph: bool) -> list[Array | None]:
@@ -261,7 +262,7 @@ class _LayerNode(Node):
                 "constants"
             )
         chosen = [grad for grad, needed in zip(found, wanted, strict=True) if needed]
-        return [_checked(self.name, g, t._data) for g, t in zip(chosen, self.inputs, strict=True)]
+        return [_checked(self.name, g, s) for g, s in zip(chosen, self.specs, strict=True)]
 
     def run(self, grads: list[Array | None], retain_graph: bool) -> Any:
         pairs = super().run(grads, retain_graph)
@@ -280,7 +281,7 @@ def _view(self: Any) -> Any:
     return view
 
 
-def _checked(name: str, grad: Any, input: Array) -> Array | None:
+def _checked(name: str, grad: Any, input: Spec) -> Array | None:
     """A gradient that a layer's backward returned, in the dtype of the input."""
     if grad is None:
         return None
@@ -754,6 +755,5 @@ def _through_node(name: str, value: Any, way_back: Callable[..., Any]) -> Any:
         return value
     copies = {id(t): Tensor(t._data) for t in tracked}
     copied = list(copies.values())
-    node = Node(name, tuple(tracked), way_back, len(copied), is_layer=True)
-    attach(copied, node)
+    attach(copied, Node(name, tuple(tracked), way_back, len(copied), is_layer=True))
     return mapped(value, lambda t: copies.get(id(t), t))

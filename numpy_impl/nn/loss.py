@@ -135,7 +135,7 @@ class MSELoss(_Loss):
             raise ValueError(
                 f"MSELoss: target {target.shape} does not broadcast with input {input.shape}"
             ) from None
-        self.save_for_backward(output, difference, input.shape, np.shape(target))
+        self.save_for_backward(output, difference, input.shape, target.shape)
         return output
 
     def backward(self, grad_output: Any = 1.0) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from numpy_impl import random
-from numpy_impl.tensor.shape import _sizes, stack
+from numpy_impl.tensor.shape import _sizes, broadcast_to, permute, reshape, stack
 from numpy_impl.tensor.tensor import Tensor, to_array
 
 Array = np.ndarray
@@ -65,6 +65,8 @@ def _as_array(data: Any, dtype: Any = None) -> Array:
         value = np.asarray(_without_tensors(value))
         if dtype is None and value.dtype == np.float64:
             dtype = np.float32
+    if value.dtype.kind not in "biuf":
+        raise TypeError(f"data must be numbers, got {type(data).__name__} of {value.dtype}")
     return np.asarray(value, dtype)
 
 
@@ -170,6 +172,8 @@ def arange(
     start, end, step = (
         to_array(v) for v in ((0, start, step) if end is None else (start, end, step))
     )
+    if not step or (end - start) / step < 0:
+        raise ValueError(f"step must lead from start to end, got {start}, {end}, {step}")
     if dtype is None:
         whole = all(np.asarray(v).dtype.kind in "iub" for v in (start, end, step))
         dtype = np.int64 if whole else np.float32
@@ -187,6 +191,21 @@ def linspace(
 ) -> Tensor:
     """``steps`` numbers from ``start`` to ``end``, evenly apart."""
     values = np.linspace(to_array(start), to_array(end), steps, dtype=dtype or np.float32)
+    return _made(values, requires_grad, device)
+
+
+def logspace(
+    start: Any,
+    end: Any,
+    steps: int,
+    base: float = 10.0,
+    *,
+    dtype: Any = np.float32,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """``base`` to the powers that linspace gives."""
+    values = np.logspace(to_array(start), to_array(end), steps, base=base, dtype=dtype)
     return _made(values, requires_grad, device)
 
 
@@ -271,23 +290,54 @@ def normal(mean: Any, std: Any, size: Any = None, *, generator: Any = None) -> T
 def bernoulli(input: Any, *, generator: random.Generator | None = None) -> Tensor:
     """1 with the probability in ``input``, else 0; torch's draws of the same seed."""
     x = to_array(input)
-    return Tensor(
-        (random.rand(*x.shape, generator=generator, dtype=np.float64) < x).astype(x.dtype)
-    )
+    return Tensor((random.rand(x.shape, generator=generator, dtype=x.dtype) < x).astype(x.dtype))
 
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
-    """Coordinate grids of vectors."""
+    """Coordinate grids of vectors; with "xy" the first two axes are exchanged."""
+    if indexing not in ("ij", "xy"):
+        raise RuntimeError(f"indexing must be 'ij' or 'xy', got {indexing!r}")
     if len(tensors) == 1 and isinstance(tensors[0], list | tuple):
         tensors = tuple(tensors[0])
-    grids = np.meshgrid(*map(to_array, tensors), indexing=indexing)  # type: ignore[call-overload]
-    return tuple(Tensor(np.array(grid)) for grid in grids)
+    sizes = [to_array(tensor).size for tensor in tensors]
+    if any(to_array(tensor).ndim > 1 for tensor in tensors):
+        raise RuntimeError("meshgrid needs vectors")
+    axes = list(range(len(sizes)))
+    if indexing == "xy":
+        axes[:2] = axes[:2][::-1]
+    grids = []
+    for i, tensor in enumerate(tensors):
+        line = reshape(tensor, [size if j == i else 1 for j, size in enumerate(sizes)])
+        grids.append(permute(broadcast_to(line, sizes), axes))
+    return tuple(grids)
+
+
+def cartesian_prod(*tensors: Any) -> Tensor:
+    """Every combination of the elements of vectors, (number, vectors)."""
+    if len(tensors) == 1:
+        return reshape(tensors[0], -1)
+    return stack([reshape(grid, -1) for grid in meshgrid(*tensors)], 1)
+
+
+def tril_indices(
+    row: int, col: int, offset: int = 0, *, dtype: Any = np.int64, device: Any = None
+) -> Tensor:
+    """The places in the lower triangle of a matrix, (2, number)."""
+    return _made(np.stack(np.tril_indices(row, offset, col)).astype(dtype), False, device)
+
+
+def triu_indices(
+    row: int, col: int, offset: int = 0, *, dtype: Any = np.int64, device: Any = None
+) -> Tensor:
+    """The places in the upper triangle of a matrix, (2, number)."""
+    return _made(np.stack(np.triu_indices(row, offset, col)).astype(dtype), False, device)
 
 
 __all__ = [
     "arange",
     "as_tensor",
     "bernoulli",
+    "cartesian_prod",
     "device",
     "empty",
     "empty_like",
@@ -297,6 +347,7 @@ __all__ = [
     "full_like",
     "is_tensor",
     "linspace",
+    "logspace",
     "meshgrid",
     "normal",
     "ones",
@@ -309,6 +360,8 @@ __all__ = [
     "randperm",
     "stack",
     "tensor",
+    "tril_indices",
+    "triu_indices",
     "zeros",
     "zeros_like",
 ]

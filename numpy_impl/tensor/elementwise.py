@@ -1,96 +1,75 @@
-"""Operations on every element: arithmetic with broadcasting, functions, comparisons, choices.
+"""Operations on every element: arithmetic with broadcasting, choices, activations.
 
 In each, ``g`` is the gradient of the output; ``record`` sums it to the shape of an input that was
 broadcast.
 """
 
-import math
 from typing import Any
 
 import numpy as np
 
+from numpy_impl.tensor.promotion import as_float, needs_numbers, operands, quiet, result_type
 from numpy_impl.tensor.tensor import Tensor, record, to_array
 
 Array = np.ndarray
-_KINDS = "biufc"  # a later kind wins: bool, int, float
 
 
-def _rank(dtype: np.dtype) -> int:
-    kind = "i" if dtype.kind == "u" else dtype.kind
-    return _KINDS.index(kind)
-
-
-def result_type(*operands: Any) -> np.dtype:
-    """torch's dtype of a result: arrays decide; 0-d ones and numbers only by a higher kind.
-
-    A float array with an integer one keeps its precision.
-    """
-    groups: list[list[np.dtype]] = [[], [], []]
-    for operand in operands:
-        value = to_array(operand)
-        if isinstance(value, np.ndarray):
-            groups[0 if value.ndim else 1].append(value.dtype)
-        elif isinstance(value, bool | np.bool_):
-            groups[2].append(np.dtype(np.bool_))
-        elif isinstance(value, int | np.integer):
-            groups[2].append(np.dtype(np.int64))
-        else:
-            groups[2].append(np.dtype(np.float32))
-    best: np.dtype | None = None
-    for group in groups:
-        if not group:
-            continue
-        highest = max(map(_rank, group))
-        found = np.result_type(*(dtype for dtype in group if _rank(dtype) == highest))
-        if best is None or highest > _rank(best):
-            best = found
-    assert best is not None
-    return best
-
-
-def operands(*values: Any) -> list[Any]:
-    """The values as arrays (numbers stay) of one dtype, torch's."""
-    arrays = [to_array(value) for value in values]
-    kinds = {a.dtype if isinstance(a, np.ndarray) else None for a in arrays}
-    dtype = next(iter(kinds - {None}), None)
-    if len(kinds - {None}) == 1 and dtype is not None and dtype.kind == "f":
-        # NumPy promotes Python's numbers as torch does; its own scalars count as such
-        return [a.item() if isinstance(a, np.generic) else a for a in arrays]
-    dtype = result_type(*arrays)
-    return [np.asarray(a, dtype) for a in arrays]
-
-
-def as_float(value: Any) -> Array:
-    """The array of ``value``; integers become float32, as in torch."""
-    array = np.asarray(to_array(value))
-    return array if array.dtype.kind == "f" else array.astype(np.float32)
+def _step(values: Any, name: str, *inputs: Any) -> Tensor:
+    """A function that is flat wherever it is smooth: no gradient, but 0."""
+    values = np.asarray(values)
+    nothing = np.zeros(values.shape, values.dtype)
+    return record(values, name, *((value, lambda g: nothing) for value in inputs))
 
 
 # -- arithmetic ------------------------------------------------------------------------------------
 
 
+def _scaled(b: Any, alpha: Any) -> Any:
+    if alpha == 1:
+        return b
+    if isinstance(alpha, float) and np.asarray(b).dtype.kind != "f":
+        raise TypeError(f"alpha must be an integer for integer Tensors, got {alpha}")
+    return alpha * b
+
+
+@quiet
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """``input + alpha * other``; derivatives 1 and alpha."""
     a, b = operands(input, other)
-    if alpha == 1:
-        return record(np.add(a, b), "add", (input, lambda g: g), (other, lambda g: g))
-    return record(a + alpha * b, "add", (input, lambda g: g), (other, lambda g: alpha * g))
+    output = np.add(a, _scaled(b, alpha))
+    return record(output, "add", (input, lambda g: g), (other, lambda g: _scaled(g, alpha)))
 
 
+@quiet
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """``input - alpha * other``; derivatives 1 and -alpha."""
+    for value in (input, other):
+        if isinstance(value, bool) or getattr(value, "dtype", None) == np.bool_:
+            raise TypeError("sub is not defined for bool: use ^ or logical_xor")
     a, b = operands(input, other)
-    if alpha == 1:
-        return record(np.subtract(a, b), "sub", (input, lambda g: g), (other, lambda g: -g))
-    return record(a - alpha * b, "sub", (input, lambda g: g), (other, lambda g: -alpha * g))
+    output = np.subtract(a, _scaled(b, alpha))
+    return record(output, "sub", (input, lambda g: g), (other, lambda g: -_scaled(g, alpha)))
 
 
+subtract = sub
+
+
+def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+    """``other - alpha * input``: sub with its operands exchanged."""
+    return sub(other, input, alpha=alpha)
+
+
+@quiet
 def mul(input: Any, other: Any) -> Tensor:
     """``input * other``; each one's derivative is the other."""
     a, b = operands(input, other)
     return record(np.multiply(a, b), "mul", (input, lambda g: g * b), (other, lambda g: g * a))
 
 
+multiply = mul
+
+
+@quiet
 def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     """``input / other``; of integers a float. ``rounding_mode`` is "floor" or "trunc"."""
     if rounding_mode is not None:
@@ -98,208 +77,158 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     a, b = operands(input, other)
     if result_type(a, b).kind != "f":
         a, b = as_float(a), as_float(b)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        output = np.divide(a, b)
+    output = np.divide(a, b)
     return record(output, "div", (input, lambda g: g / b), (other, lambda g: -g * (output / b)))
+
+
+divide = true_divide = div
+
+
+def _of_numbers(name: str, input: Any, other: Any) -> tuple[Any, Any]:
+    """The operands of a division whose result keeps their dtype."""
+    a, b = operands(input, other)
+    needs_numbers(a, name)
+    if np.asarray(b).dtype.kind in "iu" and np.size(a) and not np.all(b):
+        raise RuntimeError(f"{name} of integers by 0 is not defined: other has a 0")
+    return a, b
 
 
 def _rounded_quotient(input: Any, other: Any, rounding_mode: str) -> Tensor:
     if rounding_mode not in ("floor", "trunc"):
         raise ValueError(f"rounding_mode must be None, 'floor' or 'trunc', got {rounding_mode!r}")
-    a, b = operands(input, other)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    a, b = _of_numbers("div with rounding_mode", input, other)
+    if rounding_mode == "floor":
         output = np.floor_divide(a, b)
-        if rounding_mode == "trunc":
-            output = output + ((output < 0) & (output * b != a))
-    nothing = np.zeros_like(output)
-    return record(output, "div", (input, lambda g: nothing), (other, lambda g: nothing))
+    elif np.result_type(a, b).kind == "f":
+        output = np.trunc(a / b)
+    else:
+        output = (a - np.fmod(a, b)) // b
+    return _step(output, "div", input, other)
 
 
+@quiet
 def floor_divide(input: Any, other: Any) -> Tensor:
-    """``input // other``; no gradient flows (it is 0)."""
+    """``input // other``; the gradient is 0 (torch refuses one)."""
     return _rounded_quotient(input, other, "floor")
 
 
+@quiet
 def remainder(input: Any, other: Any) -> Tensor:
-    """``input % other``, with the sign of ``other``."""
-    a, b = operands(input, other)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        output, whole = np.remainder(a, b), np.floor_divide(a, b)
-    return record(output, "remainder", (input, lambda g: g), (other, lambda g: -g * whole))
+    """``input % other``, with the sign of ``other``; derivatives 1 and -(input // other)."""
+    a, b = _of_numbers("remainder", input, other)
+    whole = np.floor_divide(a, b)
+    return record(
+        np.remainder(a, b), "remainder", (input, lambda g: g), (other, lambda g: -g * whole)
+    )
+
+
+@quiet
+def fmod(input: Any, other: Any) -> Tensor:
+    """The rest of ``input / other`` with the sign of ``input``; other's: -trunc(a / b)."""
+    a, b = _of_numbers("fmod", input, other)
+    return record(
+        np.fmod(a, b), "fmod", (input, lambda g: g), (other, lambda g: -g * np.trunc(a / b))
+    )
 
 
 def neg(input: Any) -> Tensor:
     """``-input``, of every element."""
-    return record(-to_array(input), "neg", (input, lambda g: -g))
+    return record(-needs_numbers(input, "neg"), "neg", (input, lambda g: -g))
 
 
+negative = neg
+
+
+@quiet
 def pow(input: Any, exponent: Any) -> Tensor:
     """``input ** exponent``; derivatives n x**(n-1) and y log(x)."""
     x, n = operands(input, exponent)
-    with np.errstate(all="ignore"):
-        output = np.square(x) if isinstance(n, int | float) and n == 2 else np.power(x, n)
+    if np.result_type(x, n) == np.bool_:
+        raise TypeError("pow is not defined for a bool to the power of a bool")
+    is_square = isinstance(n, int | float) and n == 2
+    output = np.square(x) if is_square else np.power(x, n)
 
     def to_input(g: Array) -> Array:
-        with np.errstate(all="ignore"):
-            # where the exponent is 0 the output is constant, also at 0
-            slope = 2 * x if isinstance(n, int | float) and n == 2 else n * np.power(x, n - 1)
-            return g * np.where(np.asarray(n) == 0, 0, slope)
+        # where the exponent is 0 the output is constant, also at 0
+        slope = 2 * x if is_square else n * np.power(x, n - 1)
+        return np.where(np.asarray(n) == 0, 0, g * slope)
 
     def to_exponent(g: Array) -> Array:
-        with np.errstate(all="ignore"):
-            flat = (np.asarray(x) == 0) & (np.asarray(n) >= 0)
-            return g * np.where(flat, 0, output * np.log(x))
+        flat = (np.asarray(x) == 0) & (np.asarray(n) >= 0)
+        return np.where(flat, 0, g * (output * np.log(x)))
 
     return record(output, "pow", (input, to_input), (exponent, to_exponent))
-
-
-# -- functions -------------------------------------------------------------------------------------
-
-
-def abs(input: Any) -> Tensor:
-    """The absolute value; derivative 0 at 0."""
-    x = to_array(input)
-    return record(np.abs(x), "abs", (input, lambda g: g * np.sign(x)))
-
-
-def exp(input: Any) -> Tensor:
-    """e to the power of ``input``; its own derivative."""
-    with np.errstate(over="ignore"):
-        y = np.exp(as_float(input))
-    return record(y, "exp", (input, lambda g: g * y))
-
-
-def expm1(input: Any) -> Tensor:
-    """``exp(input) - 1``, exact near 0."""
-    with np.errstate(over="ignore"):
-        y = np.expm1(as_float(input))
-    return record(y, "expm1", (input, lambda g: g * (y + 1)))
-
-
-def log(input: Any) -> Tensor:
-    """The natural logarithm; derivative 1 / x."""
-    x = as_float(input)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return record(np.log(x), "log", (input, lambda g: _quotient(g, x)))
-
-
-def log1p(input: Any) -> Tensor:
-    """``log(1 + input)``, exact near 0."""
-    x = as_float(input)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return record(np.log1p(x), "log1p", (input, lambda g: _quotient(g, x + 1)))
-
-
-def log2(input: Any) -> Tensor:
-    """The logarithm to base 2; derivative 1 / (x log 2)."""
-    x = as_float(input)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return record(np.log2(x), "log2", (input, lambda g: _quotient(g, x * math.log(2))))
-
-
-def log10(input: Any) -> Tensor:
-    """The logarithm to base 10; derivative 1 / (x log 10)."""
-    x = as_float(input)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return record(np.log10(x), "log10", (input, lambda g: _quotient(g, x * math.log(10))))
-
-
-def _quotient(a: Any, b: Any) -> Array:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(a / b)
-
-
-def sqrt(input: Any) -> Tensor:
-    """The square root; derivative 1 / (2 y)."""
-    with np.errstate(invalid="ignore"):
-        y = np.sqrt(as_float(input))
-    return record(y, "sqrt", (input, lambda g: _quotient(g, 2 * y)))
-
-
-def rsqrt(input: Any) -> Tensor:
-    """``1 / sqrt(input)``; derivative -y**3 / 2."""
-    x = as_float(input)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        y = 1 / np.sqrt(x)
-    return record(y, "rsqrt", (input, lambda g: -0.5 * g * y**3))
 
 
 def square(input: Any) -> Tensor:
     """``input * input``; derivative 2 x."""
     x = to_array(input)
+    x = x.astype(np.int64) if x.dtype == np.bool_ else x
     return record(np.square(x), "square", (input, lambda g: 2 * g * x))
 
 
-def reciprocal(input: Any) -> Tensor:
-    """``1 / input``; derivative -y**2."""
-    y = _quotient(1, as_float(input))
-    return record(y, "reciprocal", (input, lambda g: -g * y * y))
+@quiet
+def hypot(input: Any, other: Any) -> Tensor:
+    """``sqrt(input**2 + other**2)``; derivatives input / y and other / y."""
+    a, b = operands(input, other)
+    y = np.hypot(a, b)
+    return record(y, "hypot", (input, lambda g: g * (a / y)), (other, lambda g: g * (b / y)))
 
 
-def sin(input: Any) -> Tensor:
-    """The sine of every element; derivative the cosine."""
-    x = as_float(input)
-    return record(np.sin(x), "sin", (input, lambda g: g * np.cos(x)))
+@quiet
+def atan2(input: Any, other: Any) -> Tensor:
+    """The angle of the point (other, input)."""
+    a, b = operands(input, other)
+    size = np.square(a) + np.square(b)
+    return record(
+        np.arctan2(a, b),
+        "atan2",
+        (input, lambda g: g * (b / size)),
+        (other, lambda g: g * (-a / size)),
+    )
 
 
-def cos(input: Any) -> Tensor:
-    """The cosine of every element; derivative minus the sine."""
-    x = as_float(input)
-    return record(np.cos(x), "cos", (input, lambda g: -g * np.sin(x)))
+arctan2 = atan2
 
 
-def tan(input: Any) -> Tensor:
-    """The tangent of every element; derivative 1 + y**2."""
-    y = np.tan(as_float(input))
-    return record(y, "tan", (input, lambda g: g * (1 + y * y)))
+@quiet
+def logaddexp(input: Any, other: Any) -> Tensor:
+    """``log(exp(input) + exp(other))``, without overflow."""
+    a, b = operands(input, other)
+    return record(
+        np.logaddexp(a, b),
+        "logaddexp",
+        (input, lambda g: g / (1 + np.exp(b - a))),
+        (other, lambda g: g / (1 + np.exp(a - b))),
+    )
 
 
-def atan(input: Any) -> Tensor:
-    """The arc tangent of every element; derivative 1 / (1 + x**2)."""
-    x = as_float(input)
-    return record(np.arctan(x), "atan", (input, lambda g: g / (1 + x * x)))
+@quiet
+def xlogy(input: Any, other: Any) -> Tensor:
+    """``input * log(other)``, which is 0 where ``input`` is, even at ``other`` 0."""
+    a, b = (as_float(value) for value in operands(input, other))
+    log = np.log(b)
+    return record(
+        np.where((a == 0) & ~np.isnan(b), 0, a * log),
+        "xlogy",
+        (input, lambda g: np.where((a == 0) & (b <= 0), 0, g * log)),
+        (other, lambda g: g * (a / b)),
+    )
 
 
-def sinh(input: Any) -> Tensor:
-    """The hyperbolic sine of every element; derivative cosh(x)."""
-    x = as_float(input)
-    return record(np.sinh(x), "sinh", (input, lambda g: g * np.cosh(x)))
+def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
+    """``input + value * tensor1 * tensor2``, element by element."""
+    return add(input, mul(tensor1, tensor2), alpha=value)
 
 
-def cosh(input: Any) -> Tensor:
-    """The hyperbolic cosine of every element; derivative sinh(x)."""
-    x = as_float(input)
-    return record(np.cosh(x), "cosh", (input, lambda g: g * np.sinh(x)))
+def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
+    """``input + value * tensor1 / tensor2``, element by element."""
+    return add(input, div(tensor1, tensor2), alpha=value)
 
 
-def sign(input: Any) -> Tensor:
-    """-1, 0 or 1; derivative 0."""
-    return _step(np.sign(to_array(input)), "sign", input)
-
-
-def floor(input: Any) -> Tensor:
-    """The largest whole number not above; derivative 0."""
-    return _step(np.floor(to_array(input)), "floor", input)
-
-
-def ceil(input: Any) -> Tensor:
-    """The smallest whole number not below; derivative 0."""
-    return _step(np.ceil(to_array(input)), "ceil", input)
-
-
-def round(input: Any, *, decimals: int = 0) -> Tensor:
-    """The nearest whole number, halves to the even one; derivative 0."""
-    return _step(np.round(to_array(input), decimals), "round", input)
-
-
-def trunc(input: Any) -> Tensor:
-    """The whole number towards 0; derivative 0."""
-    return _step(np.trunc(to_array(input)), "trunc", input)
-
-
-def _step(values: Any, name: str, input: Any) -> Tensor:
-    values = np.asarray(values)
-    return record(values, name, (input, lambda g: np.zeros(values.shape, values.dtype)))
+def lerp(input: Any, end: Any, weight: Any) -> Tensor:
+    """``input + weight * (end - input)``."""
+    return add(input, mul(weight, sub(end, input)))
 
 
 # -- choices ---------------------------------------------------------------------------------------
@@ -308,28 +237,35 @@ def _step(values: Any, name: str, input: Any) -> Tensor:
 def clamp(input: Any, min: Any = None, max: Any = None) -> Tensor:
     """``input`` between ``min`` and ``max``, which may be numbers, Tensors or None.
 
-    The gradient passes where the input lies within the limits, these included.
+    The gradient passes where the input lies within the limits, these included; a limit's where it
+    is the output.
     """
     if min is None and max is None:
         raise ValueError("clamp needs min or max, got None for both")
-    if isinstance(min, Tensor) or isinstance(max, Tensor):
-        output = input if min is None else maximum_of(input, min)
-        return output if max is None else minimum_of(output, max)
-    x = to_array(input)
-    x, *limits = operands(x, *(limit for limit in (min, max) if limit is not None))
-    low = limits[0] if min is not None else None
-    high = limits[-1] if max is not None else None
-    y = np.asarray(np.clip(x, low, high)).astype(result_type(input, *limits), copy=False)
+    limits = [limit for limit in (min, max) if limit is not None]
+    x, *bounds = operands(input, *limits)
+    x = np.asarray(x)
+    low = bounds[0] if min is not None else None
+    high = bounds[-1] if max is not None else None
+    y = x if low is None else np.maximum(x, low)
+    y = y if high is None else np.minimum(y, high)
+    # NaN passes limits that are numbers, not Tensors (it is not within them), as in torch
+    above = True if low is None else (x >= low) | (np.ndim(low) == 0) & np.isnan(x)
+    below = True if high is None else (x <= high) | (np.ndim(high) == 0) & np.isnan(x)
 
-    def inside(g: Array) -> Array:
-        passes = np.ones(np.shape(x), bool)
-        if low is not None:
-            passes &= ~(x < low)
-        if high is not None:
-            passes &= ~(x > high)
-        return np.where(passes, g, 0)
+    def to_min(g: Array) -> Array:
+        return np.where((x < low) & (True if high is None else np.less(low, high)), g, 0)
 
-    return record(y, "clamp", (input, inside))
+    def to_max(g: Array) -> Array:
+        return np.where((x > high) | (False if low is None else np.greater(low, high)), g, 0)
+
+    return record(
+        y.astype(result_type(input, *limits), copy=False),
+        "clamp",
+        (input, lambda g: np.where(above & below, g, 0)),
+        (min, to_min),
+        (max, to_max),
+    )
 
 
 clip = clamp
@@ -345,61 +281,76 @@ def clamp_max(input: Any, max: Any) -> Tensor:
     return clamp(input, max=max)
 
 
-def maximum_of(input: Any, limit: Any) -> Tensor:
-    """clamp's lower limit as a Tensor: the input's is the gradient where they are equal."""
-    a, b = operands(input, limit)
-    return record(
-        np.maximum(a, b),
-        "clamp",
-        (input, lambda g: np.where(a >= b, g, 0)),
-        (limit, lambda g: np.where(a < b, g, 0)),
-    )
+def _larger(name: str, function: Any, wins: Any, docstring: str) -> Any:
+    """maximum and minimum: ``wins(a, b)`` where a is the result; equal ones share the gradient."""
+
+    def of_two(input: Any, other: Any) -> Tensor:
+        a, b = operands(input, other)
+
+        def share(g: Array, one: Any, another: Any) -> Array:
+            # next to NaN each gets all of it, as in torch
+            return np.where(one == another, g / 2, np.where(wins(another, one), 0, g))
+
+        return record(
+            function(a, b),
+            name,
+            (input, lambda g: share(g, a, b)),
+            (other, lambda g: share(g, b, a)),
+        )
+
+    of_two.__name__ = of_two.__qualname__ = name
+    of_two.__doc__ = docstring
+    return of_two
 
 
-def minimum_of(input: Any, limit: Any) -> Tensor:
-    """clamp's upper limit as a Tensor."""
-    a, b = operands(input, limit)
-    return record(
-        np.minimum(a, b),
-        "clamp",
-        (input, lambda g: np.where(a <= b, g, 0)),
-        (limit, lambda g: np.where(a > b, g, 0)),
-    )
+maximum = _larger(
+    "maximum", np.maximum, np.greater, "The larger of two; equal ones share the gradient."
+)
+minimum = _larger(
+    "minimum", np.minimum, np.less, "The smaller of two; equal ones share the gradient."
+)
 
 
-def maximum(input: Any, other: Any) -> Tensor:
-    """The larger of two, element by element; equal ones share the gradient."""
+def fmax(input: Any, other: Any) -> Tensor:
+    """The larger of two, where one is NaN the other; equal ones: the gradient is the first's."""
     a, b = operands(input, other)
-    half = np.equal(a, b) * np.asarray(0.5, np.result_type(a, b))
+    first = np.greater_equal(a, b) | np.isnan(b)
     return record(
-        np.maximum(a, b),
-        "maximum",
-        (input, lambda g: g * (np.greater(a, b) + half)),
-        (other, lambda g: g * (np.less(a, b) + half)),
+        np.fmax(a, b),
+        "fmax",
+        (input, lambda g: np.where(first, g, 0)),
+        (other, lambda g: np.where(first, 0, g)),
     )
 
 
-def minimum(input: Any, other: Any) -> Tensor:
-    """The smaller of two, element by element; equal ones share the gradient."""
+def fmin(input: Any, other: Any) -> Tensor:
+    """The smaller of two, where one is NaN the other; equal ones: the gradient is the first's."""
     a, b = operands(input, other)
-    half = np.equal(a, b) * np.asarray(0.5, np.result_type(a, b))
+    first = np.less_equal(a, b) | np.isnan(b)
     return record(
-        np.minimum(a, b),
-        "minimum",
-        (input, lambda g: g * (np.less(a, b) + half)),
-        (other, lambda g: g * (np.greater(a, b) + half)),
+        np.fmin(a, b),
+        "fmin",
+        (input, lambda g: np.where(first, g, 0)),
+        (other, lambda g: np.where(first, 0, g)),
     )
+
+
+def _mask(value: Any, name: str) -> Array:
+    mask = np.asarray(to_array(value))
+    if mask.dtype != np.bool_:
+        raise TypeError(f"{name} must be boolean, got {mask.dtype}")
+    return mask
 
 
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """``input`` where the condition is true, ``other`` elsewhere; alone: the indices of truths."""
-    mask = np.asarray(to_array(condition)).astype(bool, copy=False)
     if input is None and other is None:
-        return tuple(Tensor(index) for index in np.nonzero(mask))
+        found = np.atleast_1d(to_array(condition)).nonzero()
+        return tuple(Tensor(index) for index in found)
+    mask = _mask(condition, "condition")
     a, b = operands(input, other)
-    dtype = result_type(a, b)
     return record(
-        np.where(mask, a, b).astype(dtype, copy=False),
+        np.where(mask, a, b).astype(result_type(input, other), copy=False),
         "where",
         (input, lambda g: np.where(mask, g, 0)),
         (other, lambda g: np.where(mask, 0, g)),
@@ -407,22 +358,33 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
 
 
 def masked_fill(input: Any, mask: Any, value: Any) -> Tensor:
-    """``value`` where the mask is true, ``input`` elsewhere."""
-    x, fill = to_array(input), to_array(value)
-    chosen = np.asarray(to_array(mask))
-    if chosen.dtype != np.bool_:
-        raise TypeError(f"mask must be boolean, got {chosen.dtype}")
+    """``value``, a number or a Tensor of one, where the mask is true, ``input`` elsewhere."""
+    x, fill, chosen = to_array(input), to_array(value), _mask(mask, "mask")
+    if np.ndim(fill):
+        raise ValueError(f"value must be a number or have no axes, got shape {np.shape(fill)}")
+    if x.dtype.kind != "f" and not np.isfinite(fill):
+        raise ValueError(f"value must fit into {x.dtype}, got {fill}")
     return record(
-        np.where(chosen, np.asarray(fill, x.dtype), x),
+        np.where(chosen, np.asarray(fill).astype(x.dtype), x),
         "masked_fill",
         (input, lambda g: np.where(chosen, 0, g)),
         (value, lambda g: np.where(chosen, g, 0)),
     )
 
 
-def lerp(input: Any, end: Any, weight: Any) -> Tensor:
-    """``input + weight * (end - input)``."""
-    return add(input, mul(weight, sub(end, input)))
+def nan_to_num(
+    input: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> Tensor:
+    """With numbers for NaN and the infinities (the largest, the lowest); there no gradient."""
+    x = to_array(input)
+    finite = np.isfinite(x)
+    output = np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf)
+    return record(output, "nan_to_num", (input, lambda g: np.where(finite, g, 0)))
+
+
+def heaviside(input: Any, values: Any) -> Tensor:
+    """0 below 0, 1 above, ``values`` at 0; no gradient flows."""
+    return Tensor(np.asarray(np.heaviside(*operands(input, values))))
 
 
 # -- activations -----------------------------------------------------------------------------------
@@ -444,68 +406,5 @@ def tanh(input: Any) -> Tensor:
 
 def relu(input: Any) -> Tensor:
     """max(x, 0); derivative 0 at 0."""
-    x = to_array(input)
+    x = needs_numbers(input, "relu")
     return record(np.maximum(x, 0), "relu", (input, lambda g: np.where(x <= 0, 0, g)))
-
-
-# -- comparisons -----------------------------------------------------------------------------------
-
-
-def _comparison(name: str, function: Any, docstring: str) -> Any:
-    def compare(input: Any, other: Any) -> Tensor:
-        return Tensor(np.asarray(function(*operands(input, other))))
-
-    compare.__name__ = compare.__qualname__ = name
-    compare.__doc__ = docstring
-    return compare
-
-
-eq = _comparison("eq", np.equal, "Where ``input == other``: a Tensor of bool.")
-ne = _comparison("ne", np.not_equal, "Where ``input != other``: a Tensor of bool.")
-lt = _comparison("lt", np.less, "Where ``input < other``: a Tensor of bool.")
-le = _comparison("le", np.less_equal, "Where ``input <= other``: a Tensor of bool.")
-gt = _comparison("gt", np.greater, "Where ``input > other``: a Tensor of bool.")
-ge = _comparison("ge", np.greater_equal, "Where ``input >= other``: a Tensor of bool.")
-logical_and = _comparison("logical_and", np.logical_and, "Where both are true: a Tensor of bool.")
-logical_or = _comparison("logical_or", np.logical_or, "Where at least one of the two is true.")
-logical_xor = _comparison("logical_xor", np.logical_xor, "Where just one of them is true.")
-bitwise_and = _comparison("bitwise_and", np.bitwise_and, "``input & other``, of bools or integers.")
-bitwise_or = _comparison("bitwise_or", np.bitwise_or, "``input | other``, of bools or integers.")
-bitwise_xor = _comparison("bitwise_xor", np.bitwise_xor, "``input ^ other``, of bools or integers.")
-
-
-def logical_not(input: Any) -> Tensor:
-    """Where ``input`` is false or 0."""
-    return Tensor(np.logical_not(to_array(input)))
-
-
-def bitwise_not(input: Any) -> Tensor:
-    """``~input``, of bools or integers."""
-    return Tensor(np.invert(to_array(input)))
-
-
-def isnan(input: Any) -> Tensor:
-    """Where ``input`` is NaN: a Tensor of bool."""
-    return Tensor(np.isnan(to_array(input)))
-
-
-def isinf(input: Any) -> Tensor:
-    """Where ``input`` is an infinity."""
-    return Tensor(np.isinf(to_array(input)))
-
-
-def isfinite(input: Any) -> Tensor:
-    """Where ``input`` is neither NaN nor an infinity."""
-    return Tensor(np.isfinite(to_array(input)))
-
-
-def equal(input: Any, other: Any) -> bool:
-    """Whether two Tensors have the same shape and values."""
-    return bool(np.array_equal(to_array(input), to_array(other)))
-
-
-def allclose(
-    input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
-) -> bool:
-    """Whether ``|input - other| <= atol + rtol * |other|`` everywhere."""
-    return bool(np.allclose(to_array(input), to_array(other), rtol, atol, equal_nan))

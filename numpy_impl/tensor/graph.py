@@ -5,7 +5,9 @@ went in and a function from the gradients of what came out to theirs. ``backward
 the newest to the oldest, so that a node has all its gradients when its turn comes, adds them up
 where a Tensor was used several times, and hands each leaf its sum at the end.
 
-Nothing points from a node to its outputs: what a step made is freed when its names go.
+Nothing points from a node to its outputs: what a step made is freed when its names go. And a node
+does not point to its inputs but to where they came from: a Tensor that is changed in place later
+comes from somewhere else.
 """
 
 import threading
@@ -21,6 +23,23 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 Gradients = Sequence[Array | None]
+# where a Tensor came from: itself if it is a leaf, its node, or one of that one's several outputs
+Origin = Any
+
+
+def origin(tensor: "Tensor") -> Origin:
+    """Where a Tensor comes from now."""
+    node, index = tensor._node, tensor._index
+    if node is None:
+        return tensor
+    return (node, index) if index else node
+
+
+def _place(origin: Origin) -> "tuple[Node | None, int]":
+    """The node and the number of its output; no node for a leaf."""
+    if isinstance(origin, tuple):
+        return origin
+    return (origin, 0) if isinstance(origin, Node) else (None, 0)
 
 
 _numbers = count()  # next() on it is atomic
@@ -31,7 +50,8 @@ class Node:
 
     Args:
         name: of the layer or operation, for messages.
-        inputs: the Tensors whose gradients the way back leads to, in that order.
+        inputs: the Tensors whose gradients the way back leads to, in that order; kept is their
+            origin.
         way_back: a function from the gradients of the outputs (None: zero) and whether the graph
             is kept to those of the inputs; a subclass may keep something else.
         count: of outputs.
@@ -49,7 +69,8 @@ class Node:
         count: int = 1,
         is_layer: bool = False,
     ) -> None:
-        self.name, self.inputs, self.way_back = name, inputs, way_back
+        self.name, self.way_back = name, way_back
+        self.inputs: tuple[Origin, ...] = tuple([origin(tensor) for tensor in inputs])
         self.count, self.is_layer = count, is_layer
         self.number = next(_numbers)
         # (index of the output, function, whether it only keeps the result: after the others)
@@ -59,8 +80,11 @@ class Node:
         """From the gradients of the outputs to those of the inputs."""
         return self.way_back(grads, retain_graph)
 
-    def run(self, grads: list[Array | None], retain_graph: bool) -> "Iterable[tuple[Tensor, Any]]":
-        """The inputs, each with its gradient; unless the graph is kept, the node forgets all."""
+    def run(self, grads: list[Array | None], retain_graph: bool) -> "Iterable[tuple[Origin, Any]]":
+        """The origins of the inputs, each with its gradient.
+
+        Unless the graph is kept, the node forgets all.
+        """
         if self.way_back is None:
             raise RuntimeError(
                 f"backward went through {self.name} before: what its forward kept has been "
@@ -130,6 +154,7 @@ def hand_over(leaf: "Tensor", grad: Array, owned: bool) -> None:
         _collecting.leaves.add(leaf, grad, owned)
 
 
+@np.errstate(all="ignore")  # what overflows becomes inf or NaN silently, as in torch
 def run_backward(
     outputs: "Sequence[Tensor]",
     grads: Sequence[Array],
@@ -156,13 +181,13 @@ def run_backward(
     }
     needed = None if wanted is None or is_part else _leading_to(outputs, wanted)
 
-    def arrive(tensor: "Tensor", grad: Array | None) -> None:
+    def arrive(where: Origin, grad: Array | None) -> None:
         if grad is None:
             return
-        node, index = tensor._node, tensor._index
+        node, index = _place(where)
         if node is None:
-            if tensor._requires_grad:
-                hand_over(tensor, grad, owned=False)
+            if where._requires_grad:
+                hand_over(where, grad, owned=False)
             return
         slots = pending.get(node)
         if slots is None:
@@ -175,7 +200,7 @@ def run_backward(
     outer, _collecting.leaves = _collecting.leaves, _Leaves()
     try:
         for output, grad in zip(outputs, grads, strict=True):
-            arrive(output, grad)
+            arrive(origin(output), grad)
         while order:
             _, node = heappop(order)
             slots = pending.pop(node)
@@ -185,8 +210,8 @@ def run_backward(
                 if (node, i) in passing:
                     passing[node, i] = slots[i]
             if needed is None or node in needed:
-                for tensor, grad in node.run(slots, retain_graph):
-                    arrive(tensor, grad)
+                for where, grad in node.run(slots, retain_graph):
+                    arrive(where, grad)
         sums = _collecting.leaves.sums
     finally:
         _collecting.leaves = outer
@@ -226,7 +251,7 @@ def _leading_to(outputs: "Sequence[Tensor]", wanted: "Sequence[Tensor]") -> set[
         node = ahead.pop()
         if node not in nodes:
             nodes.add(node)
-            ahead += [tensor._node for tensor in node.inputs if tensor._node is not None]
+            ahead += [found for found, _ in map(_place, node.inputs) if found is not None]
     places = {(tensor._node, tensor._index) for tensor in wanted if tensor._node is not None}
     leaves = {id(tensor) for tensor in wanted if tensor._node is None}
     # a layer hands over its parameters' gradients itself: any layer may
@@ -237,8 +262,8 @@ def _leading_to(outputs: "Sequence[Tensor]", wanted: "Sequence[Tensor]") -> set[
             (owned and node.is_layer)
             or node.way_back is None  # used up: say so
             or any(
-                id(t) in leaves or t._node in needed or (t._node, t._index) in places
-                for t in node.inputs
+                id(where) in leaves or _place(where)[0] in needed or _place(where) in places
+                for where in node.inputs
             )
         ):
             needed.add(node)

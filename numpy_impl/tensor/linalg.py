@@ -1,18 +1,26 @@
 """Products of matrices. In each, ``g`` is the gradient of the output."""
 
+import math
+import string
 from typing import Any
 
 import numpy as np
 
-from numpy_impl.tensor.elementwise import add, mul, operands
+from numpy_impl.tensor import elementwise
+from numpy_impl.tensor.elementwise import add, mul, sub
+from numpy_impl.tensor.promotion import of_one_dtype, quiet
+from numpy_impl.tensor.reduction import norm
+from numpy_impl.tensor.reduction import sum as total
+from numpy_impl.tensor.shape import _axis, _own, diagonal, reshape, roll, unsqueeze
 from numpy_impl.tensor.tensor import Tensor, record, to_array
 
 Array = np.ndarray
 
 
+@quiet
 def matmul(input: Any, other: Any) -> Tensor:
     """The matrix product of the last two axes, the others broadcast; vectors as in NumPy."""
-    a, b = operands(input, other)
+    a, b = of_one_dtype("matmul", input, other)
     if not a.ndim or not b.ndim:
         raise RuntimeError(f"matmul needs at least 1 axis each, got {a.shape} and {b.shape}")
     try:
@@ -29,19 +37,22 @@ def matmul(input: Any, other: Any) -> Tensor:
 
     def to_input(g: Array) -> Array:
         grad = as_matrix(g) @ columns.swapaxes(-1, -2)
-        return grad if a.ndim > 1 else grad.reshape(-1, a.size).sum(0)
+        return grad if a.ndim > 1 else grad.sum(tuple(range(grad.ndim - 1)))
 
     def to_other(g: Array) -> Array:
         if b.ndim == 2 and rows.ndim > 2:  # one matrix for all: one product
-            return rows.reshape(-1, rows.shape[-1]).T @ as_matrix(g).reshape(-1, b.shape[-1])
+            n = math.prod(rows.shape[:-1])
+            return rows.reshape(n, rows.shape[-1]).T @ as_matrix(g).reshape(n, b.shape[-1])
         grad = rows.swapaxes(-1, -2) @ as_matrix(g)
-        return grad if b.ndim > 1 else grad.reshape(-1, b.size).sum(0)
+        if b.ndim > 1:
+            return grad
+        return grad[..., 0].sum(tuple(range(grad.ndim - 2)))
 
     return record(output, "matmul", (input, to_input), (other, to_other))
 
 
 def _of_axes(name: str, input: Any, other: Any, axes: tuple[int, int]) -> Tensor:
-    shapes = to_array(input).shape, to_array(other).shape
+    shapes = np.shape(to_array(input)), np.shape(to_array(other))
     if (len(shapes[0]), len(shapes[1])) != axes:
         raise RuntimeError(
             f"{name} needs {axes[0]} and {axes[1]} axes, got {shapes[0]} and {shapes[1]}"
@@ -59,11 +70,12 @@ spmm = mm
 
 def bmm(input: Any, mat2: Any) -> Tensor:
     """The products of two batches of matrices."""
-    if to_array(input).shape[:1] != to_array(mat2).shape[:1]:
+    product = _of_axes("bmm", input, mat2, (3, 3))
+    if to_array(input).shape[0] != to_array(mat2).shape[0]:
         raise RuntimeError(
             f"bmm needs batches of one size, got {to_array(input).shape}, {to_array(mat2).shape}"
         )
-    return _of_axes("bmm", input, mat2, (3, 3))
+    return product
 
 
 def mv(input: Any, vec: Any) -> Tensor:
@@ -76,17 +88,109 @@ def dot(input: Any, tensor: Any) -> Tensor:
     return _of_axes("dot", input, tensor, (1, 1))
 
 
+vdot = dot
+
+
 def outer(input: Any, vec2: Any) -> Tensor:
     """The outer product of two vectors."""
-    a, b = operands(input, vec2)
-    if a.ndim != 1 or b.ndim != 1:
-        raise RuntimeError(f"outer needs two vectors, got {a.shape} and {b.shape}")
-    return record(np.outer(a, b), "outer", (input, lambda g: g @ b), (vec2, lambda g: a @ g))
+    shapes = np.shape(to_array(input)), np.shape(to_array(vec2))
+    if len(shapes[0]) != 1 or len(shapes[1]) != 1:
+        raise RuntimeError(f"outer needs two vectors, got {shapes[0]} and {shapes[1]}")
+    return mul(unsqueeze(input, 1), vec2)
+
+
+ger = outer
+
+
+def inner(input: Any, other: Any) -> Tensor:
+    """The sum of products over the last axis of both."""
+    if not to_array(input).ndim or not to_array(other).ndim:
+        return mul(input, other)
+    return tensordot(input, other, ([-1], [-1]))
+
+
+def tensordot(a: Any, b: Any, dims: Any = 2) -> Tensor:
+    """The sum of products over some axes: the last ``dims`` of a and first of b, or two lists."""
+    x, y = of_one_dtype("tensordot", a, b)
+    if isinstance(dims, int):
+        dims = list(range(x.ndim - dims, x.ndim)), list(range(dims))
+    of_a, of_b = ([d] if isinstance(d, int) else list(d) for d in dims)
+    of_a, of_b = [_axis(d, x.ndim) for d in of_a], [_axis(d, y.ndim) for d in of_b]
+    if [x.shape[d] for d in of_a] != [y.shape[d] for d in of_b]:
+        raise RuntimeError(f"dims {dims} of {x.shape} and {y.shape} differ in size")
+    letters = string.ascii_letters
+    first = letters[: x.ndim]
+    second = list(letters[x.ndim : x.ndim + y.ndim])
+    for i, j in zip(of_a, of_b, strict=True):
+        second[j] = first[i]
+    free = [c for c in first if c not in second] + [c for c in second if c not in first]
+    return einsum(f"{first},{''.join(second)}->{''.join(free)}", a, b)
+
+
+def kron(input: Any, other: Any) -> Tensor:
+    """The Kronecker product: ``other`` once for each element of ``input``, times that."""
+    a, b = to_array(input).shape, to_array(other).shape
+    n = max(len(a), len(b))
+    a, b = (1,) * (n - len(a)) + a, (1,) * (n - len(b)) + b
+    # (a0, 1, a1, 1, ...) times (1, b0, 1, b1, ...)
+    spread = mul(
+        reshape(input, tuple(size for k in a for size in (k, 1))),
+        reshape(other, tuple(size for k in b for size in (1, k))),
+    )
+    return reshape(spread, tuple(i * j for i, j in zip(a, b, strict=True)))
+
+
+def trace(input: Any) -> Tensor:
+    """The sum of a matrix's diagonal."""
+    if to_array(input).ndim != 2:
+        raise RuntimeError(f"trace needs a matrix, got shape {to_array(input).shape}")
+    return total(diagonal(input))
+
+
+def cross(input: Any, other: Any, dim: int | None = None) -> Tensor:
+    """The cross product of vectors of 3 along ``dim`` (the first axis of size 3)."""
+    shape = np.broadcast_shapes(to_array(input).shape, to_array(other).shape)
+    if dim is None:
+        dim = next((i for i, n in enumerate(shape) if n == 3), None)
+    if dim is None or shape[_axis(dim, len(shape))] != 3:
+        raise RuntimeError(f"dim must be an axis of size 3, got {dim} for shape {shape}")
+    one, two = (
+        mul(roll(input, -1, dim), roll(other, -2, dim)),
+        mul(roll(input, -2, dim), roll(other, -1, dim)),
+    )
+    return sub(one, two)
+
+
+def cdist(x1: Any, x2: Any, p: float = 2.0) -> Tensor:
+    """The p-norm of the difference of each row of ``x1`` and each of ``x2``."""
+    if to_array(x1).ndim < 2 or to_array(x2).ndim < 2:
+        raise RuntimeError(
+            f"cdist needs 2 axes at least, got {to_array(x1).shape} and {to_array(x2).shape}"
+        )
+    return norm(sub(unsqueeze(x1, -2), unsqueeze(x2, -3)), p, -1)
+
+
+def vander(x: Any, N: int | None = None, *, increasing: bool = False) -> Tensor:
+    """The powers of a vector's elements, from ``N - 1`` (the vector's size minus 1) to 0."""
+    if to_array(x).ndim != 1:
+        raise RuntimeError(f"vander needs a vector, got shape {to_array(x).shape}")
+    n = to_array(x).size if N is None else N
+    if n < 0:
+        raise RuntimeError(f"N must not be negative, got {N}")
+    exponents = np.arange(n) if increasing else np.arange(n)[::-1]
+    return elementwise.pow(unsqueeze(x, 1), exponents)
 
 
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """``beta * input + alpha * (mat1 @ mat2)``."""
     product = mm(mat1, mat2)
+    product = product if alpha == 1 else mul(product, alpha)
+    return add(input if beta == 1 else mul(input, beta), product)
+
+
+def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+    """``beta * input + alpha * (mat @ vec)``."""
+    product = mv(mat, vec)
     product = product if alpha == 1 else mul(product, alpha)
     return add(input if beta == 1 else mul(input, beta), product)
 
@@ -98,6 +202,7 @@ def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any =
     return add(input if beta == 1 else mul(input, beta), product)
 
 
+@quiet
 def einsum(equation: str, *tensors: Any) -> Tensor:
     """A sum of products by index letters: ``einsum("bij,bjk->bik", a, b)``.
 
@@ -106,9 +211,12 @@ def einsum(equation: str, *tensors: Any) -> Tensor:
     """
     if len(tensors) == 1 and isinstance(tensors[0], list | tuple):
         tensors = tuple(tensors[0])
-    arrays = operands(*tensors)
+    if not isinstance(equation, str) or not tensors:
+        raise ValueError("einsum needs an equation and at least one Tensor")
+    arrays = of_one_dtype("einsum", *tensors)
     inputs, output = _letters(equation.replace(" ", ""), [a.ndim for a in arrays])
-    values = np.einsum(f"{','.join(inputs)}->{output}", *arrays, optimize=True)
+    # a copy: of one input it may be a view
+    values = _own(np.einsum(f"{','.join(inputs)}->{output}", *arrays, optimize=True))
 
     def way(i: int) -> Any:
         def backward(g: Array) -> Array:
@@ -126,26 +234,34 @@ def _letters(equation: str, ndims: list[int]) -> tuple[list[str], str]:
     inputs = left.split(",")
     if len(inputs) != len(ndims):
         raise ValueError(f"equation {equation!r} names {len(inputs)} inputs, got {len(ndims)}")
-    unused = [chr(c) for c in range(192, 600) if chr(c).isalpha()]
-    hidden = max(
-        (n - len(letters.replace("...", "")) for letters, n in zip(inputs, ndims, strict=True)
-         if "..." in letters),
-        default=0,
-    )  # fmt: skip
-    rest = "".join(unused[:hidden])
-    expanded = []
-    for letters, n in zip(inputs, ndims, strict=True):
-        named = letters.replace("...", "")
-        if "..." not in letters and len(named) != n:
-            raise ValueError(f"equation {equation!r}: {letters!r} does not fit {n} axes")
-        start = hidden - (n - len(named))
-        expanded.append(letters.replace("...", rest[start:]))
+    for part in (*inputs, output):
+        named = part.replace("...", "", 1)
+        if not named.isascii() or not (named.isalpha() or not named):
+            raise ValueError(f"equation {equation!r}: {part!r} must be letters and one '...'")
+    # how many axes each ... stands for
+    widths = [n - len(part.replace("...", "")) for part, n in zip(inputs, ndims, strict=True)]
+    for part, width in zip(inputs, widths, strict=True):
+        if width < 0 or (width and "..." not in part):
+            raise ValueError(f"equation {equation!r}: {part!r} does not fit its input's axes")
+    rest = "".join(_unused(equation)[: max(widths)])
+    expanded = [
+        part.replace("...", rest[len(rest) - width :])
+        for part, width in zip(inputs, widths, strict=True)
+    ]
+    joined = "".join(expanded)
     if not arrow:
-        joined = "".join(expanded)
-        output = rest + "".join(
+        output = "..." + "".join(
             sorted(c for c in set(joined) if joined.count(c) == 1 and c not in rest)
         )
-    return expanded, output.replace("...", rest)
+    output = output.replace("...", rest)
+    for letter in output:
+        if letter not in joined or output.count(letter) > 1:
+            raise ValueError(f"equation {equation!r}: output {letter!r} must occur once, and left")
+    return expanded, output
+
+
+def _unused(letters: str) -> list[str]:
+    return [c for c in string.ascii_letters if c not in letters]
 
 
 def _einsum_backward(
@@ -161,7 +277,7 @@ def _einsum_backward(
     terms: list[tuple[str, Array]] = [(output, g), *others]
     known = output + "".join(letters for letters, _ in others)
     wanted = ""
-    fresh = iter(chr(c) for c in range(600, 1000) if chr(c).isalpha())
+    fresh = iter(_unused(output + "".join(inputs)))
     for letter, size in zip(inputs[i], arrays[i].shape, strict=True):
         if letter in wanted:
             again = next(fresh)

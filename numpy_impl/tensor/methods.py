@@ -10,30 +10,57 @@ from typing import Any
 import numpy as np
 
 from numpy_impl import random
-from numpy_impl.tensor import creation, elementwise, linalg, reduction, shape
+from numpy_impl.tensor import (
+    comparison,
+    creation,
+    elementwise,
+    functions,
+    indexing,
+    linalg,
+    reduction,
+    shape,
+    sorting,
+)
 from numpy_impl.tensor import tensor as tensor_module
+from numpy_impl.tensor.promotion import quiet
 from numpy_impl.tensor.tensor import Tensor, record, to_array
 
 Array = np.ndarray
 
 # by module: the functions of which Tensor has a method of the same name
 METHODS: dict[Any, str] = {
-    elementwise: """abs add atan bitwise_and bitwise_not bitwise_or bitwise_xor ceil clamp
-        clamp_max clamp_min clip cos cosh div eq equal allclose exp expm1 floor floor_divide ge gt
-        isfinite isinf isnan le lerp log log10 log1p log2 logical_and logical_not logical_or
-        logical_xor lt masked_fill maximum minimum mul ne neg pow reciprocal relu remainder round
-        rsqrt sigmoid sign sin sinh sqrt square sub tan tanh trunc where""",
-    reduction: """all amax amin any argmax argmin argsort cumsum log_softmax logsumexp max mean min
-        norm prod softmax sort std sum topk var""",
-    shape: """broadcast_to chunk clone contiguous diag diagonal expand expand_as flatten flip gather
-        index_select masked_select moveaxis movedim narrow permute ravel repeat repeat_interleave
-        reshape reshape_as roll scatter scatter_add select split squeeze swapaxes swapdims t
-        take_along_dim tile transpose tril triu unbind unflatten unsqueeze view view_as""",
-    linalg: "addmm baddbmm bmm dot matmul mm mv outer",
+    elementwise: """add addcdiv addcmul arctan2 atan2 clamp clamp_max clamp_min clip div divide
+        floor_divide fmax fmin fmod heaviside hypot lerp logaddexp masked_fill maximum minimum mul
+        multiply nan_to_num neg negative pow relu remainder sigmoid square sub subtract tanh
+        true_divide xlogy""",
+    functions: """abs absolute acos acosh arccos arcsin arctan asin asinh atan atanh ceil cos cosh
+        exp exp2 expm1 fix floor frac log log10 log1p log2 logit reciprocal round rsqrt sgn sign
+        sin sinh sqrt tan trunc""",
+    comparison: """allclose bitwise_and bitwise_left_shift bitwise_not bitwise_or
+        bitwise_right_shift bitwise_xor eq equal ge greater greater_equal gt is_floating_point
+        isclose isfinite isinf isnan le less less_equal logical_and logical_not logical_or
+        logical_xor lt ne not_equal""",
+    reduction: """all amax amin any count_nonzero cumprod cumsum log_softmax logsumexp mean nanmean
+        nansum norm prod softmax std sum var""",
+    sorting: """aminmax argmax argmin argsort argwhere bincount histc kthvalue max median min
+        nonzero sort topk unique""",
+    shape: """broadcast_to chunk clone contiguous diag diag_embed diagonal expand expand_as flatten
+        flip fliplr flipud moveaxis movedim permute ravel repeat reshape reshape_as roll rot90 split
+        squeeze swapaxes swapdims t tensor_split tile transpose tril triu unbind unflatten
+        unsqueeze view view_as""",
+    indexing: """diff gather index_add index_copy index_fill index_select masked_scatter
+        masked_select narrow repeat_interleave scatter scatter_add select take take_along_dim
+        unfold""",
+    linalg: """addmm addmv baddbmm bmm cross dot ger inner kron matmul mm mv outer trace vdot""",
 }
-IN_PLACE = """abs add ceil clamp clamp_max clamp_min clip cos div exp floor floor_divide lerp log
-    masked_fill mul neg pow reciprocal relu remainder round rsqrt scatter scatter_add
-    sigmoid sign sin sqrt square sub tanh tril triu trunc"""
+IN_PLACE = """abs absolute acos acosh add addcdiv addcmul addmm addmv arccos arcsin arctan
+    arctan2 asin asinh atan atan2 atanh baddbmm bitwise_and bitwise_left_shift bitwise_not bitwise_or
+    bitwise_right_shift bitwise_xor ceil clamp clamp_max clamp_min clip cos cosh cumprod
+    cumsum div divide exp exp2 expm1 fix floor floor_divide fmod frac heaviside hypot
+    index_add index_copy index_fill lerp log log10 log1p log2 logical_and logical_not
+    logical_or logical_xor logit masked_fill masked_scatter mul multiply nan_to_num neg
+    negative pow reciprocal relu remainder round rsqrt scatter scatter_add sgn sigmoid sign
+    sin sinh sqrt square sub subtract tan tanh tril triu true_divide trunc xlogy"""
 OPERATORS: dict[str, Callable[..., Any]] = {
     "add": elementwise.add,
     "sub": elementwise.sub,
@@ -43,9 +70,11 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "mod": elementwise.remainder,
     "pow": elementwise.pow,
     "matmul": linalg.matmul,
-    "and": elementwise.bitwise_and,
-    "or": elementwise.bitwise_or,
-    "xor": elementwise.bitwise_xor,
+    "and": comparison.bitwise_and,
+    "or": comparison.bitwise_or,
+    "xor": comparison.bitwise_xor,
+    "lshift": comparison.bitwise_left_shift,
+    "rshift": comparison.bitwise_right_shift,
 }
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 _UFUNCS = {
@@ -57,15 +86,15 @@ _UFUNCS = {
     np.remainder: elementwise.remainder,
     np.power: elementwise.pow,
     np.matmul: linalg.matmul,
-    np.bitwise_and: elementwise.bitwise_and,
-    np.bitwise_or: elementwise.bitwise_or,
-    np.bitwise_xor: elementwise.bitwise_xor,
-    np.equal: elementwise.eq,
-    np.not_equal: elementwise.ne,
-    np.less: elementwise.lt,
-    np.less_equal: elementwise.le,
-    np.greater: elementwise.gt,
-    np.greater_equal: elementwise.ge,
+    np.bitwise_and: comparison.bitwise_and,
+    np.bitwise_or: comparison.bitwise_or,
+    np.bitwise_xor: comparison.bitwise_xor,
+    np.equal: comparison.eq,
+    np.not_equal: comparison.ne,
+    np.less: comparison.lt,
+    np.less_equal: comparison.le,
+    np.greater: comparison.gt,
+    np.greater_equal: comparison.ge,
 }
 
 
@@ -93,6 +122,7 @@ def _in_place(name: str, function: Callable[..., Any]) -> Any:
     return method
 
 
+@quiet
 def cast(self: Tensor, dtype: Any) -> Tensor:
     """The Tensor in ``dtype``; itself if it is so already."""
     x, wanted = self._data, np.dtype(dtype)
@@ -117,9 +147,8 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
             places.append(value)
     for place in places:
         creation.check_device(place)
-    if dtype is None:
-        return self
-    return cast(self, dtype)
+    result = self if dtype is None else cast(self, dtype)
+    return shape.clone(self) if kwargs.get("copy") and result is self else result
 
 
 def is_dtype(value: Any) -> bool:
@@ -158,19 +187,44 @@ def cpu(self: Tensor) -> Tensor:
     return self
 
 
+def where(self: Tensor, condition: Any, other: Any) -> Tensor:
+    """The Tensor where the condition is true, ``other`` elsewhere."""
+    return elementwise.where(condition, self, other)
+
+
+@quiet
 def copy_(self: Tensor, src: Any) -> Tensor:
     """Take the values of ``src`` in place; the gradient goes to ``src``."""
 
     def function(before: Tensor) -> Tensor:
         source = src if isinstance(src, Tensor) else Tensor(np.asarray(src))
-        return cast(shape.broadcast_to(source, before.shape), before.dtype)
+        values = shape.broadcast_to(source, before.shape)
+        nothing = np.zeros(before.shape, before.dtype)
+        return record(
+            values._data.astype(before.dtype),
+            "copy",
+            (before, lambda g: nothing),
+            (values, lambda g: g),
+        )
 
     return self._become(function)
 
 
+@quiet
 def fill_(self: Tensor, value: Any) -> Tensor:
-    """Every element ``value``, in place."""
-    return copy_(self, Tensor(np.asarray(to_array(value)).astype(self.dtype)))
+    """Every element ``value``, a number or a Tensor of one, in place."""
+    if np.ndim(to_array(value)):
+        raise RuntimeError(f"value must be a number, got shape {np.shape(to_array(value))}")
+    return copy_(self, value)
+
+
+def fill_diagonal_(self: Tensor, fill_value: Any) -> Tensor:
+    """``fill_value`` on a matrix's diagonal, in place."""
+    if self.ndim != 2:
+        raise RuntimeError(f"fill_diagonal_ needs a matrix, got shape {self.shape}")
+    places = np.arange(min(self.shape))
+    indexing.setitem(self, (places, places), fill_value)
+    return self
 
 
 def zero_(self: Tensor) -> Tensor:
@@ -194,9 +248,9 @@ def normal_(self: Tensor, mean: float = 0, std: float = 1, *, generator: Any = N
     return _drawn(self, lambda values: random.normal_(values, mean, std, generator))
 
 
-def is_floating_point(self: Tensor) -> bool:
-    """Whether it holds floating-point numbers."""
-    return self.dtype.kind == "f"
+def bernoulli_(self: Tensor, p: float = 0.5, *, generator: Any = None) -> Tensor:
+    """1 with the probability ``p``, else 0, in place."""
+    return copy_(self, random.bernoulli_mask(self.shape, p, generator))
 
 
 def is_contiguous(self: Tensor) -> bool:
@@ -217,7 +271,7 @@ def _transposed(self: Tensor) -> Tensor:
 
 
 def _matrix_transposed(self: Tensor) -> Tensor:
-    return shape.transpose(self, -2, -1)
+    return shape.transpose(self, -2, -1) if self.ndim else shape.clone(self)
 
 
 def _install() -> None:
@@ -231,18 +285,15 @@ def _install() -> None:
         setattr(Tensor, f"__r{name}__", _operator(name, function, reflected=True))
         setattr(Tensor, f"__i{name}__", _in_place(f"__i{name}__", function))
     for name in COMPARISONS:
-        setattr(Tensor, f"__{name}__", _operator(name, getattr(elementwise, name)))
+        setattr(Tensor, f"__{name}__", _operator(name, getattr(comparison, name)))
     own: dict[str, Any] = {
         "__neg__": elementwise.neg,
         "__pos__": lambda self: self,
-        "__abs__": elementwise.abs,
-        "__invert__": elementwise.bitwise_not,
-        "__getitem__": shape.getitem,
-        "__setitem__": shape.setitem,
-        "subtract": elementwise.sub,
-        "multiply": elementwise.mul,
-        "divide": elementwise.div,
-        "negative": elementwise.neg,
+        "__abs__": functions.abs,
+        "__invert__": comparison.bitwise_not,
+        "__getitem__": indexing.getitem,
+        "__setitem__": indexing.setitem,
+        "where": where,
         "T": property(_transposed, doc="The axes in reverse order."),
         "mT": property(_matrix_transposed, doc="The last two axes exchanged."),
         "device": property(lambda self: creation.device(), doc="Where it lives: the CPU."),
@@ -256,7 +307,8 @@ def _install() -> None:
         "zero_": zero_,
         "uniform_": uniform_,
         "normal_": normal_,
-        "is_floating_point": is_floating_point,
+        "bernoulli_": bernoulli_,
+        "fill_diagonal_": fill_diagonal_,
         "is_contiguous": is_contiguous,
         "new_zeros": _new(creation.zeros),
         "new_ones": _new(creation.ones),
@@ -270,6 +322,9 @@ def _install() -> None:
                 "double": np.float64,
                 "long": np.int64,
                 "int": np.int32,
+                "short": np.int16,
+                "char": np.int8,
+                "byte": np.uint8,
                 "bool": np.bool_,
             }.items()
         },

@@ -1,27 +1,23 @@
-"""Operations along axes: sums, moments, extremes, softmax, sorting.
+"""Operations along axes: sums, moments, running sums, norms, softmax.
 
 ``dim`` is an axis, several, or None for all; ``keepdim`` keeps it with size 1. In each, ``g`` is
 the gradient of the output.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from numpy_impl.tensor import elementwise
-from numpy_impl.tensor.elementwise import as_float, maximum, minimum
+from numpy_impl.tensor.comparison import isnan, logical_not
+from numpy_impl.tensor.elementwise import div, masked_fill
+from numpy_impl.tensor.functions import _sign
+from numpy_impl.tensor.functions import abs as absolute
+from numpy_impl.tensor.promotion import along_axes, as_float, needs_float
 from numpy_impl.tensor.tensor import Tensor, record, to_array
 
 Array = np.ndarray
 Dim = int | tuple[int, ...] | list[int] | None
-
-
-class ValuesAndIndices(NamedTuple):
-    """What max, min, sort and topk return along an axis."""
-
-    values: Tensor
-    indices: Tensor
 
 
 def _axes(x: Array, dim: Dim) -> tuple[int, ...]:
@@ -29,16 +25,21 @@ def _axes(x: Array, dim: Dim) -> tuple[int, ...]:
     if dim is None or (isinstance(dim, tuple | list) and not dim):
         return tuple(range(x.ndim))
     dims = tuple(dim) if isinstance(dim, tuple | list) else (dim,)
-    count = x.ndim or 1  # (max is torch's here)
+    n = max(x.ndim, 1)
     for d in dims:
-        if not -count <= d < count:
-            raise IndexError(
-                f"dim must lie within {-count}..{count - 1} for shape {x.shape}, got {d}"
-            )
-    return tuple(d % x.ndim for d in dims) if x.ndim else ()
+        if isinstance(d, bool) or not isinstance(d, int | np.integer):
+            raise TypeError(f"dim must be an int, got {d!r}")
+        if not -n <= d < n:
+            raise IndexError(f"dim must lie within {-n}..{n - 1} for shape {x.shape}, got {d}")
+    axes = tuple(int(d) % n for d in dims)
+    if len(set(axes)) < len(axes):
+        raise RuntimeError(f"dim must name each axis once, got {dim}")
+    return axes if x.ndim else ()
 
 
-def _axis(x: Array, dim: int) -> int:
+def _axis(x: Array, dim: Any) -> int:
+    if isinstance(dim, tuple | list) or dim is None:
+        raise TypeError(f"dim must be an int, got {dim!r}")
     axes = _axes(x, dim)
     return axes[0] if axes else 0
 
@@ -48,13 +49,16 @@ def _kept(g: Array, axes: tuple[int, ...], keepdim: bool) -> Array:
     return g if keepdim else np.expand_dims(g, axes)
 
 
+def _sum_dtype(x: Array, dtype: Any) -> Any:
+    return np.int64 if dtype is None and x.dtype.kind in "biu" else dtype
+
+
+@along_axes
 def sum(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The sum along ``dim``; of integers an int64."""
     x = to_array(input)
     axes = _axes(x, dim)
-    if dtype is None and x.dtype.kind in "biu":
-        dtype = np.int64
-    output = x.sum(axes, dtype=dtype, keepdims=keepdim)
+    output = x.sum(axes, dtype=_sum_dtype(x, dtype), keepdims=keepdim)
     return record(
         output,
         "sum",
@@ -62,97 +66,133 @@ def sum(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
     )
 
 
+@along_axes
 def mean(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The mean along ``dim``; over nothing NaN."""
-    x = to_array(input) if dtype is None else to_array(input).astype(dtype)
-    if x.dtype.kind != "f":
-        raise TypeError(f"mean needs a floating-point Tensor, got {x.dtype}: use .float() first")
+    x = needs_float(input, "mean", dtype)
     axes = _axes(x, dim)
-    size = math.prod(x.shape[a] for a in axes)
-    count = x.dtype.type(size)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        output = np.asarray(x.sum(axes, keepdims=keepdim) / count)
+    count = x.dtype.type(math.prod(x.shape[a] for a in axes))
     return record(
-        output,
+        x.sum(axes, keepdims=keepdim) / count,
         "mean",
         (input, lambda g: np.broadcast_to(_kept(g, axes, keepdim) / count, x.shape)),
     )
 
 
+def _without_nan(input: Any) -> Tensor:
+    return masked_fill(input, np.isnan(to_array(input)), 0)
+
+
+@along_axes
+def nansum(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The sum along ``dim`` of what is not NaN."""
+    return sum(_without_nan(input), dim, keepdim, dtype=dtype)
+
+
+@along_axes
+def nanmean(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The mean along ``dim`` of what is not NaN."""
+    x = needs_float(input, "nanmean", dtype)
+    total = nansum(input, dim, keepdim, dtype=dtype)
+    count = sum(logical_not(isnan(x)), dim, keepdim)
+    return div(total, count)
+
+
+@along_axes
 def var(
     input: Any,
     dim: Dim = None,
     unbiased: bool = True,
     keepdim: bool = False,
     *,
-    correction: int | None = None,
+    correction: float | None = None,
 ) -> Tensor:
     """The variance along ``dim``, divided by the number of values minus ``correction`` (1).
 
     ``unbiased=False`` is ``correction=0``.
     """
-    x = as_float(input)
+    x = needs_float(input, "var")
     if isinstance(dim, bool):  # torch's var(unbiased)
-        unbiased = dim
-    axes = _axes(x, None if isinstance(dim, bool) else dim)
+        dim, unbiased = None, dim
+    axes = _axes(x, dim)
     if correction is None:
         correction = int(unbiased)
     size = math.prod(x.shape[a] for a in axes)
-    count = x.dtype.type(np.maximum(size - correction, 0))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        centred = x - x.mean(axes, keepdims=True)
-        output = np.square(centred).sum(axes, keepdims=keepdim) / count
-
-    def backward(g: Array) -> Array:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(_kept(g, axes, keepdim) * (2 / count) * centred)
-
-    return record(output, "var", (input, backward))
+    count = x.dtype.type(max(size - correction, 0))
+    centred = x - x.sum(axes, keepdims=True) / x.dtype.type(size)
+    return record(
+        np.square(centred).sum(axes, keepdims=keepdim) / count,
+        "var",
+        (input, lambda g: _kept(g, axes, keepdim) * (2 / count) * centred),
+    )
 
 
+@along_axes
 def std(
     input: Any,
     dim: Dim = None,
     unbiased: bool = True,
     keepdim: bool = False,
     *,
-    correction: int | None = None,
+    correction: float | None = None,
 ) -> Tensor:
     """The square root of :func:`var`; where it is 0 the gradient is, too."""
     variance = var(input, dim, unbiased, keepdim, correction=correction)
     y = np.sqrt(variance._data)
-
-    def backward(g: Array) -> Array:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(y == 0, 0, g / (2 * y))
-
-    return record(y, "std", (variance, backward))
+    return record(y, "std", (variance, lambda g: np.where(y == 0, 0, g / (2 * y))))
 
 
-def prod(input: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """The product along ``dim``."""
+def var_mean(
+    input: Any,
+    dim: Dim = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """:func:`var` and :func:`mean`, in that order."""
+    variance = var(input, dim, unbiased, keepdim, correction=correction)
+    return variance, mean(input, None if isinstance(dim, bool) else dim, keepdim)
+
+
+def std_mean(
+    input: Any,
+    dim: Dim = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """:func:`std` and :func:`mean`, in that order."""
+    deviation = std(input, dim, unbiased, keepdim, correction=correction)
+    return deviation, mean(input, None if isinstance(dim, bool) else dim, keepdim)
+
+
+@along_axes
+def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The product along ``dim``; of integers an int64."""
     x = to_array(input)
-    if dim is None:
-        return prod(_flat(input), 0) if x.ndim else record(x.copy(), "prod", (input, lambda g: g))
+    if dim is None:  # of all values in one axis
+        flat = record(x.flatten(), "reshape", (input, lambda g: g.reshape(x.shape)))
+        return prod(flat, 0, dtype=dtype)
     axis = _axis(x, dim)
+    lines = np.moveaxis(np.atleast_1d(x), axis, -1)
 
     def backward(g: Array) -> Array:
         # of all others: those before times those behind, which is right for zeros, too
-        lines = np.moveaxis(x, axis, -1)
-        ones = np.ones((*lines.shape[:-1], 1), x.dtype)
+        ones = np.ones((*lines.shape[:-1], min(1, lines.shape[-1])), x.dtype)
         before = np.cumprod(np.concatenate((ones, lines[..., :-1]), -1), -1)
         behind = np.cumprod(np.concatenate((ones, lines[..., :0:-1]), -1), -1)[..., ::-1]
-        return np.asarray(_kept(g, (axis,), keepdim) * np.moveaxis(before * behind, -1, axis))
+        others = np.moveaxis(before * behind, -1, axis)
+        return (_kept(g, (axis,), keepdim) if x.ndim else g) * others.reshape(x.shape)
 
-    return record(x.prod(axis, keepdims=keepdim), "prod", (input, backward))
-
-
-def _flat(input: Any) -> Tensor:
-    x = to_array(input)
-    return record(x.flatten(), "reshape", (input, lambda g: g.reshape(x.shape)))
+    output = lines.prod(-1, dtype=_sum_dtype(x, dtype))
+    output = np.expand_dims(output, axis) if keepdim and x.ndim else output
+    return record(output, "prod", (input, backward))
 
 
-def cumsum(input: Any, dim: int) -> Tensor:
+@along_axes
+def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
     """The running sum along ``dim``."""
     x = to_array(input)
     axis = _axis(x, dim)
@@ -160,198 +200,137 @@ def cumsum(input: Any, dim: int) -> Tensor:
     def backward(g: Array) -> Array:
         return np.flip(np.flip(g, axis).cumsum(axis), axis) if x.ndim else g
 
-    output = x.cumsum(axis).reshape(x.shape)
+    output = x.cumsum(axis, dtype=_sum_dtype(x, dtype)).reshape(x.shape)
     return record(output, "cumsum", (input, backward))
 
 
-# -- extremes --------------------------------------------------------------------------------------
-
-
-def _chosen(input: Any, index: Array, axis: int, keepdim: bool, name: str) -> ValuesAndIndices:
-    """The elements at ``index`` (with the axis kept), to which alone the gradient goes."""
+@along_axes
+def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
+    """The running product along ``dim``."""
     x = to_array(input)
-    if not x.ndim:
-        copy = record(x.copy(), name, (input, lambda g: g))
-        return ValuesAndIndices(copy, Tensor(np.zeros((), np.int64)))
-    values = np.take_along_axis(x, index, axis)
+    axis = _axis(x, dim)
+    lines = np.moveaxis(np.atleast_1d(x), axis, -1)
+    y = lines.cumprod(-1, dtype=_sum_dtype(x, dtype))
 
     def backward(g: Array) -> Array:
-        grad = np.zeros(x.shape, g.dtype)
-        np.put_along_axis(grad, index, _kept(g, (axis,), keepdim), axis)
-        return grad
+        # the product before i times (g_i + x_{i+1} (g_{i+1} + x_{i+2} (...))): right for zeros, too
+        rest = np.array(np.moveaxis(np.atleast_1d(g), axis, -1))
+        for i in range(rest.shape[-1] - 2, -1, -1):
+            rest[..., i] += lines[..., i + 1] * rest[..., i + 1]
+        rest[..., 1:] *= y[..., :-1]
+        return np.moveaxis(rest, -1, axis).reshape(x.shape)
 
-    if not keepdim:
-        values, shown = values.squeeze(axis), index.squeeze(axis)
-    else:
-        shown = index
-    return ValuesAndIndices(record(values, name, (input, backward)), Tensor(shown.astype(np.int64)))
+    output = np.moveaxis(y, -1, axis).reshape(x.shape)
+    return record(output, "cumprod", (input, backward))
 
 
-def _extreme(
-    input: Any, dim: Any, keepdim: bool, other: Any, name: str, pairwise: Any, find: Any, over: Any
-) -> Any:
-    if other is not None or isinstance(dim, Tensor):
-        return pairwise(input, dim if other is None else other)
+@along_axes
+def any(input: Any, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """Whether one is true along ``dim``."""
+    return _truth(np.any, input, dim, keepdim)
+
+
+@along_axes
+def all(input: Any, dim: Dim = None, keepdim: bool = False) -> Tensor:
+    """Whether all are true along ``dim``."""
+    return _truth(np.all, input, dim, keepdim)
+
+
+def _truth(function: Any, input: Any, dim: Dim, keepdim: bool) -> Tensor:
     x = to_array(input)
-    if dim is None:
-        return over(input)
-    axis = _axis(x, dim)
-    index = find(x, axis=axis, keepdims=True) if x.ndim else x
-    return _chosen(input, index, axis, keepdim, name)
+    result = np.asarray(function(x, axis=_axes(x, dim), keepdims=keepdim))
+    return Tensor(result.astype(np.uint8) if x.dtype == np.uint8 else result)  # as torch's
 
 
-def max(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
-    """The largest value; along ``dim`` (values, indices); of two Tensors element by element.
+@along_axes
+def count_nonzero(input: Any, dim: Dim = None) -> Tensor:
+    """How many values along ``dim`` are not 0."""
+    x = to_array(input)
+    return Tensor(np.asarray(np.count_nonzero(x, axis=_axes(x, dim)), np.int64))
 
-    Along ``dim`` the first of equal ones gets the gradient, without it all share it.
-    """
-    return _extreme(input, dim, keepdim, other, "max", maximum, np.argmax, amax)
 
-
-def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
-    """The smallest value; see :func:`max`."""
-    return _extreme(input, dim, keepdim, other, "min", minimum, np.argmin, amin)
+# -- extremes that share their gradient ------------------------------------------------------------
 
 
 def _shared(input: Any, dim: Dim, keepdim: bool, name: str, function: Any) -> Tensor:
     x = to_array(input)
     axes = _axes(x, dim)
-    output = function(x, axis=axes, keepdims=keepdim)
+    output = np.asarray(function(x, axis=axes, keepdims=keepdim))
 
     def backward(g: Array) -> Array:
-        found = _kept(np.asarray(output), axes, keepdim)
+        found = _kept(output, axes, keepdim)
         equal = (x == found) | (np.isnan(x) & np.isnan(found))
-        return np.asarray(_kept(g, axes, keepdim) * equal / equal.sum(axes, keepdims=True))
+        return _kept(g, axes, keepdim) * equal / equal.sum(axes, keepdims=True)
 
     return record(output, name, (input, backward))
 
 
+@along_axes
 def amax(input: Any, dim: Dim = (), keepdim: bool = False) -> Tensor:
     """The largest value along ``dim``; equal ones share the gradient."""
     return _shared(input, dim, keepdim, "amax", np.amax)
 
 
+@along_axes
 def amin(input: Any, dim: Dim = (), keepdim: bool = False) -> Tensor:
     """The smallest value along ``dim``; equal ones share the gradient."""
     return _shared(input, dim, keepdim, "amin", np.amin)
 
 
-def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """Where the largest value is: the first one's index."""
-    x = to_array(input)
-    return Tensor(np.asarray(np.argmax(x, dim, keepdims=keepdim), np.int64))
-
-
-def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """Where the smallest value is: the first one's index."""
-    x = to_array(input)
-    return Tensor(np.asarray(np.argmin(x, dim, keepdims=keepdim), np.int64))
-
-
-def any(input: Any, dim: Dim = None, keepdim: bool = False) -> Tensor:
-    """Whether one is true along ``dim``."""
-    x = to_array(input)
-    return Tensor(np.asarray(x.any(_axes(x, dim), keepdims=keepdim)))
-
-
-def all(input: Any, dim: Dim = None, keepdim: bool = False) -> Tensor:
-    """Whether all are true along ``dim``."""
-    x = to_array(input)
-    return Tensor(np.asarray(x.all(_axes(x, dim), keepdims=keepdim)))
-
-
-def sort(
-    input: Any, dim: int = -1, descending: bool = False, stable: bool = True
-) -> ValuesAndIndices:
-    """The values in order along ``dim``, and where they were; equal ones in their old order."""
-    x = to_array(input)
-    axis = _axis(x, dim)
-    if not x.ndim:
-        return _chosen(input, x, 0, True, "sort")
-    if descending:
-        # from behind, so that equal ones keep their order when the result is turned round
-        turned = np.argsort(np.flip(x, axis), axis, kind="stable")
-        index = x.shape[axis] - 1 - np.flip(turned, axis)
-    else:
-        index = np.argsort(x, axis, kind="stable")
-    return _chosen(input, index, axis, True, "sort")
-
-
-def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
-    """The indices of :func:`sort`."""
-    return sort(input, dim, descending, stable).indices
-
-
-def topk(
-    input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
-) -> ValuesAndIndices:
-    """The ``k`` largest (or smallest) values along ``dim``, in order, and where they are."""
-    x = to_array(input)
-    axis = _axis(x, dim)
-    size = x.shape[axis] if x.ndim else 1
-    if not 0 <= k <= size:
-        raise ValueError(f"k must lie in 0..{size}, got {k}")
-    index = sort(x, axis, descending=largest).indices._data
-    if not x.ndim:
-        return _chosen(input, x, 0, True, "topk")
-    first = index[(slice(None),) * axis + (slice(0, k),)]
-    return _chosen(input, first, axis, True, "topk")
-
-
 # -- norms and softmax -----------------------------------------------------------------------------
 
 
+@along_axes
 def norm(
     input: Any, p: Any = 2, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
     r""":math:`(\sum |x|^p)^{1/p}` along ``dim``; at 0 the gradient is 0."""
-    x = as_float(input) if dtype is None else to_array(input).astype(dtype)
+    x = needs_float(input, "norm", dtype)
+    if p not in (None, "fro") and not isinstance(p, int | float):
+        raise ValueError(f"p must be a number or 'fro', got {p!r}")
     axes = _axes(x, dim)
     order = 2.0 if p in (None, "fro") else float(p)
-    size = np.abs(x)
-    if order == math.inf:
-        return _shared(elementwise.abs(input), axes, keepdim, "norm", np.amax)
-    if order == -math.inf:
-        return _shared(elementwise.abs(input), axes, keepdim, "norm", np.amin)
+    if math.isinf(order):
+        values = record(x, "to", (input, lambda g: g))
+        largest = np.amax if order > 0 else np.amin
+        return _shared(absolute(values), axes, keepdim, "norm", largest)
     if order == 0:
         count = (x != 0).sum(axes, keepdims=keepdim).astype(x.dtype)
         return record(count, "norm", (input, lambda g: np.zeros_like(x)))
-    total = (size**order).sum(axes, keepdims=True)
-    whole = total ** (1 / order)
+    size = np.abs(x)
+    whole = (size**order).sum(axes, keepdims=True) ** (1 / order)
 
     def backward(g: Array) -> Array:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            slope = np.sign(x) * (size / whole) ** (order - 1)
-            return np.where((whole == 0) | (x == 0), 0, _kept(g, axes, keepdim) * slope)
+        slope = _sign(x) * (size / whole) ** (order - 1)
+        return np.where((whole == 0) | (x == 0), 0, _kept(g, axes, keepdim) * slope)
 
     output = whole if keepdim else whole.squeeze(axes)
     return record(output, "norm", (input, backward))
 
 
+@along_axes
 def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Tensor:
     """``log(sum(exp(x)))`` along ``dim``, without overflow."""
     x = as_float(input)
     axes = _axes(x, dim)
     top = x.max(axes, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        y = np.log(np.exp(x - top).sum(axes, keepdims=True)) + top
-
-    def backward(g: Array) -> Array:
-        with np.errstate(invalid="ignore"):
-            return np.asarray(_kept(g, axes, keepdim) * np.exp(x - y))
-
-    return record(y if keepdim else y.squeeze(axes), "logsumexp", (input, backward))
+    y = np.log(np.exp(x - top).sum(axes, keepdims=True)) + top
+    return record(
+        y if keepdim else y.squeeze(axes),
+        "logsumexp",
+        (input, lambda g: _kept(g, axes, keepdim) * np.exp(x - y)),
+    )
 
 
+@along_axes
 def softmax(input: Any, dim: int, dtype: Any = None) -> Tensor:
     """``exp(x) / sum(exp(x))`` along ``dim``."""
-    x = as_float(input) if dtype is None else to_array(input).astype(dtype)
+    x = needs_float(input, "softmax", dtype)
     axis = _axis(x, dim)
-    with np.errstate(invalid="ignore"):
-        lines = np.atleast_1d(x)
-        y = np.exp(lines - lines.max(axis, keepdims=True, initial=-np.inf))
-        y = (y / y.sum(axis, keepdims=True)).reshape(x.shape)
+    lines = np.atleast_1d(x)
+    y = np.exp(lines - lines.max(axis, keepdims=True, initial=-np.inf))
+    y = (y / y.sum(axis, keepdims=True)).reshape(x.shape)
 
     def backward(g: Array) -> Array:
         product = np.atleast_1d(g * y)
@@ -360,14 +339,14 @@ def softmax(input: Any, dim: int, dtype: Any = None) -> Tensor:
     return record(y, "softmax", (input, backward))
 
 
+@along_axes
 def log_softmax(input: Any, dim: int, dtype: Any = None) -> Tensor:
     """``x - log(sum(exp(x)))`` along ``dim``."""
-    x = as_float(input) if dtype is None else to_array(input).astype(dtype)
+    x = needs_float(input, "log_softmax", dtype)
     axis = _axis(x, dim)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        lines = np.atleast_1d(x)
-        y = lines - lines.max(axis, keepdims=True, initial=-np.inf)
-        y = (y - np.log(np.exp(y).sum(axis, keepdims=True))).reshape(x.shape)
+    lines = np.atleast_1d(x)
+    y = lines - lines.max(axis, keepdims=True, initial=-np.inf)
+    y = (y - np.log(np.exp(y).sum(axis, keepdims=True))).reshape(x.shape)
 
     def backward(g: Array) -> Array:
         total = np.atleast_1d(g).sum(axis, keepdims=True)

@@ -1,16 +1,18 @@
-"""Operations that move values: shapes, axes, indexing, joining and splitting.
+"""Operations that move values: shapes, axes, joining and splitting.
 
 Results own their memory, whatever torch makes a view of. In each, ``g`` is the gradient of the
 output.
 """
 
 import math
+import operator
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from numpy_impl.tensor.elementwise import result_type
+from numpy_impl.tensor.promotion import along_axes, result_type
 from numpy_impl.tensor.tensor import Tensor, record, to_array
 
 Array = np.ndarray
@@ -20,13 +22,20 @@ def _sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
     """Sizes given one by one or as one sequence."""
     if len(sizes) == 1 and isinstance(sizes[0], Sequence):
         sizes = tuple(sizes[0])
-    return tuple(int(size) for size in sizes)
+    try:
+        return tuple(operator.index(size) for size in sizes)
+    except TypeError:
+        raise TypeError(f"sizes must be ints, got {sizes}") from None
 
 
 def _axis(dim: int, ndim: int, name: str = "dim") -> int:
-    if not -ndim <= dim < ndim:
-        raise IndexError(f"{name} must lie within -{ndim}..{ndim - 1}, got {dim}")
-    return dim % ndim
+    """``dim`` as a positive axis; without axes 0 and -1 count, as in torch."""
+    n = max(ndim, 1)
+    if not isinstance(dim, int | np.integer):
+        raise TypeError(f"{name} must be an int, got {dim!r}")
+    if not -n <= dim < n:
+        raise IndexError(f"{name} must lie within {-n}..{n - 1}, got {dim}")
+    return int(dim) % n
 
 
 def _own(array: Array) -> Array:
@@ -84,14 +93,17 @@ def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Tensor:
     """Split axis ``dim`` into several."""
     shape = to_array(input).shape
     axis = _axis(dim, len(shape))
+    known = math.prod(size for size in sizes if size != -1)
+    if list(sizes).count(-1) == 1 and known:  # also where the other axes have no elements
+        sizes = [shape[axis] // known if size == -1 else size for size in sizes]
     return reshape(input, (*shape[:axis], *sizes, *shape[axis + 1 :]))
 
 
-def squeeze(input: Any, dim: int | tuple[int, ...] | None = None) -> Tensor:
+def squeeze(input: Any, dim: int | Sequence[int] | None = None) -> Tensor:
     """Without the axes of size 1, or those of them in ``dim``."""
     shape = to_array(input).shape
-    dims = range(len(shape)) if dim is None else dim if isinstance(dim, tuple) else (dim,)
-    gone = {_axis(d, max(len(shape), 1)) for d in dims}
+    dims = range(len(shape)) if dim is None else dim if isinstance(dim, tuple | list) else (dim,)
+    gone = {_axis(d, len(shape)) for d in dims}
     return reshape(input, tuple(n for i, n in enumerate(shape) if i not in gone or n != 1))
 
 
@@ -115,11 +127,10 @@ def permute(input: Any, *dims: Any) -> Tensor:
 def transpose(input: Any, dim0: int, dim1: int) -> Tensor:
     """Two axes exchanged, the others as they are."""
     x = to_array(input)
-    if not x.ndim:
-        return permute(input, ())
     order = list(range(x.ndim))
     a, b = _axis(dim0, x.ndim, "dim0"), _axis(dim1, x.ndim, "dim1")
-    order[a], order[b] = order[b], order[a]
+    if x.ndim:
+        order[a], order[b] = order[b], order[a]
     return permute(input, order)
 
 
@@ -141,6 +152,10 @@ def movedim(input: Any, source: Any, destination: Any) -> Tensor:
     places = [destination] if isinstance(destination, int) else list(destination)
     sources = [_axis(s, x.ndim, "source") for s in sources]
     places = [_axis(d, x.ndim, "destination") for d in places]
+    if len(sources) != len(places) or len(set(places)) < len(places):
+        raise RuntimeError(
+            f"source and destination must name as many axes, each once, got {source}, {destination}"
+        )
     rest = [axis for axis in range(x.ndim) if axis not in sources]
     for place, axis in sorted(zip(places, sources, strict=True)):
         rest.insert(place, axis)
@@ -153,8 +168,12 @@ moveaxis = movedim
 def expand(input: Any, *sizes: Any) -> Tensor:
     """Axes of size 1 repeated to ``sizes``; -1 keeps a size, new axes come first."""
     x, wanted = to_array(input), _sizes(sizes)
-    shape = (1,) * (len(wanted) - x.ndim) + x.shape
-    full = tuple(n if w == -1 else w for n, w in zip(shape, wanted, strict=True))
+    new = len(wanted) - x.ndim
+    if new < 0 or -1 in wanted[:new]:
+        raise RuntimeError(
+            f"sizes must name all {x.ndim} axes, and -1 none of the new ones, got {wanted}"
+        )
+    full = tuple(n if w == -1 else w for n, w in zip((1,) * new + x.shape, wanted, strict=True))
     return broadcast_to(input, full)
 
 
@@ -166,6 +185,16 @@ def broadcast_to(input: Any, shape: Sequence[int]) -> Tensor:
     except ValueError:
         raise RuntimeError(f"shape {x.shape} can't be expanded to {tuple(shape)}") from None
     return record(output, "expand", (input, lambda g: g))
+
+
+def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
+    """All repeated to their common shape."""
+    shapes = [to_array(tensor).shape for tensor in tensors]
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise RuntimeError(f"shapes {', '.join(map(str, shapes))} don't fit together") from None
+    return tuple(broadcast_to(tensor, shape) for tensor in tensors)
 
 
 def expand_as(input: Any, other: Any) -> Tensor:
@@ -195,16 +224,6 @@ def repeat(input: Any, *repeats: Any) -> Tensor:
     return tile(input, *repeats)
 
 
-def repeat_interleave(input: Any, repeats: Any, dim: int | None = None) -> Tensor:
-    """Each element ``repeats`` times in a row along ``dim``."""
-    if dim is None:
-        input, dim = ravel(input), 0
-    x, counts = to_array(input), to_array(repeats)
-    axis = _axis(dim, x.ndim)
-    source = np.repeat(np.arange(x.shape[axis]), counts)
-    return index_select(input, axis, source)
-
-
 def flip(input: Any, *dims: Any) -> Tensor:
     """Reversed along the axes."""
     x, axes = to_array(input), _sizes(dims)
@@ -218,15 +237,38 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Tensor:
     return record(np.roll(x, shifts, dims), "roll", (input, lambda g: np.roll(g, back, dims)))
 
 
+def fliplr(input: Any) -> Tensor:
+    """Reversed along the second axis."""
+    return flip(input, 1)
+
+
+def flipud(input: Any) -> Tensor:
+    """Reversed along the first axis."""
+    return flip(input, 0)
+
+
+def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
+    """Turned ``k`` times by 90 degrees, from the first of two axes towards the second."""
+    x = to_array(input)
+    return record(_own(np.rot90(x, k, dims)), "rot90", (input, lambda g: np.rot90(g, -k, dims)))
+
+
+def _matrices(input: Any, name: str) -> Array:
+    x = to_array(input)
+    if x.ndim < 2:
+        raise RuntimeError(f"{name} needs at least 2 axes, got shape {x.shape}")
+    return x
+
+
 def tril(input: Any, diagonal: int = 0) -> Tensor:
     """The lower triangle of the last two axes, zeros above."""
-    x = to_array(input)
+    x = _matrices(input, "tril")
     return record(np.tril(x, diagonal), "tril", (input, lambda g: np.tril(g, diagonal)))
 
 
 def triu(input: Any, diagonal: int = 0) -> Tensor:
     """The upper triangle of the last two axes, zeros below."""
-    x = to_array(input)
+    x = _matrices(input, "triu")
     return record(np.triu(x, diagonal), "triu", (input, lambda g: np.triu(g, diagonal)))
 
 
@@ -252,7 +294,19 @@ def diag(input: Any, diagonal: int = 0) -> Tensor:
     x, offset = to_array(input), diagonal
     if x.ndim == 2:
         return _diagonal(input, offset)
+    if x.ndim != 1:
+        raise RuntimeError(f"diag needs a vector or a matrix, got shape {x.shape}")
     return record(np.diag(x, offset), "diag", (input, lambda g: np.diagonal(g, offset)))
+
+
+def diag_embed(input: Any, offset: int = 0) -> Tensor:
+    """The last axis on the diagonal of matrices of zeros."""
+    x = to_array(input)
+    rows = np.arange(x.shape[-1]) + max(0, -offset)
+    size = x.shape[-1] + abs(offset)
+    output = np.zeros((*x.shape[:-1], size, size), x.dtype)
+    output[..., rows, rows + offset] = x
+    return record(output, "diag_embed", (input, lambda g: g[..., rows, rows + offset]))
 
 
 def clone(input: Any) -> Tensor:
@@ -265,136 +319,16 @@ def contiguous(input: Tensor) -> Tensor:
     return input
 
 
-# -- indexing --------------------------------------------------------------------------------------
-
-
-def _plain_index(index: Any) -> Any:
-    if isinstance(index, tuple):
-        return tuple(_plain_index(part) for part in index)
-    if isinstance(index, list):
-        return [_plain_index(part) for part in index]
-    if isinstance(index, Tensor):
-        return index._data
-    return index
-
-
-def _is_basic(index: Any) -> bool:
-    """Whether an index meets each element at most once: numbers, slices, ``...`` and None."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return all(
-        part is None or part is ... or isinstance(part, slice | int | np.integer) for part in parts
-    )
-
-
-def getitem(input: Any, index: Any) -> Tensor:
-    """``input[index]``, with NumPy's and torch's rules, which are the same."""
-    x, at = to_array(input), _plain_index(index)
-
-    def backward(g: Array) -> Array:
-        grad = np.zeros(x.shape, g.dtype)
-        if _is_basic(at):
-            grad[at] = g
-        else:
-            np.add.at(grad, at, g)  # an element may be named several times
-        return grad
-
-    return record(np.array(x[at]), "index", (input, backward))
-
-
-def _with_item(input: Any, index: Any, value: Any) -> Tensor:
-    x, at, new = to_array(input), _plain_index(index), to_array(value)
-    output = x.copy()
-    output[at] = new
-
-    def backward(g: Array) -> Array:
-        grad = np.array(g)
-        grad[at] = 0
-        return grad
-
-    return record(output, "index_put", (input, backward), (value, lambda g: g[at]))
-
-
-def setitem(input: Tensor, index: Any, value: Any) -> None:
-    """``input[index] = value``: the Tensor becomes one with these values in place."""
-    input._check_in_place()
-    if input._keeps_its_array():  # no need to copy all of it
-        input._data[_plain_index(index)] = to_array(value)
-    else:
-        input._become(_with_item, index, value)
-
-
-def index_select(input: Any, dim: int, index: Any) -> Tensor:
-    """The slices of ``dim`` that ``index`` names."""
-    x = to_array(input)
-    return getitem(input, (slice(None),) * _axis(dim, x.ndim) + (np.asarray(to_array(index)),))
-
-
-def select(input: Any, dim: int, index: int) -> Tensor:
-    """The slice ``index`` of ``dim``, without that axis."""
-    return getitem(input, (slice(None),) * _axis(dim, to_array(input).ndim) + (int(index),))
-
-
-def narrow(input: Any, dim: int, start: int, length: int) -> Tensor:
-    """``length`` slices of ``dim`` from ``start`` on."""
-    axis = _axis(dim, to_array(input).ndim)
-    return getitem(input, (slice(None),) * axis + (slice(start, start + length),))
-
-
-def masked_select(input: Any, mask: Any) -> Tensor:
-    """The elements where the mask is true, in one axis."""
-    x, chosen = np.broadcast_arrays(to_array(input), to_array(mask))
-    return getitem(broadcast_to(input, x.shape), np.asarray(chosen, bool))
-
-
-def gather(input: Any, dim: int, index: Any) -> Tensor:
-    """For each element of ``index``, the value it names along ``dim``, at its other places."""
-    x, chosen = to_array(input), np.asarray(to_array(index))
-    return getitem(input, _along(chosen, _axis(dim, x.ndim)))
-
-
-def _along(index: Array, axis: int) -> tuple[Array, ...]:
-    """``index`` along ``axis``, and each element's own place along the others."""
-    places = list(np.ogrid[tuple(slice(0, n) for n in index.shape)])
-    places[axis] = index
-    return tuple(np.broadcast_arrays(*places))
-
-
-def take_along_dim(input: Any, indices: Any, dim: int) -> Tensor:
-    """:func:`gather`, with its arguments in another order."""
-    return gather(input, dim, indices)
-
-
-def scatter(input: Any, dim: int, index: Any, src: Any) -> Tensor:
-    """``input`` with the values of ``src`` where ``index`` names along ``dim``."""
-    x, chosen = to_array(input), np.asarray(to_array(index))
-    at = _along(chosen, _axis(dim, x.ndim))
-    if isinstance(src, Tensor | np.ndarray):
-        src = getitem(src, tuple(slice(0, n) for n in chosen.shape))
-    return _with_item(input, at, src)
-
-
-def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Tensor:
-    """``input`` plus the values of ``src`` where ``index`` names along ``dim``."""
-    x, chosen = to_array(input), np.asarray(to_array(index))
-    at, part = _along(chosen, _axis(dim, x.ndim)), tuple(slice(0, n) for n in chosen.shape)
-    values = to_array(src)
-    output = x.copy()
-    np.add.at(output, at, values[part])
-
-    def to_source(g: Array) -> Array:
-        grad = np.zeros(values.shape, g.dtype)
-        grad[part] = g[at]
-        return grad
-
-    return record(output, "scatter_add", (input, lambda g: g), (src, to_source))
-
-
 # -- joining and splitting -------------------------------------------------------------------------
 
 
+@along_axes
 def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     """Joined along an axis that they have."""
+    tensors = list(tensors)
     arrays = [to_array(tensor) for tensor in tensors]
+    if any(not isinstance(a, np.ndarray) or not a.ndim for a in arrays):
+        raise RuntimeError("tensors must be Tensors with axes; stack joins those without")
     if not arrays:
         raise ValueError("tensors must not be empty")
     # torch lets an empty vector join anything
@@ -419,6 +353,7 @@ def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
 concat = concatenate = cat
 
 
+@along_axes
 def stack(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     """Joined along a new axis."""
     tensors = list(tensors)
@@ -437,41 +372,115 @@ def stack(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     return record(output, "stack", *pairs)
 
 
+def _each(tensors: tuple[Any, ...], function: Any) -> Any:
+    """``function`` of one Tensor, or of each of several."""
+    if len(tensors) == 1 and not isinstance(tensors[0], tuple | list):
+        return function(tensors[0])
+    several = tensors[0] if len(tensors) == 1 else tensors
+    return tuple(function(tensor) for tensor in several)
+
+
+def atleast_1d(*tensors: Any) -> Any:
+    """With one axis at least: (1,)."""
+    return _each(tensors, lambda v: v if to_array(v).ndim else reshape(v, 1))
+
+
+def atleast_2d(*tensors: Any) -> Any:
+    """With two axes at least: (1, N)."""
+    return _each(tensors, lambda v: v if to_array(v).ndim > 1 else reshape(v, 1, -1))
+
+
+def atleast_3d(*tensors: Any) -> Any:
+    """With three axes at least: (1, N, 1), (M, N, 1)."""
+    return _each(tensors, lambda v: v if to_array(v).ndim > 2 else unsqueeze(atleast_2d(v), -1))
+
+
 def hstack(tensors: Sequence[Any]) -> Tensor:
     """Joined along the second axis (vectors: the first)."""
+    tensors = atleast_1d(tuple(tensors))
     return cat(tensors, 0 if to_array(tensors[0]).ndim < 2 else 1)
 
 
 def vstack(tensors: Sequence[Any]) -> Tensor:
     """Joined along the first axis; vectors become rows."""
-    return cat([unsqueeze(t, 0) if to_array(t).ndim < 2 else t for t in tensors], 0)
+    return cat(atleast_2d(tuple(tensors)), 0)
+
+
+def dstack(tensors: Sequence[Any]) -> Tensor:
+    """Joined along the third axis."""
+    return cat(atleast_3d(tuple(tensors)), 2)
+
+
+def column_stack(tensors: Sequence[Any]) -> Tensor:
+    """Joined along the second axis; vectors become columns."""
+    return cat([reshape(v, -1, 1) if to_array(v).ndim < 2 else v for v in tensors], 1)
+
+
+def _piece(input: Any, axis: int, start: int, end: int) -> Tensor:
+    x = to_array(input)
+    part = (slice(None),) * axis + (slice(start, end),)
+
+    def backward(g: Array) -> Array:
+        grad = np.zeros(x.shape, g.dtype)
+        grad[part] = g
+        return grad
+
+    return record(x[part].copy(), "split", (input, backward))
 
 
 def split(input: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """In pieces of a size (the last may be smaller), or of the sizes in a list."""
-    x = to_array(input)
-    axis = _axis(dim, x.ndim)
+    x, axis = _with_axes(input, dim, "split")
     size, sections = x.shape[axis], split_size_or_sections
     if isinstance(sections, int):
+        if sections < 0 or (size and not sections):
+            raise RuntimeError(f"the size of a piece must be positive, got {sections}")
         starts = range(0, max(size, 1), max(sections, 1))
         sections = [min(sections, size - start) for start in starts]
-    if np.sum(sections) != size:
+    if min(sections, default=0) < 0 or np.sum(sections) != size:
         raise RuntimeError(f"sections must add up to {size}, got {list(sections)}")
     ends = np.cumsum(sections)
     return tuple(
-        narrow(input, axis, int(end) - n, n) for n, end in zip(sections, ends, strict=True)
+        _piece(input, axis, int(end) - n, int(end)) for n, end in zip(sections, ends, strict=True)
     )
+
+
+def _with_axes(input: Any, dim: int, name: str) -> tuple[Array, int]:
+    x = to_array(input)
+    if not x.ndim:
+        raise RuntimeError(f"{name} needs a Tensor with axes, got a number")
+    return x, _axis(dim, x.ndim)
 
 
 def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """In at most ``chunks`` pieces of one size (the last may be smaller)."""
     if chunks < 1:
         raise ValueError(f"chunks must be at least 1, got {chunks}")
-    x = to_array(input)
-    return split(input, -(-x.shape[_axis(dim, x.ndim)] // chunks) or 1, dim)
+    x, axis = _with_axes(input, dim, "chunk")
+    return split(input, -(-x.shape[axis] // chunks) or 1, dim)
 
 
+def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """In that many pieces, as even as possible, or cut at the indices in a list."""
+    x, axis = _with_axes(input, dim, "tensor_split")
+    size, cuts = x.shape[axis], indices_or_sections
+    if isinstance(cuts, int):
+        if cuts < 1:
+            raise RuntimeError(f"indices_or_sections must be at least 1, got {cuts}")
+        small, rest = divmod(size, cuts)
+        cuts = [small * i + min(i, rest) for i in range(1, cuts)]
+    edges = [0, *cuts, size]
+    return tuple(_piece(input, axis, a, b) for a, b in pairwise(edges))
+
+
+@along_axes
 def unbind(input: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """All slices of an axis."""
-    x = to_array(input)
-    return tuple(select(input, dim, i) for i in range(x.shape[_axis(dim, x.ndim)]))
+    x, axis = _with_axes(input, dim, "unbind")
+    shape = x.shape[:axis] + x.shape[axis + 1 :]
+    return tuple(reshape(_piece(input, axis, i, i + 1), shape) for i in range(x.shape[axis]))
+
+
+def numel(input: Any) -> int:
+    """The number of elements."""
+    return to_array(input).size

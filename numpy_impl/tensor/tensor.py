@@ -305,8 +305,9 @@ class Tensor:
             self._data[...] = result._data
         else:
             self._data = result._data.astype(self.dtype, copy=False)
-            self._node, self._index = result._node, result._index
-            self._requires_grad = result._requires_grad
+            if grad_mode.enabled:  # else its place in the graph stays what it was
+                self._node, self._index = result._node, result._index
+                self._requires_grad = result._requires_grad
         return self
 
     def _check_in_place(self) -> None:
@@ -486,11 +487,15 @@ def record(output: Any, name: str, *pairs: tuple[Any, Callable[[Array], Any]]) -
     """
     result = Tensor(output)
     if grad_mode.enabled and result._data.dtype.kind == "f":
+        shape, dtype = result._data.shape, result._data.dtype
         inputs, ways = [], []
         for tensor, way in pairs:
             if isinstance(tensor, Tensor) and tensor._requires_grad:
+                x = tensor._data
                 inputs.append(tensor)
-                ways.append(way)
+                # where shapes differ something may have been broadcast, or promoted
+                spec = None if x.shape == shape and x.dtype == dtype else (x.shape, x.dtype)
+                ways.append(way if spec is None else (way, *spec))
         if inputs:
             result._node = _Operation(name, tuple(inputs), tuple(ways))
             result._requires_grad = True
@@ -498,15 +503,15 @@ def record(output: Any, name: str, *pairs: tuple[Any, Callable[[Array], Any]]) -
 
 
 class _Operation(Node):
-    """A node whose way back is a function for each input."""
+    """A node whose way back is a function for each input, or it and the input's shape and dtype."""
 
     __slots__ = ()
 
     def input_grads(self, grads: list[Array | None], retain_graph: bool) -> list[Array | None]:
         (grad,) = grads
         return [
-            fitted(way(grad), tensor._data.shape, tensor._data.dtype)
-            for way, tensor in zip(self.way_back, self.inputs, strict=True)
+            fitted(way[0](grad), way[1], way[2]) if type(way) is tuple else np.asarray(way(grad))
+            for way in self.way_back
         ]
 
 

@@ -671,7 +671,10 @@ def test_float32_stays_whatever_a_layer_returns() -> None:
             return grad_output * np.full(4, 2.0)
 
     x = numpy_impl.tensor(X.astype("f"), requires_grad=True)
-    Double()(x * 1).sum().backward()
+    seen = []
+    (h := x * 1).register_hook(lambda grad: seen.append(grad.dtype))
+    Double()(h).sum().backward()
+    assert seen == [np.float32]
     assert x.grad.dtype == np.float32
 
 

@@ -1,0 +1,362 @@
+"""Indexing: what is taken out of a Tensor, and what is put in.
+
+Results own their memory. In each, ``g`` is the gradient of the output.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from numpy_impl.tensor.elementwise import _mask, sub
+from numpy_impl.tensor.promotion import along_axes
+from numpy_impl.tensor.shape import _axis, broadcast_to, clone, movedim, reshape
+from numpy_impl.tensor.tensor import Tensor, fitted, record, to_array
+
+Array = np.ndarray
+
+
+def _plain(part: Any) -> Any:
+    """An index, or a part of one, as NumPy takes it."""
+    if isinstance(part, list):
+        return np.asarray([_plain(p) for p in part], None if part else np.int64)
+    if isinstance(part, Tensor):
+        part = part._data
+    if isinstance(part, np.ndarray):
+        if part.dtype == np.uint8:
+            raise IndexError("an index must not be uint8: a mask is bool, places are int64")
+        return part.item() if not part.ndim and part.dtype.kind in "iu" else part
+    return part
+
+
+def _is_basic(part: Any) -> bool:
+    """Whether it meets each element at most once: a number, a slice, ``...`` or None."""
+    if isinstance(part, bool):
+        return False
+    return part is None or part is ... or isinstance(part, slice | int | np.integer)
+
+
+def _steps(index: Any, x: Array) -> tuple[tuple[Any, ...], tuple[Any, ...] | None]:
+    """An index as a basic one, and one with arrays for what that gives (or None).
+
+    torch takes numbers first, so that they don't count as arrays: ``x[0, :, [1, 2]]`` is
+    ``x[0][:, [1, 2]]``; NumPy's order of axes differs.
+    """
+    parts = [_plain(part) for part in (index if isinstance(index, tuple) else (index,))]
+    if all(map(_is_basic, parts)):
+        return tuple(parts), None
+    # how many axes each part stands for
+    widths = [p.ndim if isinstance(p, np.ndarray) and p.dtype == np.bool_ else
+              0 if p is None or p is ... or isinstance(p, bool) else 1
+              for p in parts]  # fmt: skip
+    rest = x.ndim - sum(widths)
+    if rest < 0:
+        raise IndexError(f"too many indices for shape {x.shape}: {sum(widths)}")
+    if not any(p is ... for p in parts):
+        parts, widths = [*parts, ...], [*widths, 0]
+    basic: list[Any] = []
+    advanced: list[Any] = []
+    for part, width in zip(parts, widths, strict=True):
+        if part is ...:
+            basic += [slice(None)] * rest
+            advanced += [slice(None)] * rest
+        elif _is_basic(part):
+            basic.append(part)
+            advanced += [] if isinstance(part, int | np.integer) else [slice(None)]
+        else:
+            basic += [slice(None)] * width
+            advanced.append(part)
+    return (*basic, ...), tuple(advanced)  # with ... it is a view, also of a single element
+
+
+def _put(array: Array, index: Any, value: Any) -> None:
+    """``array[index] = value`` with torch's rules."""
+    basic, advanced = _steps(index, array)
+    if advanced is None:
+        array[basic] = value
+    else:
+        array[basic][advanced] = value
+
+
+def getitem(input: Any, index: Any) -> Tensor:
+    """``input[index]``: numbers, slices, None, ``...``, masks, arrays or Tensors of places."""
+    x = to_array(input)
+    basic, advanced = _steps(index, x)
+
+    def backward(g: Array) -> Array:
+        grad = np.zeros(x.shape, g.dtype)
+        if advanced is None:
+            grad[basic] = g
+        else:
+            np.add.at(grad[basic], advanced, g)  # an element may be named several times
+        return grad
+
+    output = np.array(x[basic]) if advanced is None else x[basic][advanced]
+    return record(output, "index", (input, backward))
+
+
+def _with_item(input: Any, index: Any, value: Any) -> Tensor:
+    """``input`` with ``value`` at ``index``, which gets the gradient there."""
+    x, new = to_array(input), to_array(value)
+    output = x.copy()
+    # axes of size 1 in front are too many for what is there
+    spare = max(np.ndim(new) - np.ndim(_at(x, index)), 0) if np.ndim(new) else 0
+    if spare and new.shape[:spare] == (1,) * spare:
+        new = new.reshape(new.shape[spare:])
+    _put(output, index, new)
+
+    def to_input(g: Array) -> Array:
+        grad = np.array(g)
+        _put(grad, index, 0)
+        return grad
+
+    def to_value(g: Array) -> Array:
+        return fitted(_at(g, index), np.shape(new), g.dtype).reshape(to_array(value).shape)
+
+    return record(output, "index_put", (input, to_input), (value, to_value))
+
+
+def _at(array: Array, index: Any) -> Array:
+    basic, advanced = _steps(index, array)
+    return array[basic] if advanced is None else array[basic][advanced]
+
+
+def setitem(input: Tensor, index: Any, value: Any) -> None:
+    """``input[index] = value``: the Tensor becomes one with these values in place."""
+    input._check_in_place()
+    if input._keeps_its_array():  # no need to copy all of it
+        _put(input._data, index, to_array(value))
+    else:
+        input._become(_with_item, index, value)
+
+
+# -- slices of an axis -----------------------------------------------------------------------------
+
+
+def _places(index: Any, size: int, ndim: int | None = None) -> Array:
+    """Places along an axis, checked: negative ones don't count from behind, as in torch."""
+    places = np.asarray(to_array(index))
+    if places.dtype not in (np.int64, np.int32):
+        raise TypeError(f"index must be int64 or int32, got {places.dtype}")
+    if ndim is not None and places.ndim != ndim:
+        raise RuntimeError(f"index must have {ndim} axes as input has, got shape {places.shape}")
+    if places.size and not (places.min() >= 0 and places.max() < size):
+        raise IndexError(f"index must lie within 0..{size - 1}, got {places.min()}..{places.max()}")
+    return places
+
+
+def _slices(x: Array, dim: int, index: Any) -> tuple[Any, ...]:
+    axis = _axis(dim, x.ndim)
+    places = _places(index, x.shape[axis] if x.ndim else 1)
+    if places.ndim > 1:
+        raise IndexError(f"index must be a vector, got shape {places.shape}")
+    return (slice(None),) * axis + (np.atleast_1d(places),)
+
+
+def index_select(input: Any, dim: int, index: Any) -> Tensor:
+    """The slices of ``dim`` that ``index`` names."""
+    x = to_array(input)
+    if not x.ndim:
+        return reshape(index_select(reshape(input, 1), dim, index), ())
+    return getitem(input, _slices(x, dim, index))
+
+
+def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Tensor:
+    """``input`` with ``alpha * source`` added to the slices of ``dim`` that ``index`` names."""
+    x, values = to_array(input), to_array(source)
+    at = _slices(x, dim, index)
+    if values.shape != x[at].shape:
+        raise RuntimeError(f"source must have the shape {x[at].shape}, got {values.shape}")
+    output = x.copy()
+    np.add.at(output, at, alpha * values)
+    return record(output, "index_add", (input, lambda g: g), (source, lambda g: alpha * g[at]))
+
+
+def index_copy(input: Any, dim: int, index: Any, source: Any) -> Tensor:
+    """``input`` with ``source`` for the slices of ``dim`` that ``index`` names."""
+    x = to_array(input)
+    at = _slices(x, dim, index)
+    if to_array(source).shape != x[at].shape:
+        raise RuntimeError(
+            f"source must have the shape {x[at].shape}, got {to_array(source).shape}"
+        )
+    return _with_item(input, at, source)
+
+
+def index_fill(input: Any, dim: int, index: Any, value: Any) -> Tensor:
+    """``input`` with one value in the slices of ``dim`` that ``index`` names."""
+    return _with_item(input, _slices(to_array(input), dim, index), value)
+
+
+def select(input: Any, dim: int, index: int) -> Tensor:
+    """The slice ``index`` of ``dim``, without that axis."""
+    return getitem(input, (slice(None),) * _axis(dim, to_array(input).ndim) + (int(index),))
+
+
+def narrow(input: Any, dim: int, start: Any, length: int) -> Tensor:
+    """``length`` slices of ``dim`` from ``start`` on, which may count from behind."""
+    x = to_array(input)
+    axis = _axis(dim, x.ndim)
+    size = x.shape[axis]
+    first = int(start) + size if int(start) < 0 else int(start)
+    if not (0 <= first <= first + length <= size and length >= 0):
+        raise RuntimeError(f"start {start} and length {length} must lie within size {size}")
+    return getitem(input, (slice(None),) * axis + (slice(first, first + length),))
+
+
+def repeat_interleave(input: Any, repeats: Any, dim: int | None = None) -> Tensor:
+    """Each element ``repeats`` times in a row along ``dim``."""
+    if dim is None:
+        input, dim = reshape(input, -1), 0
+    x = to_array(input)
+    axis = _axis(dim, x.ndim)
+    return index_select(input, axis, np.repeat(np.arange(x.shape[axis]), to_array(repeats)))
+
+
+def unfold(input: Any, dimension: int, size: int, step: int) -> Tensor:
+    """Windows of ``size`` along an axis, ``step`` apart, with their elements in a new last axis."""
+    x = to_array(input)
+    axis = _axis(dimension, x.ndim)
+    if not 0 <= size <= x.shape[axis] or step < 1:
+        raise RuntimeError(
+            f"size must lie within 0..{x.shape[axis]} and step be positive, got {size} and {step}"
+        )
+    starts = np.arange(0, x.shape[axis] - size + 1, step)
+    windows = getitem(input, (slice(None),) * axis + (starts[:, None] + np.arange(size),))
+    return movedim(windows, axis + 1, -1)
+
+
+@along_axes
+def diff(input: Any, n: int = 1, dim: int = -1) -> Tensor:
+    """The differences of neighbours along ``dim``, ``n`` times over."""
+    x = to_array(input)
+    if not x.ndim:
+        raise RuntimeError("diff needs a Tensor with axes, got a number")
+    for _ in range(n):
+        size = to_array(input).shape[_axis(dim, x.ndim)]
+        rest = max(size - 1, 0)
+        input = sub(narrow(input, dim, min(size, 1), rest), narrow(input, dim, 0, rest))
+    return clone(input) if isinstance(input, Tensor) and not n else input
+
+
+# -- masks and places of elements ------------------------------------------------------------------
+
+
+def masked_select(input: Any, mask: Any) -> Tensor:
+    """The elements where the mask is true, in one axis."""
+    x, chosen = np.broadcast_arrays(to_array(input), _mask(mask, "mask"))
+    return getitem(broadcast_to(input, x.shape), np.asarray(chosen))
+
+
+def masked_scatter(input: Any, mask: Any, source: Any) -> Tensor:
+    """``input`` with the first elements of ``source``, in order, where the mask is true."""
+    x, chosen = np.broadcast_arrays(to_array(input), _mask(mask, "mask"))
+    count = int(chosen.sum())
+    if to_array(source).size < count:
+        raise RuntimeError(f"source must have {count} elements, got {to_array(source).size}")
+    values = getitem(reshape(source, -1), slice(0, count))
+    return _with_item(broadcast_to(input, x.shape), np.asarray(chosen), values)
+
+
+def take(input: Any, index: Any) -> Tensor:
+    """The elements at these places of the flattened input."""
+    return getitem(reshape(input, -1), np.asarray(to_array(index)))
+
+
+def _along(x: Array, dim: int, index: Any, fits: Array | None = None) -> tuple[Array, ...]:
+    """``index`` along ``dim``, and each element's own place along the other axes."""
+    axis = _axis(dim, x.ndim)
+    places = _places(index, x.shape[axis], x.ndim)
+    for a in range(x.ndim):
+        room = x.shape[a] if a != axis else None
+        if fits is not None:
+            room = min(n for n in (room, fits.shape[a]) if n is not None)
+        if room is not None and places.shape[a] > room:
+            raise RuntimeError(f"index of shape {places.shape} is larger than {room} in axis {a}")
+    grid = list(np.ogrid[tuple(slice(0, n) for n in places.shape)])
+    grid[axis] = places
+    return tuple(np.broadcast_arrays(*grid))
+
+
+def _with_axis(input: Any, index: Any, *others: Any) -> list[Any]:
+    """Values without axes as vectors of one element."""
+    return [reshape(v, 1) if isinstance(v, Tensor | np.ndarray) and not v.ndim else v
+            for v in (input, index, *others)]  # fmt: skip
+
+
+def gather(input: Any, dim: int, index: Any) -> Tensor:
+    """For each element of ``index``, the value it names along ``dim``, at its other places."""
+    if not to_array(input).ndim:
+        found = gather(*_with_axis(input, index)[:1], dim, _with_axis(input, index)[1])
+        return reshape(found, to_array(index).shape)
+    return getitem(input, _along(to_array(input), dim, index))
+
+
+def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Tensor:
+    """:func:`gather` with broadcasting; without ``dim`` of the flattened input."""
+    if dim is None:
+        return gather(reshape(input, -1), 0, reshape(indices, -1))
+    x, index = to_array(input), to_array(indices)
+    axis = _axis(dim, x.ndim)
+    try:
+        shape = np.broadcast_shapes(
+            (*x.shape[:axis], 1, *x.shape[axis + 1 :]),
+            (*index.shape[:axis], 1, *index.shape[axis + 1 :]),
+        )
+    except ValueError:
+        raise RuntimeError(f"indices of {index.shape} don't fit input of {x.shape}") from None
+
+    def sized(value: Any, n: int) -> Any:
+        return broadcast_to(value, (*shape[:axis], n, *shape[axis + 1 :]))
+
+    return gather(sized(input, x.shape[axis]), axis, sized(indices, index.shape[axis]))
+
+
+def scatter(input: Any, dim: int, index: Any, src: Any) -> Tensor:
+    """``input`` with the values of ``src`` where ``index`` names along ``dim``."""
+    x = to_array(input)
+    if not x.ndim:
+        return reshape(scatter(*_with_axis(input, index)[:1], dim, *_with_axis(index, src)), ())
+    if not isinstance(src, Tensor | np.ndarray):
+        return _with_item(input, _along(x, dim, index), src)
+    at = _along(x, dim, index, to_array(src))
+    return _with_item(input, at, getitem(src, tuple(slice(0, n) for n in at[0].shape)))
+
+
+def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Tensor:
+    """``input`` plus the values of ``src`` where ``index`` names along ``dim``."""
+    x, values = to_array(input), to_array(src)
+    if not x.ndim:
+        return reshape(scatter_add(*_with_axis(input, index)[:1], dim, *_with_axis(index, src)), ())
+    at = _along(x, dim, index, values)
+    part = tuple(slice(0, n) for n in at[0].shape)
+    output = x.copy()
+    np.add.at(output, at, values[part])
+
+    def to_source(g: Array) -> Array:
+        grad = np.zeros(values.shape, g.dtype)
+        grad[part] = g[at]
+        return grad
+
+    return record(output, "scatter_add", (input, lambda g: g), (src, to_source))
+
+
+__all__ = [
+    "diff",
+    "gather",
+    "getitem",
+    "index_add",
+    "index_copy",
+    "index_fill",
+    "index_select",
+    "masked_scatter",
+    "masked_select",
+    "narrow",
+    "repeat_interleave",
+    "scatter",
+    "scatter_add",
+    "select",
+    "setitem",
+    "take",
+    "take_along_dim",
+    "unfold",
+]
