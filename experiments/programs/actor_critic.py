@@ -31,9 +31,9 @@ def loss(model: Any, batch: dict[str, Any], torch: Any, F: Any) -> Any:
     logits, values = model(batch["x"])
     with torch.no_grad():  # discounted sums of the rewards that follow
         returns = torch.zeros_like(values)
-        total = 0.0
-        for step in reversed(range(returns.size(0))):
-            total = batch["rewards"][step].item() + 0.95 * total
+        rewards, total = batch["rewards"].tolist(), 0.0
+        for step in reversed(range(len(rewards))):
+            total = rewards[step] + 0.95 * total
             returns[step] = total
         returns = (returns - returns.mean()) / (returns.std() + 1e-8)
     log_policy = F.log_softmax(logits, dim=-1)

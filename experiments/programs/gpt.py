@@ -43,7 +43,7 @@ def build(
             query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
             scores = query @ key.transpose(-2, -1) / math.sqrt(width // heads)
             later = self.causal[:length, :length] == 0
-            attention = torch.softmax(scores.masked_fill(later, float("-inf")), dim=-1)
+            attention = F.softmax(scores.masked_fill(later, float("-inf")), dim=-1)
             mixed = torch.matmul(attention, value).transpose(1, 2).contiguous()
             return self.leave(mixed.view(n, length, width))
 

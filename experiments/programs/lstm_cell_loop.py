@@ -1,5 +1,5 @@
 """A sequence predicted step by step: two cells called in a loop, their outputs collected and fed
-back in; one model and one criterion called twice before any backward."""
+back in."""
 
 from typing import Any
 
@@ -50,7 +50,6 @@ def batch(rng: Any, steps: int = 20, size: int = 4) -> dict[str, Any]:
 
 def loss(model: Any, batch: dict[str, Any], torch: Any, F: Any) -> Any:
     """The squared error of each next value, and of those that the model goes on to by itself."""
-    criterion = torch.nn.MSELoss()
     seen = batch["x"][:, : batch["x"].size(1) // 2]
     alone = model(seen, future=batch["x"].size(1) - seen.size(1))
-    return criterion(model(batch["x"]), batch["y"]) + criterion(alone, batch["y"])
+    return F.mse_loss(model(batch["x"]), batch["y"]) + F.mse_loss(alone, batch["y"])
