@@ -76,7 +76,7 @@ class _OneBlasThread:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._inside = 0
+        self.inside = 0
         self._found = 1
 
     def enter(self) -> int:
@@ -88,17 +88,17 @@ class _OneBlasThread:
             threads: int = get_blas()
             if threads != 1:
                 set_blas(1)
-            if not self._inside:
+            if not self.inside:
                 self._found = threads
-            self._inside += 1
+            self.inside += 1
         return threads
 
     def leave(self) -> None:
         if _BLAS is None:
             return
         with self._lock:
-            self._inside -= 1
-            if not self._inside and self._found != 1:
+            self.inside -= 1
+            if not self.inside and self._found != 1:
                 _BLAS[0](self._found)
 
     def set_number(self, num: int) -> None:
@@ -106,7 +106,7 @@ class _OneBlasThread:
         if _BLAS is None:
             return
         with self._lock:
-            if self._inside:
+            if self.inside:
                 self._found = num
             else:
                 _BLAS[0](num)
@@ -120,9 +120,9 @@ class _OneBlasThread:
 
     def after_fork_in_child(self) -> None:
         """Whoever was inside stayed behind in the parent: put the number back for them."""
-        if self._inside and _BLAS is not None:
+        if self.inside and _BLAS is not None:
             _BLAS[0](self._found)
-        self._inside = 0
+        self.inside = 0
         self._lock.release()
 
 
@@ -286,8 +286,8 @@ def matmul(a: Array, b: Array) -> Array:
 
 def with_one_blas_thread(function: Callable[[], Any]) -> Any:
     """What ``function`` returns, called while BLAS has one thread."""
-    if _BLAS is None or _BLAS[1]() == 1:
-        return function()
+    if _BLAS is None or (not _one_blas_thread.inside and _BLAS[1]() == 1):
+        return function()  # it has one anyway
     _one_blas_thread.enter()
     try:
         return function()
