@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from numpy_impl.tensor.elementwise import _mask, sub
-from numpy_impl.tensor.promotion import along_axes
+from numpy_impl.tensor.promotion import along_axes, quiet
 from numpy_impl.tensor.shape import _axis, broadcast_to, clone, movedim, reshape
 from numpy_impl.tensor.tensor import Tensor, fitted, record, to_array
 
@@ -160,6 +160,7 @@ def index_select(input: Any, dim: int, index: Any) -> Tensor:
     return getitem(input, _slices(x, dim, index))
 
 
+@quiet
 def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Tensor:
     """``input`` with ``alpha * source`` added to the slices of ``dim`` that ``index`` names."""
     x, values = to_array(input), to_array(source)
@@ -322,6 +323,7 @@ def scatter(input: Any, dim: int, index: Any, src: Any) -> Tensor:
     return _with_item(input, at, getitem(src, tuple(slice(0, n) for n in at[0].shape)))
 
 
+@quiet
 def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Tensor:
     """``input`` plus the values of ``src`` where ``index`` names along ``dim``."""
     x, values = to_array(input), to_array(src)
