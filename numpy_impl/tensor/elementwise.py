@@ -249,8 +249,8 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Tensor:
     x = np.asarray(x)
     if not all(isinstance(limit, Tensor | np.ndarray) for limit in limits):
         needs_numbers(x, "clamp")
-    low = bounds[0] if min is not None else None
-    high = bounds[-1] if max is not None else None
+    low: Any = bounds[0] if min is not None else None
+    high: Any = bounds[-1] if max is not None else None
     y = x if low is None else np.maximum(x, low)
     y = y if high is None else np.minimum(y, high)
     inside = (True if low is None else x >= low) & (True if high is None else x <= high)

@@ -278,17 +278,18 @@ def _along(x: Array, dim: int, index: Any, fits: Array | None = None) -> tuple[A
     return tuple(np.broadcast_arrays(*grid))
 
 
-def _with_axis(input: Any, index: Any, *others: Any) -> list[Any]:
-    """Values without axes as vectors of one element."""
-    return [reshape(v, 1) if isinstance(v, Tensor | np.ndarray) and not v.ndim else v
-            for v in (input, index, *others)]  # fmt: skip
+def _with_axis(*values: Any) -> list[Any]:
+    """Values without axes as vectors of one element; numbers as they are."""
+    return [
+        reshape(v, 1) if isinstance(v, Tensor | np.ndarray) and not v.ndim else v for v in values
+    ]
 
 
 def gather(input: Any, dim: int, index: Any) -> Tensor:
     """For each element of ``index``, the value it names along ``dim``, at its other places."""
     if not to_array(input).ndim:
-        found = gather(*_with_axis(input, index)[:1], dim, _with_axis(input, index)[1])
-        return reshape(found, to_array(index).shape)
+        line, places = _with_axis(input, index)
+        return reshape(gather(line, dim, places), to_array(index).shape)
     return getitem(input, _along(to_array(input), dim, index))
 
 
@@ -316,7 +317,8 @@ def scatter(input: Any, dim: int, index: Any, src: Any) -> Tensor:
     """``input`` with the values of ``src`` where ``index`` names along ``dim``."""
     x = to_array(input)
     if not x.ndim:
-        return reshape(scatter(*_with_axis(input, index)[:1], dim, *_with_axis(index, src)), ())
+        line, places, new = _with_axis(input, index, src)
+        return reshape(scatter(line, dim, places, new), ())
     if not isinstance(src, Tensor | np.ndarray):
         return _with_item(input, _along(x, dim, index), src)
     at = _along(x, dim, index, to_array(src))
@@ -328,7 +330,8 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Tensor:
     """``input`` plus the values of ``src`` where ``index`` names along ``dim``."""
     x, values = to_array(input), to_array(src)
     if not x.ndim:
-        return reshape(scatter_add(*_with_axis(input, index)[:1], dim, *_with_axis(index, src)), ())
+        line, places, new = _with_axis(input, index, src)
+        return reshape(scatter_add(line, dim, places, new), ())
     at = _along(x, dim, index, values)
     part = tuple(slice(0, n) for n in at[0].shape)
     output = x.copy()

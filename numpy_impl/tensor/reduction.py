@@ -113,7 +113,7 @@ def var(
     """
     x = needs_float(input, "var")
     if isinstance(dim, bool):  # torch's var(unbiased)
-        dim, unbiased = None, dim
+        unbiased, dim = dim, None
     axes = _axes(x, dim)
     if correction is None:
         correction = int(unbiased)

@@ -253,9 +253,12 @@ def flipud(input: Any) -> Tensor:
     return flip(input, 0)
 
 
-def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
+def rot90(input: Any, k: int = 1, dims: Any = (0, 1)) -> Tensor:
     """Turned ``k`` times by 90 degrees, from the first of two axes towards the second."""
     x = to_array(input)
+    if len(dims) != 2:
+        raise RuntimeError(f"dims must name two axes, got {dims}")
+    dims = dims[0], dims[1]
     return record(_own(np.rot90(x, k, dims)), "rot90", (input, lambda g: np.rot90(g, -k, dims)))
 
 

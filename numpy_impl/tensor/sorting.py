@@ -206,13 +206,8 @@ def unique(
 
     ``dim``: of the slices of an axis.
     """
-    found = np.unique(
-        to_array(input),
-        return_inverse=return_inverse,
-        return_counts=return_counts,
-        axis=dim,
-        equal_nan=False,
-    )
+    options: dict[str, Any] = {"return_inverse": return_inverse, "return_counts": return_counts}
+    found = np.unique(to_array(input), **options, axis=dim, equal_nan=False)
     if not isinstance(found, tuple):
         return Tensor(found)
     return tuple(Tensor(np.asarray(array)) for array in found)

@@ -12,6 +12,7 @@ import torch
 
 import numpy_impl
 from numpy_impl import Tensor
+from numpy_impl.tensor import tensor as tensor_module
 from parity_tests.directional import check_directional
 from parity_tests.tensor.rows import (
     DTYPES,
@@ -192,6 +193,50 @@ def test_no_graph_under_no_grad(row: Row) -> None:
         if is_tensor(output) and not any(output is leaf for leaf in leaves):
             assert output.grad_fn is None
             assert not output.requires_grad
+
+
+# -- a wrong backward is caught --------------------------------------------------------------------
+
+
+def test_an_error_in_any_backward_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each operation's gradient for each of its inputs, changed on purpose, fails some row."""
+    attach = tensor_module.attach
+    rows: dict[tuple[str, int], list[Row]] = {}
+
+    def noting(row: Row) -> Any:
+        def note(outputs: Any, name: str, inputs: Any, *rest: Any) -> None:
+            for i in range(len(inputs)):
+                rows.setdefault((name, i), []).append(row)
+            attach(outputs, name, inputs, *rest)
+
+        return note
+
+    for row in ROWS:
+        monkeypatch.setattr(tensor_module, "attach", noting(row))
+        row.run(numpy_impl, leaves_of(numpy_impl, row.draw("float64")), "float64")
+
+    def breaking(wrong: str, i: int) -> Any:
+        def broken(outputs: Any, name: str, inputs: Any, backward: Any, *rest: Any) -> None:
+            def off(*args: Any) -> list[Any]:
+                grads = list(backward(*args))
+                if name == wrong and i < len(grads):
+                    grads[i] = np.asarray(grads[i] + 1e-3)
+                return grads
+
+            attach(outputs, name, inputs, off, *rest)
+
+        return broken
+
+    def is_seen(name: str, i: int) -> bool:
+        monkeypatch.setattr(tensor_module, "attach", breaking(name, i))
+        for row in dict.fromkeys(rows[name, i]):
+            try:
+                check_row(row, "float64")
+            except AssertionError:
+                return True
+        return False
+
+    assert [key for key in rows if not is_seen(*key)] == []
 
 
 # -- completeness ----------------------------------------------------------------------------------
