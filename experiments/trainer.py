@@ -17,7 +17,7 @@ _EVALUATION_BATCH = 500
 
 
 class NotFinite(Exception):
-    """The loss became infinite or NaN."""
+    """The loss, a gradient or a weight became infinite or NaN."""
 
 
 @dataclass
@@ -167,7 +167,8 @@ class Trainer:
         """Train to the end (or to the early stop) and return the state.
 
         Raises:
-            NotFinite: if the loss is; the message says at which step, and what to try.
+            NotFinite: if a loss, a weight or a gradient is not; the message says what, at which
+                step, and what to try. Weights that hold such a value never reach a callback.
         """
         while self.state.epoch < self.config.epochs and not self.state.stopped_early:
             started = time.perf_counter()
@@ -204,35 +205,55 @@ class Trainer:
             state.step += 1
             share = accuracy(logits, labels)
             if not math.isfinite(loss):
-                raise NotFinite(
-                    f"the loss is {loss} at step {state.step} (epoch {state.epoch + 1}, "
-                    f"learning rate {lr:g}): try a smaller --lr (a tenth), less --momentum, "
-                    "or --dtype float64"
-                )
+                raise self._not_finite(f"the loss is {loss}", lr)
+            # a sample of the weights, which the loss does not always show; all at an evaluation
+            moved = self._movement.moved()
+            if not self._movement.is_finite() or i + 1 in evaluate_at:
+                self._check_arrays(lr)
             losses.append(loss)
             state.history.append(
                 {"kind": "train", "step": state.step, "loss": loss, "accuracy": share, "lr": lr}
             )
-            if not self._movement.moved():
+            if not moved:
                 self.callbacks.on_warning(
                     f"step {state.step} moved no parameter: learning rate {lr:g}, "
                     f"{self._movement.gradients(self.model)}; nothing is being learnt"
                 )
             self.callbacks.on_step(state.step, self.total_steps, loss, share)
             if i + 1 in evaluate_at:
-                self._evaluate()
+                self._evaluate(lr)
         state.epoch += 1
         self._close_epoch(before, losses)
 
-    def _evaluate(self) -> None:
+    def _evaluate(self, lr: float) -> None:
         logits = self.predict(self._dev_images)
+        loss = mean_cross_entropy(logits, self._dev_labels)
+        if not math.isfinite(loss):
+            raise self._not_finite(f"the dev loss is {loss}, of finite weights", lr)
+        share = accuracy(logits, self._dev_labels)
         self.state.history.append(
-            {
-                "kind": "dev",
-                "step": self.state.step,
-                "loss": mean_cross_entropy(logits, self._dev_labels),
-                "accuracy": accuracy(logits, self._dev_labels),
-            }
+            {"kind": "dev", "step": self.state.step, "loss": loss, "accuracy": share}
+        )
+
+    def _check_arrays(self, lr: float) -> None:
+        """Raise NotFinite if any weight, or gradient of the last step, is not."""
+        found = {
+            f"the gradient of {name}": np.asarray(parameter.grad)
+            for name, parameter in self.model.named_parameters()
+            if parameter.grad is not None
+        }
+        bad = [
+            f"{name} ({bad} of {array.size} values)"
+            for name, array in {**found, **self.backend.arrays(self.model)}.items()
+            if (bad := array.size - np.count_nonzero(np.isfinite(array)))
+        ]
+        if bad:
+            raise self._not_finite(f"NaN or infinity in {', '.join(bad)}", lr)
+
+    def _not_finite(self, what: str, lr: float) -> NotFinite:
+        return NotFinite(
+            f"{what} at step {self.state.step} (epoch {self.state.epoch + 1}, learning rate "
+            f"{lr:g}): try a smaller --lr (a tenth), less --momentum, or --dtype float64"
         )
 
     def _close_epoch(self, before: dict[str, Array], losses: Sequence[float]) -> None:
@@ -275,9 +296,9 @@ class Trainer:
 
 
 class _Movement:
-    """Whether the last step moved any parameter, found out cheaply.
+    """Whether the last step moved any parameter, and left it finite, found out cheaply.
 
-    A sample of every array is compared after each step. Only when none of it moved are whole
+    A sample of every array is looked at after each step. Only when none of it moved are whole
     copies kept over the next step, so that silence about a dead update is impossible and a
     sample's chance stillness raises no alarm.
     """
@@ -302,6 +323,10 @@ class _Movement:
         if previous is None:
             return True
         return any(not np.array_equal(previous[n], a) for n, a in self._arrays.items())
+
+    def is_finite(self) -> bool:
+        """Whether the samples hold neither NaN nor infinity."""
+        return bool(np.isfinite(np.concatenate(list(self._samples.values()), axis=None)).all())
 
     @staticmethod
     def gradients(model: Any) -> str:

@@ -75,7 +75,7 @@ class no_grad(_Switch):
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
         return super().__new__(cls) if function is None else cls()(function)
 
-    def __init__(self, function: None = None) -> None:
+    def __init__(self, function: Callable[..., Any] | None = None) -> None:
         super().__init__(False)
 
     def __repr__(self) -> str:
@@ -94,7 +94,7 @@ class enable_grad(_Switch):
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
         return super().__new__(cls) if function is None else cls()(function)
 
-    def __init__(self, function: None = None) -> None:
+    def __init__(self, function: Callable[..., Any] | None = None) -> None:
         super().__init__(True)
 
     def __repr__(self) -> str:

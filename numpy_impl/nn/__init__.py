@@ -10,7 +10,7 @@ from numpy_impl.nn.flatten import Flatten, Unflatten
 from numpy_impl.nn.linear import Identity, Linear
 from numpy_impl.nn.loss import CrossEntropyLoss, MSELoss, NLLLoss
 from numpy_impl.nn.module import Module
-from numpy_impl.nn.parameter import Parameter
+from numpy_impl.nn.parameter import Buffer, Parameter
 from numpy_impl.nn.pooling import (
     AvgPool1d,
     AvgPool2d,
@@ -27,6 +27,7 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "Buffer",
     "Conv1d",
     "Conv2d",
     "Conv3d",

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from numpy_impl.nn.module import check_array
+from numpy_impl.nn.checks import check_array
 
 Array = np.ndarray
 T = TypeVar("T")

@@ -11,9 +11,12 @@ import numpy as np
 from numpy_impl._threads import on_slices
 from numpy_impl.grad_mode import grad_mode
 from numpy_impl.nn._mask import as_mask, as_opposite_mask, choose, select
-from numpy_impl.nn.module import Module, check_array
+from numpy_impl.nn.checks import check_array
+from numpy_impl.nn.module import Module
 
 Array = np.ndarray
+# a decorator: inf * 0, inf - inf and log(0) give what they give, as in torch, without a warning
+_silently = np.errstate(divide="ignore", over="ignore", invalid="ignore")
 
 
 def relu(input: Array) -> Array:
@@ -50,9 +53,9 @@ def above_0(input: Array) -> Array:
 
 def leaky_relu(input: Array, negative_slope: float = 0.01) -> Array:
     """x where x > 0, else ``negative_slope * x``."""
-    if 0 <= negative_slope <= 1:  # then that is the larger of the two
+    slope = input.dtype.type(negative_slope)
+    if 0 < slope <= 1:  # then that is the larger of the two (not for 0: inf * 0 is NaN)
         output = np.empty_like(input)
-        slope = input.dtype.type(negative_slope)
         on_slices(lambda x, y: np.maximum(x, np.multiply(x, slope, out=y), out=y), input, output)
         return output
     return _leak(input, input, negative_slope)
@@ -63,6 +66,7 @@ def leaky_relu_backward(grad_output: Array, input: Array, negative_slope: float 
     return _leak(grad_output, input, negative_slope)
 
 
+@_silently
 def _leak(values: Array, input: Array, negative_slope: float) -> Array:
     """The values where x > 0, else ``negative_slope`` times them; by masks, not by branches."""
     output = np.empty_like(values)
@@ -89,6 +93,7 @@ def sigmoid(input: Array) -> Array:
     return output
 
 
+@_silently
 def sigmoid_backward(grad_output: Array, output: Array) -> Array:
     """dy * y * (1 - y)."""
     grad = np.empty_like(grad_output)
@@ -108,6 +113,7 @@ def tanh(input: Array) -> Array:
     return output
 
 
+@_silently
 def tanh_backward(grad_output: Array, output: Array) -> Array:
     """dy * (1 - y**2)."""
     grad = np.empty_like(grad_output)
@@ -139,31 +145,33 @@ def softmax(input: Array, dim: int) -> Array:
     return output
 
 
+@_silently
 def softmax_backward(grad_output: Array, output: Array, dim: int) -> Array:
     """y * (dy - sum(dy * y))."""
     product = grad_output * output
     return np.asarray(product - output * product.sum(dim, keepdims=True))
 
 
+@_silently
 def log_softmax(input: Array, dim: int) -> Array:
     """x - log(sum(exp(x))) along ``dim``, without forming the softmax."""
     input = _short_axis_first(input, dim)
-    with np.errstate(invalid="ignore"):
-        shifted = np.asarray(input - input.max(dim, keepdims=True, initial=-np.inf))
-        shifted -= np.log(np.exp(shifted).sum(dim, keepdims=True))
+    shifted = np.asarray(input - input.max(dim, keepdims=True, initial=-np.inf))
+    shifted -= np.log(np.exp(shifted).sum(dim, keepdims=True))
     return shifted
 
 
+@_silently
 def log_softmax_backward(grad_output: Array, output: Array, dim: int) -> Array:
     """dy - softmax * sum(dy)."""
     return np.asarray(grad_output - np.exp(output) * grad_output.sum(dim, keepdims=True))
 
 
+@_silently
 def _exp_shifted(input: Array, dim: int) -> Array:
     input = _short_axis_first(input, dim)
-    # a row of -inf alone gives NaN, as in torch, without a warning
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.exp(input - input.max(dim, keepdims=True, initial=-np.inf)))
+    # a row of -inf alone gives NaN, as in torch
+    return np.asarray(np.exp(input - input.max(dim, keepdims=True, initial=-np.inf)))
 
 
 class ReLU(Module):
@@ -286,9 +294,10 @@ class _OverAxis(Module):
                 stacklevel=4,
             )
             return 0 if input.ndim in (0, 1, 3) else 1
-        if not -input.ndim <= self.dim < input.ndim:
+        ndim = max(input.ndim, 1)  # a number counts as an axis of one
+        if not -ndim <= self.dim < ndim:
             raise ValueError(
-                f"{owner}: dim must lie within -{input.ndim}..{input.ndim - 1} for shape "
+                f"{owner}: dim must lie within -{ndim}..{ndim - 1} for shape "
                 f"{input.shape}, got {self.dim}"
             )
         return self.dim
@@ -304,7 +313,7 @@ class Softmax(_OverAxis):
         dim: the axis along which the values sum to 1.
 
     Shape:
-        any, kept.
+        any, kept; a 0-d input counts as an axis of one value.
 
     Raises:
         ValueError: if the axis does not exist.
@@ -330,7 +339,7 @@ class LogSoftmax(_OverAxis):
         dim: the axis along which the exponentials sum to 1.
 
     Shape:
-        any, kept.
+        any, kept; a 0-d input counts as an axis of one value.
 
     Raises:
         ValueError: if the axis does not exist.

@@ -7,6 +7,7 @@ from typing import Any, Self, overload
 
 import numpy as np
 
+from numpy_impl.nn.call import summary
 from numpy_impl.nn.module import Module
 
 
@@ -52,11 +53,23 @@ class _IndexedModules(Module):
         return self
 
     def insert(self, index: int, module: Module) -> Any:
-        """Put ``module`` before position ``index``."""
+        """Put ``module`` before position ``index``.
+
+        Raises:
+            IndexError: if there is no such position.
+        """
         modules = list(self)
+        if not -len(modules) <= index <= len(modules):
+            raise IndexError(f"index must lie within -{len(modules)}..{len(modules)}, got {index}")
         modules.insert(index, module)
         self._renumber(modules)
         return self
+
+    def pop(self, key: int) -> Module:
+        """Remove the module at ``key`` and return it."""
+        module = self._modules[self._key(key)]
+        del self[key]
+        return module
 
 
 class Sequential(_IndexedModules):
@@ -87,6 +100,20 @@ class Sequential(_IndexedModules):
             output = module(output)
         return np.copy(input) if output is input and isinstance(input, np.ndarray) else output
 
+    def __add__(self, other: "Sequential") -> "Sequential":
+        return Sequential(*self, *_of_sequential(other))
+
+    def __iadd__(self, other: "Sequential") -> Self:
+        return self.extend(_of_sequential(other))
+
+    def __mul__(self, other: int) -> "Sequential":
+        return Sequential(*(list(self) * _of_count(other)))
+
+    __rmul__ = __mul__
+
+    def __imul__(self, other: int) -> Self:
+        return self.extend(list(self) * (_of_count(other) - 1))
+
     @overload
     def __getitem__(self, index: int) -> Module: ...
     @overload
@@ -95,6 +122,20 @@ class Sequential(_IndexedModules):
         if isinstance(index, slice):
             return type(self)(OrderedDict(list(self._modules.items())[index]))
         return self._modules[self._key(index)]
+
+
+def _of_sequential(other: Any) -> "Sequential":
+    if not isinstance(other, Sequential):
+        raise ValueError(f"a Sequential can be added to another, not to {summary(other)}")
+    return other
+
+
+def _of_count(times: Any) -> int:
+    if not isinstance(times, int):
+        raise TypeError(f"a Sequential can be repeated an int of times, got {summary(times)}")
+    if times <= 0:
+        raise ValueError(f"a Sequential can be repeated 1 or more times, got {times}")
+    return times
 
 
 class ModuleList(_IndexedModules):
@@ -130,11 +171,20 @@ class ModuleList(_IndexedModules):
     def __iadd__(self, modules: Iterable[Module]) -> Self:
         return self.extend(modules)
 
-    def pop(self, key: int) -> Module:
-        """Remove the module at ``key`` and return it."""
-        module = self[key]
-        del self[key]
-        return module
+    def __repr__(self) -> str:
+        """Runs of children that look alike in one line, as torch's."""
+        lines: list[str] = []
+        first = 0
+        looks = [repr(child) for child in self]
+        for i, look in enumerate(looks):
+            if i + 1 < len(looks) and looks[i + 1] == look:
+                continue
+            alike = i - first + 1
+            line = f"({first}): {look}" if alike == 1 else f"({first}-{i}): {alike} x {look}"
+            lines.append(line.replace("\n", "\n  "))
+            first = i + 1
+        inner = "\n  ".join(lines)
+        return f"{self._get_name()}(\n  {inner}\n)" if lines else f"{self._get_name()}()"
 
 
 class ModuleDict(Module):

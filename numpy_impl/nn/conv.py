@@ -31,8 +31,9 @@ from numpy_impl.nn._window import (
     with_batch,
     without_batch,
 )
+from numpy_impl.nn.checks import float_dtype
 from numpy_impl.nn.linear import sum_rows
-from numpy_impl.nn.module import Module, float_dtype
+from numpy_impl.nn.module import Module
 from numpy_impl.nn.padding import check_mode, pad, pad_backward
 from numpy_impl.nn.parameter import Parameter, aligned_empty
 
@@ -247,7 +248,13 @@ def _functional(n: int) -> Any:
         groups: int = 1,
     ) -> Array:
         steps = _steps(owner, weight.shape, stride, padding, dilation, groups)
-        return channels_first(convolve(input, weight, bias, steps))
+        input, added = batched(input, n, owner, weight.dtype)
+        if input.shape[1] != weight.shape[1] * groups:
+            raise ValueError(
+                f"{owner}: input must have {weight.shape[1] * groups} channels for weight "
+                f"{weight.shape} and groups={groups}, got shape {input.shape}"
+            )
+        return without_batch(channels_first(convolve(input, weight, bias, steps)), added)
 
     def backward(
         grad_output: Array,
@@ -257,9 +264,12 @@ def _functional(n: int) -> Any:
         padding: Any = 0,
         dilation: Any = 1,
         groups: int = 1,
+        needs: tuple[bool, bool, bool] = (True, True, True),
     ) -> tuple[Array | None, Array | None, Array | None]:
         steps = _steps(owner, weight.shape, stride, padding, dilation, groups)
-        return convolve_backward(grad_output, input, weight, steps)
+        input, added = batched(input, n, owner, weight.dtype)
+        grads = convolve_backward(with_batch(grad_output, added), input, weight, steps, needs)
+        return without_batch(grads[0], added), grads[1], grads[2]
 
     forward.__name__, backward.__name__ = owner, f"{owner}_backward"
     forward.__doc__ = (
@@ -314,6 +324,7 @@ class _ConvNd(Module):
         groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
+        device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
@@ -338,7 +349,7 @@ class _ConvNd(Module):
         self.padding_mode = padding_mode
         # for the other modes, whatever becomes of the attribute: torch takes the first padding
         self._pads = steps.pads
-        dtype = float_dtype(dtype)
+        dtype = float_dtype(dtype, device)
         self.weight = Parameter(aligned_empty(shape, dtype))
         if bias:
             self.bias = Parameter(np.empty(out_channels, dtype))
@@ -445,6 +456,7 @@ class Conv2d(_ConvNd):
         bias: False leaves b out.
         padding_mode: what the padding holds: ``"zeros"``, ``"reflect"``, ``"replicate"``,
             ``"circular"``.
+        device: None or "cpu".
         dtype: of the parameters; float32 unless given.
 
     Shape:

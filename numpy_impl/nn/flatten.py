@@ -6,7 +6,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from numpy_impl.nn.module import Module, check_array
+from numpy_impl.nn.checks import check_array
+from numpy_impl.nn.module import Module
 
 Array = np.ndarray
 

@@ -41,6 +41,7 @@ from numpy_impl.nn.pooling import (
     MaxPool2d,
     MaxPool3d,
 )
+from numpy_impl.tensor.graph import Node
 from numpy_impl.tensor.methods import cast
 from numpy_impl.tensor.tensor import Tensor, attach, record, to_array
 
@@ -76,7 +77,7 @@ def _by_pair(
             return [grad for grad, needed in zip(found, needs, strict=True) if needed]
 
         tracked = tuple(value for value, needed in zip(inputs, needs, strict=True) if needed)
-        attach([result], forward.__name__, tracked, way_back, is_layer=True)
+        attach([result], Node(forward.__name__, tracked, way_back, is_layer=True))
     return result
 
 
@@ -350,7 +351,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
 def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Any:
     """``x / max(norm(x), eps)`` along ``dim``."""
     tensor = input if isinstance(input, Tensor) else Tensor(input)
-    size = tensor.norm(p, dim, keepdim=True).clamp_min(eps)  # type: ignore[attr-defined]
+    size = tensor.norm(p, dim, keepdim=True).clamp_min(eps)
     output = tensor / size
     return output if isinstance(input, Tensor) else output.data
 

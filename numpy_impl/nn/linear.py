@@ -7,7 +7,8 @@ import numpy as np
 
 from numpy_impl import _threads
 from numpy_impl.nn import init
-from numpy_impl.nn.module import Module, check_array, float_dtype
+from numpy_impl.nn.checks import check_array, float_dtype
+from numpy_impl.nn.module import Module
 from numpy_impl.nn.parameter import Parameter, aligned_empty
 
 Array = np.ndarray
@@ -98,6 +99,7 @@ class Linear(Module):
         in_features: size of each input row.
         out_features: size of each output row.
         bias: False leaves :math:`b` out.
+        device: None or "cpu".
         dtype: of the parameters; float32 unless given.
 
     Shape:
@@ -114,12 +116,17 @@ class Linear(Module):
     """
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, dtype: Any = None
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
         self.in_features = _check_features(in_features, "in_features")
         self.out_features = _check_features(out_features, "out_features")
-        dtype = float_dtype(dtype)
+        dtype = float_dtype(dtype, device)
         self.weight = Parameter(aligned_empty((out_features, in_features), dtype))
         if bias:
             self.bias = Parameter(np.empty(out_features, dtype))
@@ -136,7 +143,10 @@ class Linear(Module):
 
     def forward(self, input: Array) -> Array:
         own = self._parameters  # self.weight would take Python's longest way to an attribute
-        weight, bias = own["weight"].data, own["bias"]
+        try:
+            weight, bias = own["weight"].data, own["bias"]
+        except KeyError as name:
+            raise AttributeError(f"Linear: parameter {name} was deleted") from None
         input = check_array(input, "input", "Linear", weight.dtype)
         if input.shape[-1:] != weight.shape[1:]:
             raise ValueError(
@@ -150,7 +160,8 @@ class Linear(Module):
     def backward(self, grad_output: Array) -> Array | None:
         grad_output, input = self.saved_for_backward(grad_output)
         weight, bias = self.weight, self.bias
-        needs = (self.needs_grad(), weight.requires_grad, bias is not None)
+        needs_bias = bias is not None and bias.requires_grad
+        needs = (self.needs_grad(), weight.requires_grad, needs_bias)
         grad_input, grad_weight, grad_bias = linear_backward(grad_output, input, weight.data, needs)
         if grad_weight is not None:
             weight.accumulate_grad(grad_weight)

@@ -1,18 +1,25 @@
 """CrossEntropyLoss, NLLLoss, MSELoss.
 
-A loss is a module whose target is constant: ``backward(grad_output=1.0)`` gives the gradient for
+A loss of arrays takes its target as constant: ``backward(grad_output=1.0)`` gives the gradient for
 the input. Letters in shape comments: N rows (batch times extra positions), C classes.
+
+As in torch, infinities and NaN are computed with, silently, and nothing is left out because its
+weight is 0: 0 * NaN is NaN. Only ignored rows count for nothing whatever they hold.
 """
 
+import math
 import warnings
 from typing import Any
 
 import numpy as np
 
 from numpy_impl.nn.activation import log_softmax
-from numpy_impl.nn.module import Module, check_array
+from numpy_impl.nn.checks import check_array
+from numpy_impl.nn.module import Module
 
 Array = np.ndarray
+# a decorator: overflow, 0 * inf and x / 0 give what they give, without NumPy's warnings
+_silently = np.errstate(divide="ignore", over="ignore", invalid="ignore")
 REDUCTIONS = ("mean", "sum", "none")
 
 
@@ -32,21 +39,27 @@ def _reduction(size_average: Any, reduce: Any, reduction: str) -> str:
     return reduction
 
 
+def _reduced(values: Array, reduction: str, divisor: Any) -> Array:
+    """The values, their sum, or the sum over ``divisor``: 0 / 0 for nothing, which is NaN."""
+    if reduction == "none":
+        return np.asarray(values)
+    total = values.sum()
+    if reduction == "mean":
+        total = total / values.dtype.type(divisor)
+    return np.asarray(total)
+
+
+def _spread(grad: Array, reduction: str, divisor: Any) -> Array:
+    """The upstream of every unreduced value."""
+    return np.asarray(grad / grad.dtype.type(divisor)) if reduction == "mean" else grad
+
+
 class _Loss(Module):
     """The reduction and the upstream gradient."""
 
     def __init__(self, size_average: Any, reduce: Any, reduction: str) -> None:
         super().__init__()
         self.reduction = _reduction(size_average, reduce, reduction)
-
-    def _reduced(self, values: Array, total_weight: Any) -> Array:
-        if self.reduction == "none":
-            return np.asarray(values)
-        total = values.sum()
-        if self.reduction == "mean":
-            # the mean over nothing is NaN, as in torch, not the infinity that x / 0 may be
-            total = total / values.dtype.type(total_weight or np.nan)
-        return np.asarray(total)
 
     def _upstream(self, grad_output: Any) -> tuple:
         """The checked upstream (a number stands for every element), and what forward saved."""
@@ -55,15 +68,35 @@ class _Loss(Module):
             grad_output = np.full(shape, grad_output, dtype)
         return self.saved_for_backward(grad_output)
 
-    def _spread(self, grad: Array, total_weight: Any) -> Array:
-        """The upstream of every unreduced value."""
-        if self.reduction != "mean":
-            return grad
-        return np.asarray(grad / grad.dtype.type(total_weight or np.nan))
+
+@_silently
+def mse_loss(input: Array, target: Array, reduction: str = "mean") -> tuple[Array, Array]:
+    """(x - y)**2, reduced, for shapes that broadcast; and x - y, which backward needs."""
+    difference = np.asarray(input - target)
+    return _reduced(difference * difference, reduction, difference.size), difference
+
+
+@_silently
+def mse_loss_backward(
+    grad_output: Array,
+    difference: Array,
+    input_shape: tuple[int, ...],
+    target_shape: tuple[int, ...],
+    reduction: str = "mean",
+    needs: tuple[bool, bool] = (True, True),
+) -> tuple[Array | None, Array | None]:
+    """Gradients for input, 2 * (x - y) * dy, and target, its opposite; ``needs`` says which."""
+    grad = difference * (2 * _spread(grad_output, reduction, difference.size))
+    return (
+        _sum_to(grad, input_shape) if needs[0] else None,
+        _sum_to(-grad, target_shape) if needs[1] else None,
+    )
 
 
 class MSELoss(_Loss):
     r"""Mean squared error, :math:`(x - y)^2`, averaged over all elements.
+
+    A target that is a Tensor and requires a gradient gets one; an array is constant.
 
     Args:
         size_average, reduce: deprecated, as in torch.
@@ -98,19 +131,20 @@ class MSELoss(_Loss):
                 stacklevel=3,
             )
         try:
-            difference = np.asarray(input - target)
+            output, difference = mse_loss(input, target, self.reduction)
         except ValueError:
             raise ValueError(
                 f"MSELoss: target {target.shape} does not broadcast with input {input.shape}"
             ) from None
-        output = self._reduced(difference * difference, difference.size)
-        self.save_for_backward(output, difference, input.shape)
+        self.save_for_backward(output, difference, input.shape, target.shape)
         return output
 
-    def backward(self, grad_output: Any = 1.0) -> Array:
-        grad, difference, shape = self._upstream(grad_output)
-        full = np.asarray(2 * difference * self._spread(grad, difference.size))
-        return _sum_to(full, shape)
+    def backward(self, grad_output: Any = 1.0) -> Any:
+        grad, difference, shape, target_shape = self._upstream(grad_output)
+        in_graph = self._call is not None and self._call.needs is not None
+        needs = (self.needs_grad(0), self.needs_grad(1)) if in_graph else (True, False)
+        grads = mse_loss_backward(grad, difference, shape, target_shape, self.reduction, needs)
+        return grads if needs[1] else grads[0]
 
 
 def _sum_to(grad: Array, shape: tuple[int, ...]) -> Array:
@@ -124,7 +158,8 @@ def _as_rows(values: Array) -> Array:
     """(N, C, d...) or (C,) -> (rows, C)."""
     if values.ndim <= 2:
         return values if values.ndim == 2 else values[None]
-    return np.moveaxis(values, 1, -1).reshape(-1, values.shape[1])
+    rows = math.prod(values.shape[2:], start=len(values))  # -1 would fail where C is 0
+    return np.moveaxis(values, 1, -1).reshape(rows, values.shape[1])
 
 
 def _from_rows(rows: Array, shape: tuple[int, ...]) -> Array:
@@ -205,13 +240,14 @@ class _ClassLoss(_Loss):
         if self.weight is None:
             return None if counted is None else counted.astype(dtype)
         weights = self.weight[index]
-        return weights if counted is None else weights * counted
+        return weights if counted is None else np.where(counted, weights, weights.dtype.type(0))
 
 
 class NLLLoss(_ClassLoss):
     r"""Negative log likelihood, :math:`-w_t\,x_t`, for inputs that are log-probabilities.
 
-    ``"mean"`` divides by the sum of the weights of the rows that count.
+    ``"mean"`` divides by the sum of the weights of the rows that count. Where that is 0 the loss is
+    NaN or an infinity, as in torch.
 
     Args:
         weight: (C,), of each class.
@@ -239,31 +275,36 @@ class NLLLoss(_ClassLoss):
     ) -> None:
         super().__init__(weight, size_average, ignore_index, reduce, reduction)
 
+    @_silently
     def forward(self, input: Array, target: Array) -> Array:
         input = self._check(input)
         index, counted = self._indices(input, target)
         rows = _as_rows(input)
         weights = self._row_weights(index, counted, input.dtype)
-        values = _picked(rows, index, weights).reshape(np.shape(target))
+        values = _picked(rows, index, weights, counted).reshape(np.shape(target))
         total = len(rows) if weights is None else weights.sum()
-        output = self._reduced(values, total)
+        output = _reduced(values, self.reduction, total)
         self.save_for_backward(output, index, counted, weights, total, input.shape, rows.shape)
         return output
 
+    @_silently
     def backward(self, grad_output: Any = 1.0) -> Array:
         grad, index, counted, weights, total, shape, rows_shape = self._upstream(grad_output)
-        scale = _row_scale(weights, counted, self._spread(grad, total))
+        scale = _row_scale(weights, counted, _spread(grad, self.reduction, total))
         rows = np.zeros(rows_shape, grad.dtype)
         rows[np.arange(len(rows)), index] = -scale
         return _from_rows(rows, shape)
 
 
-def _picked(log_p: Array, index: Array, weights: Array | None) -> Array:
-    """-weight * log-probability of each row's class; 0 where the weight is, even for infinity."""
+def _picked(log_p: Array, index: Array, weights: Array | None, counted: Array | None) -> Array:
+    """-weight * log-probability of each row's class; 0 where ignored, even for NaN."""
     picked = log_p[np.arange(len(log_p)), index]
-    if weights is None:
-        return np.negative(picked, out=picked)
-    return np.multiply(-weights, picked, out=np.zeros_like(picked), where=weights != 0)
+    np.negative(picked, out=picked)
+    if weights is not None:
+        picked *= weights
+    if counted is not None:
+        picked[~counted] = 0
+    return picked
 
 
 def _row_scale(weights: Array | None, counted: Array | None, spread: Array) -> Array:
@@ -318,82 +359,80 @@ class CrossEntropyLoss(_ClassLoss):
             raise ValueError(f"label_smoothing must lie in [0, 1], got {label_smoothing}")
         self.label_smoothing = label_smoothing
 
+    @_silently
     def forward(self, input: Array, target: Array) -> Array:
         input = self._check(input)
         rows = _as_rows(input)
         log_p = log_softmax(rows, 1)
         if isinstance(target, np.ndarray) and target.dtype.kind == "f":
-            q, divisor, shape = self._from_probabilities(input, target)
-            return self._over_classes(log_p, q, None, divisor, input, shape)
+            q = self._from_probabilities(input, target)
+            shape = () if input.ndim == 1 else (input.shape[0], *input.shape[2:])
+            output = _reduced(-(q * log_p).sum(1).reshape(shape), self.reduction, len(q))
+            self.save_for_backward(output, log_p, q, None, len(q), input.shape)
+            return output
         index, counted = self._indices(input, target)
         weights = self._row_weights(index, counted, input.dtype)
         divisor = len(rows) if weights is None else weights.sum()
-        shape = np.shape(target)
-        if self.label_smoothing:
-            q = self._smoothed_one_hot(index, counted, weights, rows)
-            return self._over_classes(log_p, q, counted, divisor, input, shape)
         # one class alone counts in each row: NLLLoss of the log-probabilities
-        output = self._reduced(_picked(log_p, index, weights).reshape(shape), divisor)
-        self.save_for_backward(output, log_p, (index, weights), counted, divisor, input.shape)
+        values = _picked(log_p, index, weights, counted).reshape(np.shape(target))
+        output = _reduced(values, self.reduction, divisor)
+        kept: Any = (index, weights)
+        if self.label_smoothing:
+            # two losses, each reduced, as in torch: where one is infinite that makes a difference
+            epsilon, share = self.label_smoothing, np.divide(self.label_smoothing, rows.shape[1])
+            over_classes = self._sum_over_classes(log_p, counted).reshape(np.shape(target))
+            smooth = _reduced(over_classes, self.reduction, divisor)
+            output = np.asarray(output * (1 - epsilon) + smooth * rows.dtype.type(share))
+            kept = self._smoothed_one_hot(index, weights, rows)
+        self.save_for_backward(output, log_p, kept, counted, divisor, input.shape)
         return output
 
-    def _over_classes(
-        self,
-        log_p: Array,
-        q: Array,
-        counted: Array | None,
-        divisor: Any,
-        input: Array,
-        shape: tuple[int, ...],
-    ) -> Array:
-        """The sum over all classes, of targets q (rows, C)."""
-        # where q is 0 a log-probability of minus infinity counts for nothing
-        terms = np.multiply(q, log_p, out=np.zeros_like(q), where=q != 0)
-        output = self._reduced(-terms.sum(1).reshape(shape), divisor)
-        self.save_for_backward(output, log_p, q, counted, divisor, input.shape)
-        return output
+    def _sum_over_classes(self, log_p: Array, counted: Array | None) -> Array:
+        """(N,): minus the sum of each row's weighted log-probabilities; 0 where ignored."""
+        sums = -(log_p if self.weight is None else log_p * self.weight).sum(1)
+        if counted is not None:
+            sums[~counted] = 0
+        return sums
 
-    def _smoothed_one_hot(
-        self, index: Array, counted: Array | None, weights: Array | None, rows: Array
-    ) -> Array:
-        """(N, C): each row's class weights times its smoothed target; 0 where ignored."""
+    def _smoothed_one_hot(self, index: Array, weights: Array | None, rows: Array) -> Array:
+        """(N, C): each row's class weights times its smoothed target."""
         epsilon = rows.dtype.type(self.label_smoothing)
         q = np.full(rows.shape, epsilon / rows.dtype.type(rows.shape[1]), rows.dtype)
         if self.weight is not None:
             q *= self.weight
-        if counted is not None:
-            q *= counted[:, None]
         q[np.arange(len(q)), index] += (1 - epsilon) * (1 if weights is None else weights)
         return q
 
-    def _from_probabilities(
-        self, input: Array, target: Array
-    ) -> tuple[Array, int, tuple[int, ...]]:
+    def _from_probabilities(self, input: Array, target: Array) -> Array:
+        """(N, C): the smoothed targets times the class weights."""
         if target.shape != input.shape or target.dtype != input.dtype:
             raise ValueError(
                 "CrossEntropyLoss: target probabilities must have the input's shape and dtype "
                 f"{input.shape} {input.dtype}, got {target.shape} {target.dtype}"
             )
+        if self.ignore_index >= 0:
+            raise ValueError(
+                "CrossEntropyLoss: ignore_index must be negative where the target holds "
+                f"probabilities, got {self.ignore_index}"
+            )
         q = _as_rows(target)
         if self.label_smoothing:
             q = q * (1 - self.label_smoothing) + self.label_smoothing / q.shape[1]
-        if self.weight is not None:
-            q = q * self.weight
-        shape = () if input.ndim == 1 else (input.shape[0], *input.shape[2:])
-        return q, max(1, len(q)) if input.ndim == 1 else len(q), shape
+        return q if self.weight is None else q * self.weight
 
+    @_silently
     def backward(self, grad_output: Any = 1.0) -> Array:
         grad, log_p, target, counted, divisor, shape = self._upstream(grad_output)
-        spread, rows = self._spread(grad, divisor), np.exp(log_p)  # the probabilities
+        spread, rows = _spread(grad, self.reduction, divisor), np.exp(log_p)  # the probabilities
         if isinstance(target, tuple):
             index, weights = target
             scale = _row_scale(weights, counted, spread)
             rows *= scale[:, None]
             rows[np.arange(len(rows)), index] -= scale
         else:
-            rows *= target.sum(1, keepdims=True)
-            rows -= target
-            # ignored rows are 0 already, and stay so where the mean over nothing is NaN
-            where = True if counted is None else counted[:, None]
-            np.multiply(rows, spread.reshape(-1, 1), out=rows, where=where)
+            if counted is not None:  # 0, also where the mean over nothing is NaN
+                spread = np.where(counted, spread.reshape(-1), spread.dtype.type(0))
+            upstream = target * spread.reshape(-1, 1)
+            rows *= upstream.sum(1, keepdims=True)
+            rows -= upstream
         return _from_rows(rows, shape)

@@ -1,5 +1,6 @@
 """Module: parameters, buffers, children, and the forward/backward protocol."""
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -7,27 +8,33 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 
 from numpy_impl.grad_mode import grad_mode
-from numpy_impl.nn.layer import (
+from numpy_impl.nn.call import (
     Call,
-    Hooks,
-    backward_of_calls,
-    call_of_calls,
-    call_with_hooks,
     check_grad,
+    current_call,
     describe,
-    layer_backward,
-    layer_call,
     no_forward,
+    running,
+    set_call,
     summary,
 )
-from numpy_impl.nn.parameter import Parameter
+from numpy_impl.nn.checks import float_dtype
+from numpy_impl.nn.composed import backward_of_calls, call_of_calls
+from numpy_impl.nn.hooks import Hooks, call_with_hooks
+from numpy_impl.nn.layer import layer_backward, layer_call
+from numpy_impl.nn.parameter import Buffer, Parameter
 from numpy_impl.tensor.creation import check_device
 from numpy_impl.tensor.methods import is_dtype
 from numpy_impl.tensor.tensor import RemovableHandle, Tensor, to_array
 
 Array = np.ndarray
-_FLOAT32 = np.dtype(np.float32)
-_FLOATS = (_FLOAT32, np.dtype(np.float64))
+
+
+class _Members(dict[str, Any]):
+    """The parameters by name: a layer that reads one that was deleted has an attribute error."""
+
+    def __missing__(self, name: str) -> Any:
+        raise AttributeError(f"there is no parameter {name!r}: was it deleted?")
 
 
 class IncompatibleKeys(NamedTuple):
@@ -68,6 +75,10 @@ class Module:
 
     training: bool
     _is_layer = False
+    # whether the class is of this library, whose layers keep what backward needs by
+    # save_for_backward alone, and call no modules but their parts
+    _is_ours = True
+    _starts_plain = True
     # whether forward works on arrays as on Tensors, so that nothing need be wrapped under no_grad
     _passes_arrays = False
 
@@ -77,13 +88,18 @@ class Module:
         forward, backward, call = (_owner(cls, n) for n in ("forward", "backward", "__call__"))
         if forward is backward is call is not cls:
             return  # all inherited
+        if forward is Module:
+            return  # a base of layers, whose subclasses write the forward
         own_call = "__call__" in cls.__dict__
-        order = cls.__mro__
-        cls._is_layer = backward is not Module and order.index(backward) <= order.index(forward)
+        cls._is_ours = cls.__module__.startswith("numpy_impl.")
+        overrides = any(getattr(base, "_is_layer", False) for base in cls.__mro__[1:])
+        cls._starts_plain = cls._is_ours or not overrides
+        # a backward written for another forward is not this one's
+        its_forward = next((c for c in backward.__mro__ if "forward" in c.__dict__), Module)
+        cls._is_layer = backward is not Module and its_forward in (Module, forward)
         if cls._is_layer:
             plain = getattr(cls.forward, "_of_layer", cls.forward)
             back = getattr(cls.backward, "_of_layer", cls.backward)
-            overrides = any(getattr(base, "_is_layer", False) for base in cls.__mro__[1:])
             cls.backward = layer_backward(back, overrides)
             cls.forward = layer_call(plain, cls.backward, False)  # type: ignore[method-assign]
             if not own_call:
@@ -96,11 +112,11 @@ class Module:
 
     def __init__(self) -> None:
         own = self.__dict__  # __setattr__ below needs these to exist
-        own["_parameters"], own["_buffers"], own["_modules"] = {}, {}, {}
+        own["_parameters"], own["_buffers"], own["_modules"] = _Members(), {}, {}
         own["_non_persistent"] = set()
         own["_hooks"] = own["_call"] = None
         # _is_plain: no parts and no hooks, so that a layer's call need not look for them
-        own["_is_plain"] = own["_wants_grad"] = own["training"] = True
+        own["_is_plain"], own["_wants_grad"], own["training"] = self._starts_plain, True, True
 
     # -- forward and backward ------------------------------------------------------------------
 
@@ -132,14 +148,20 @@ class Module:
             return call_with_hooks(self, inputs, kwargs)
         return call_of_calls(self, inputs, kwargs)
 
+    @property
+    def _call(self) -> Call | None:
+        """The call that backward goes through."""
+        return current_call(self)
+
     def save_for_backward(self, output: Any, *saved: Any) -> None:
         """Keep ``saved`` for backward, and the output's shape and dtype; nothing under no_grad."""
-        own = self.__dict__  # past __setattr__: this runs for every layer of every forward
         if grad_mode.enabled:
-            own["_call"] = call = Call()
+            call = Call()
             call.output, call.saved = describe(output), saved
-        else:
-            own["_call"] = None
+            if running:
+                set_call(self, call)
+            else:
+                self.__dict__["_call"] = call  # past __setattr__: this runs for every layer
 
     def saved_for_backward(self, grad_output: Any) -> tuple:
         """The checked upstream gradient, followed by what forward saved.
@@ -152,7 +174,7 @@ class Module:
             TypeError: if ``grad_output`` is no array (or tuple of arrays).
             ValueError: if a shape differs from the output's.
         """
-        call = self._call
+        call = current_call(self) if running else self.__dict__["_call"]
         if call is None:
             raise RuntimeError(no_forward(self))
         grad = check_grad(grad_output, call.output, "grad_output", type(self).__name__)
@@ -164,7 +186,8 @@ class Module:
         Args:
             index: of the input, counting arrays only.
         """
-        needs = self._call.needs
+        call = current_call(self)
+        needs = None if call is None else call.needs
         return self._wants_grad if needs is None else index < len(needs) and needs[index]
 
     def needs_input_grad_(self, needed: bool = True) -> Self:
@@ -181,7 +204,7 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         registries = self.__dict__
-        if name in registries and not isinstance(value, Parameter | Module):
+        if name in registries and not isinstance(value, Parameter | Module | Buffer):
             registries[name] = value  # a plain attribute, and the most frequent case
             return
         if "_parameters" not in registries:
@@ -189,14 +212,19 @@ class Module:
                 f"cannot assign {name!r}: call super().__init__() first in {type(self).__name__}"
             )
         if isinstance(value, Parameter):
-            self._forget(name)
+            if name not in self._parameters:  # else it keeps its place in the order
+                self._forget(name)
             self.register_parameter(name, value)
+        elif isinstance(value, Buffer):
+            self._forget(name)
+            self.register_buffer(name, value.data, value.persistent)
         elif name in self._parameters:
             if value is not None:
                 raise TypeError(f"{name} must be a Parameter or None, got {summary(value)}")
             self._parameters[name] = None
         elif isinstance(value, Module):
-            self._forget(name)
+            if name not in self._modules:
+                self._forget(name)
             self._modules[name] = value
             registries["_is_plain"] = False
         elif name in self._modules:
@@ -213,6 +241,10 @@ class Module:
         else:
             if name == "forward":
                 self._with_hooks()  # a forward of this object's own: calls must look for it
+            elif isinstance(value, list | dict) or (
+                isinstance(value, tuple) and any(isinstance(part, Module) for part in value)
+            ):
+                registries["_is_plain"] = False  # parts that are not registered may be in it
             object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
@@ -548,11 +580,13 @@ class Module:
     # -- state ---------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_call": None}  # no batch travels with a copy
+        state = {**self.__dict__, "_call": None}  # no batch travels with a copy
+        state.pop("_lock", None)
+        return state
 
     def state_dict(
         self,
-        *,
+        *args: Any,
         destination: "OrderedDict[str, Any] | None" = None,
         prefix: str = "",
         keep_vars: bool = False,
@@ -565,7 +599,16 @@ class Module:
             destination: a mapping to fill; a new one unless given.
             prefix: put before every key, as it is.
             keep_vars: give the Parameters themselves, not their arrays.
+            *args: these three by position, which is deprecated as in torch.
         """
+        if args:
+            warnings.warn(
+                "Positional arguments of state_dict are deprecated: name them",
+                FutureWarning,
+                stacklevel=2,
+            )
+            given = (*args, *(destination, prefix, keep_vars)[len(args) :])
+            destination, prefix, keep_vars = given
         state: OrderedDict[str, Any] = OrderedDict() if destination is None else destination
         for module_name, module in self.named_modules(remove_duplicate=False):
             for name, parameter in module._parameters.items():
@@ -667,7 +710,11 @@ def _fitting(key: str, value: Any, own: Array, assign: bool, faults: list[str]) 
         faults.append(f"{key} must hold real numbers, got {summary(value)}")
     elif array.shape != own.shape and not (own.shape == () and array.shape == (1,)):
         faults.append(f"{key} has shape {array.shape}, the model needs {own.shape}")
-    elif not assign:
+    elif assign and array.dtype.kind != own.dtype.kind:
+        faults.append(f"{key} must be of a dtype like {own.dtype}, got {array.dtype}")
+    elif assign:
+        array = array if array.shape == own.shape else array.reshape(own.shape)
+    else:
         if not own.flags.writeable:
             faults.append(f"{key} can't be written to: the model's array is read-only")
         with np.errstate(over="ignore", invalid="ignore"):
@@ -687,56 +734,3 @@ def _check_member_name(name: Any) -> None:
         raise TypeError(f"name must be a string, got {summary(name)}")
     if not name or "." in name:
         raise KeyError(f"name must not be empty or contain a dot, got {name!r}")
-
-
-def float_dtype(dtype: Any) -> np.dtype:
-    """``dtype=`` of a constructor, normalised: None is float32.
-
-    Raises:
-        TypeError: unless it is float32 or float64, as dtype, scalar type or name.
-    """
-    try:
-        resolved = np.dtype(np.float32 if dtype is None else dtype)
-    except TypeError:
-        resolved = None
-    if resolved not in (np.float32, np.float64):
-        raise TypeError(f"dtype must be float32 or float64, got {dtype!r}")
-    return resolved
-
-
-def check_array(
-    value: Any, name: str, owner: str, dtype: np.dtype | None = None, ndim: tuple[int, ...] = ()
-) -> Array:
-    """A floating-point array argument, checked.
-
-    Args:
-        value: what the caller passed.
-        name: the argument's name, for the message.
-        owner: the function or class whose argument it is.
-        dtype: the dtype it must have, the parameters' one; None allows float32 and float64.
-        ndim: the numbers of dimensions allowed; empty allows any.
-
-    Raises:
-        TypeError: if it is no floating-point array, or of another dtype (nothing is promoted).
-        ValueError: if its number of dimensions is not allowed.
-    """
-    # every layer of every forward comes here: the usual answer first
-    if (
-        type(value) is np.ndarray
-        and value.dtype is (dtype or _FLOAT32)
-        and (not ndim or value.ndim in ndim)
-    ):
-        return value
-    if type(value) is not np.ndarray:
-        if not isinstance(value, np.ndarray | np.generic):
-            raise TypeError(f"{owner}: {name} must be a NumPy array, got {summary(value)}")
-        value = np.asarray(value)
-    found = value.dtype
-    if dtype is not None and found != dtype:
-        raise TypeError(f"{owner}: {name} must have the parameters' dtype {dtype}, got {found}")
-    if found not in _FLOATS:
-        raise TypeError(f"{owner}: {name} must be float32 or float64, got {found}")
-    if ndim and value.ndim not in ndim:
-        allowed = " or ".join(f"{n}-d" for n in ndim)
-        raise ValueError(f"{owner}: {name} must be {allowed}, got shape {value.shape}")
-    return value

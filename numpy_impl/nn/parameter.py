@@ -58,6 +58,8 @@ class Parameter(Tensor):
         """
         if not self._requires_grad:
             return
+        if type(grad) is not np.ndarray:
+            grad = np.array(to_array(grad))
         if grad.shape != self._data.shape:
             raise ValueError(
                 f"grad must have the parameter's shape {self._data.shape}, got {grad.shape}"
@@ -73,3 +75,17 @@ class Parameter(Tensor):
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
+
+
+class Buffer:
+    """State that is not trained: assigned to a module's attribute, its array becomes a buffer.
+
+    Args:
+        data: the array, or a Tensor; kept as it is.
+        persistent: False leaves it out of ``state_dict()``.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.parameter.Buffer.html
+    """
+
+    def __init__(self, data: Any = None, *, persistent: bool = True) -> None:
+        self.data, self.persistent = to_array(data), persistent

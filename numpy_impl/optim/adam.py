@@ -1,18 +1,20 @@
 """Adam."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from numpy_impl.nn.parameter import Parameter
 from numpy_impl.optim.optimizer import (
     Optimizer,
     check_at_least_0,
     laid_out_like,
+    lerp_in_place,
     refuse,
     update_in_place,
 )
+from numpy_impl.tensor.tensor import Tensor
 
 
 class Adam(Optimizer):
@@ -41,6 +43,9 @@ class Adam(Optimizer):
     Kingma and Ba 2015, https://arxiv.org/abs/1412.6980
     """
 
+    _state_arrays = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+    _state_needs = ("step", "exp_avg", "exp_avg_sq")
+
     def __init__(
         self,
         params: Any,
@@ -57,11 +62,6 @@ class Adam(Optimizer):
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
-        check_at_least_0(lr=lr, eps=eps, weight_decay=weight_decay)
-        for i, beta in enumerate(betas):
-            if not 0 <= beta < 1:
-                raise ValueError(f"betas[{i}] must lie in [0, 1), got {beta}")
-        refuse(capturable=capturable, differentiable=differentiable)
         defaults = {
             "lr": lr,
             "betas": betas,
@@ -77,17 +77,27 @@ class Adam(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def _update(self, param: Parameter, group: dict[str, Any], state: dict[str, Any]) -> None:
+    def _check_options(self, options: Mapping[str, Any]) -> None:
+        check_at_least_0(options, "lr", "eps", "weight_decay")
+        if np.shape(options["betas"]) != (2,):
+            raise ValueError(f"betas must be two numbers, got {options['betas']!r}")
+        for i, beta in enumerate(options["betas"]):
+            if not 0 <= beta < 1:
+                raise ValueError(f"betas[{i}] must lie in [0, 1), got {beta}")
+        refuse(options, "capturable", "differentiable")
+
+    def _update(self, param: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
         (beta1, beta2), lr, decay = group["betas"], group["lr"], group["weight_decay"]
         if not state:
-            state["step"] = np.zeros((), np.float32)
+            state["step"] = np.float32(0)
             state["exp_avg"] = np.zeros_like(param.data)
             state["exp_avg_sq"] = np.zeros_like(param.data)
             if group["amsgrad"]:
                 state["max_exp_avg_sq"] = np.zeros_like(param.data)
-        state["step"] = state["step"] + np.float32(1)
-        t = float(state["step"])
-        step_size = lr / (1 - beta1**t)
+        t = np.asarray(state["step"]).item() + 1  # a file may have made an array of it
+        state["step"] = np.float32(t)
+        one = param.data.dtype.type
+        weight1, weight2, step_size = one(1 - beta1), one(1 - beta2), one(lr / (1 - beta1**t))
         root = math.sqrt(1 - beta2**t)
         assert param.grad is not None
         grad = laid_out_like(param.grad, param.data)
@@ -103,14 +113,14 @@ class Adam(Optimizer):
                 w *= 1 - lr * decay
             elif decay != 0:
                 g = g + decay * w
-            m += (1 - beta1) * (g - m)
+            lerp_in_place(m, g, weight1)
             v *= beta2
-            v += (1 - beta2) * (g * g)
+            v += (weight2 * g) * g  # torch's order, in which g * g can't overflow alone
             if group["amsgrad"]:
                 np.maximum(top, v, out=top)
             denominator = np.sqrt(top)
             denominator /= root
             denominator += group["eps"]
-            w -= step_size * (m / denominator)
+            w -= (step_size * m) / denominator
 
         update_in_place(update, *arrays)

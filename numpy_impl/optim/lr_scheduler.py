@@ -1,8 +1,11 @@
 """Learning-rate schedules, in torch's recursive form: the floats are the same."""
 
 import math
+import warnings
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from typing import Any
 
 from numpy_impl.optim.optimizer import Optimizer
@@ -13,7 +16,8 @@ __all__ = ["CosineAnnealingLR", "ExponentialLR", "LRScheduler", "MultiStepLR", "
 class LRScheduler:
     """Base of every schedule: writes each group's ``lr`` after every ``step()``.
 
-    A subclass writes ``get_lr``, the rates of the step that ``last_epoch`` counts.
+    A subclass writes ``get_lr``, the rates of the step that ``last_epoch`` counts from those of
+    the step before, and ``_get_closed_form_lr``, the same from ``base_lrs``, if it has a formula.
 
     Args:
         optimizer: whose groups it drives; each keeps its first rate as ``initial_lr``.
@@ -37,6 +41,10 @@ class LRScheduler:
                 raise KeyError(f"group {i} needs initial_lr to resume at last_epoch={last_epoch}")
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
+        if not optimizer._has_schedule:
+            optimizer._has_schedule, optimizer._was_stepped = True, False
+        self._step_count = 0
+        self._get_lr_called_within_step = False
         self._is_initial = True  # the first step, made here, leaves the rates as they are
         self.step()
         self._is_initial = False
@@ -47,24 +55,54 @@ class LRScheduler:
 
     def get_last_lr(self) -> list[float]:
         """The rates that the last ``step()`` wrote."""
-        return self._last_lr
+        return list(self._last_lr)
 
-    def step(self) -> None:
-        """Go one step on, and write the groups' rates."""
-        self.last_epoch += 1
-        for group, rate in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+    def step(self, epoch: int | None = None) -> None:
+        """Go one step on, and write the groups' rates; after ``optimizer.step()``.
+
+        Args:
+            epoch: deprecated: the step to go to, by the closed form where there is one.
+        """
+        if self._step_count == 1 and not self.optimizer._was_stepped:
+            warnings.warn(
+                "scheduler.step() came before optimizer.step(), which skips the schedule's first "
+                "rate: call optimizer.step() first (the optimizer's own, if it was replaced)",
+                stacklevel=2,
+            )
+        if epoch is not None:
+            warnings.warn(
+                f"epoch={epoch} in scheduler.step(epoch) is deprecated: it writes the closed "
+                "form of the schedule, where there is one; call step() without it",
+                stacklevel=2,
+            )
+        self._step_count += 1
+        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
+        closed_form = None if epoch is None else getattr(self, "_get_closed_form_lr", None)
+        self._get_lr_called_within_step = True
+        try:
+            rates = self.get_lr() if closed_form is None else closed_form()
+        finally:
+            self._get_lr_called_within_step = False
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
-        self._last_lr = self._rates()
+        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the optimizer."""
-        return {key: value for key, value in self.__dict__.items() if key != "optimizer"}
+        """A copy of everything but the optimizer, under torch's keys."""
+        state = {key: value for key, value in self.__dict__.items() if key != "optimizer"}
+        return deepcopy(state)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over what ``state_dict()`` returned."""
-        self.__dict__.update(state_dict)
+        self.__dict__.update(deepcopy(dict(state_dict)))
 
     def _rates(self) -> list[float]:
+        """The rates of now, from which ``get_lr`` goes on; a warning to whoever else calls it."""
+        if not self._get_lr_called_within_step:
+            warnings.warn(
+                "get_lr() computes the next step's rates: get_last_lr() tells those of now",
+                stacklevel=3,
+            )
         return [group["lr"] for group in self.optimizer.param_groups]
 
 
@@ -91,6 +129,9 @@ class StepLR(LRScheduler):
         if self.last_epoch == 0 or self.last_epoch % self.step_size != 0:
             return self._rates()
         return [rate * self.gamma for rate in self._rates()]
+
+    def _get_closed_form_lr(self) -> list[float]:
+        return [base * self.gamma ** (self.last_epoch // self.step_size) for base in self.base_lrs]
 
 
 class MultiStepLR(LRScheduler):
@@ -120,6 +161,10 @@ class MultiStepLR(LRScheduler):
         times = Counter(self.milestones)[self.last_epoch]
         return [rate * self.gamma**times if times else rate for rate in self._rates()]
 
+    def _get_closed_form_lr(self) -> list[float]:
+        passed = bisect_right(sorted(Counter(self.milestones).elements()), self.last_epoch)
+        return [base * self.gamma**passed for base in self.base_lrs]
+
 
 class ExponentialLR(LRScheduler):
     r""":math:`\eta` times gamma at every step.
@@ -140,6 +185,9 @@ class ExponentialLR(LRScheduler):
         if self._is_initial:
             return self._rates()
         return [rate * self.gamma for rate in self._rates()]
+
+    def _get_closed_form_lr(self) -> list[float]:
+        return [base * self.gamma**self.last_epoch for base in self.base_lrs]
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -172,3 +220,9 @@ class CosineAnnealingLR(LRScheduler):
             ]
         ratio = (1 + math.cos(math.pi * t / period)) / (1 + math.cos(math.pi * (t - 1) / period))
         return [ratio * (rate - low) + low for rate in self._rates()]
+
+    def _get_closed_form_lr(self) -> list[float]:
+        t, period, low = self.last_epoch, self.T_max, self.eta_min
+        return [
+            low + (base - low) * (1 + math.cos(math.pi * t / period)) / 2 for base in self.base_lrs
+        ]

@@ -1,10 +1,10 @@
 """The lab's heavy ball."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from numpy_impl.nn.parameter import Parameter
 from numpy_impl.optim.optimizer import (
     Optimizer,
     check_at_least_0,
@@ -12,6 +12,7 @@ from numpy_impl.optim.optimizer import (
     scalars,
     update_in_place,
 )
+from numpy_impl.tensor.tensor import Tensor
 
 
 class MomentGD(Optimizer):
@@ -34,6 +35,9 @@ class MomentGD(Optimizer):
     optimizer, the twin is written as a ``torch.optim.Optimizer``
     """
 
+    _state_arrays = ("velocity",)
+    _state_needs = ("step", "velocity")
+
     def __init__(
         self,
         params: Any,
@@ -42,14 +46,16 @@ class MomentGD(Optimizer):
         lr_decay: float = 1.0,
         mu_decay: float = 1.0,
     ) -> None:
-        check_at_least_0(lr=lr, mu=mu, lr_decay=lr_decay, mu_decay=mu_decay)
         defaults = {"lr": lr, "mu": mu, "lr_decay": lr_decay, "mu_decay": mu_decay}
         super().__init__(params, defaults)
 
-    def _update(self, param: Parameter, group: dict[str, Any], state: dict[str, Any]) -> None:
+    def _check_options(self, options: Mapping[str, Any]) -> None:
+        check_at_least_0(options, "lr", "mu", "lr_decay", "mu_decay")
+
+    def _update(self, param: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
         if not state:
             state["step"], state["velocity"] = 0, np.zeros_like(param.data)
-        t = state["step"]
+        t = np.asarray(state["step"]).item()  # a file may have made an array of it
         lr, mu = scalars(
             param.data.dtype,
             group["lr"] * group["lr_decay"] ** t,

@@ -1,10 +1,10 @@
 """Stochastic gradient descent."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from numpy_impl.nn.parameter import Parameter
 from numpy_impl.optim.optimizer import (
     Optimizer,
     check_at_least_0,
@@ -13,6 +13,7 @@ from numpy_impl.optim.optimizer import (
     scalars,
     update_in_place,
 )
+from numpy_impl.tensor.tensor import Tensor
 
 
 class SGD(Optimizer):
@@ -40,6 +41,8 @@ class SGD(Optimizer):
     Sutskever et al. 2013, https://proceedings.mlr.press/v28/sutskever13.html
     """
 
+    _state_arrays = ("momentum_buffer",)
+
     def __init__(
         self,
         params: Any,
@@ -54,13 +57,11 @@ class SGD(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        check_at_least_0(lr=lr, momentum=momentum, weight_decay=weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError(
                 "nesterov needs momentum above 0 and dampening 0, "
                 f"got momentum={momentum}, dampening={dampening}"
             )
-        refuse(differentiable=differentiable)
         defaults = {
             "lr": lr,
             "momentum": momentum,
@@ -74,7 +75,11 @@ class SGD(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def _update(self, param: Parameter, group: dict[str, Any], state: dict[str, Any]) -> None:
+    def _check_options(self, options: Mapping[str, Any]) -> None:
+        check_at_least_0(options, "lr", "momentum", "weight_decay")
+        refuse(options, "differentiable")
+
+    def _update(self, param: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
         lr, momentum, decay, keep = scalars(
             param.data.dtype,
             group["lr"],

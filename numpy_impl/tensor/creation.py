@@ -80,7 +80,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """A Tensor of ``data``, whose memory it shares where it can; a Tensor itself if it fits."""
     check_device(device)
     if isinstance(data, Tensor):
-        return data if dtype is None or data.dtype == dtype else data.to(dtype)  # type: ignore[attr-defined]
+        return data if dtype is None or data.dtype == dtype else data.to(dtype)
     return Tensor(_as_array(data, dtype))
 
 

@@ -5,14 +5,16 @@ went in and a function from the gradients of what came out to theirs. ``backward
 the newest to the oldest, so that a node has all its gradients when its turn comes, adds them up
 where a Tensor was used several times, and hands each leaf its sum at the end.
 
-Nothing points from a node to its outputs: what a step made is freed when its names go.
+Nothing points from a node to its outputs: what a step made is freed when its names go. And a node
+does not point to its inputs but to where they came from: a Tensor that is changed in place later
+comes from somewhere else.
 """
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,26 +23,23 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 Gradients = Sequence[Array | None]
+# where a Tensor came from: itself if it is a leaf, its node, or one of that one's several outputs
+Origin = Any
 
 
-class Spec(NamedTuple):
-    """What a gradient of an output must look like."""
+def origin(tensor: "Tensor") -> Origin:
+    """Where a Tensor comes from now."""
+    node, index = tensor._node, tensor._index
+    if node is None:
+        return tensor
+    return (node, index) if index else node
 
-    shape: tuple[int, ...]
-    dtype: np.dtype
 
-
-class Origin:
-    """Where in the graph a Tensor came from when it was used.
-
-    Not the Tensor itself: changed in place later, it comes from somewhere else (and its array can
-    go before the graph does).
-    """
-
-    __slots__ = ("_index", "_node")
-
-    def __init__(self, node: "Node", index: int) -> None:
-        self._node, self._index = node, index
+def _place(origin: Origin) -> "tuple[Node | None, int]":
+    """The node and the number of its output; no node for a leaf."""
+    if isinstance(origin, tuple):
+        return origin
+    return (origin, 0) if isinstance(origin, Node) else (None, 0)
 
 
 _numbers = count()  # next() on it is atomic
@@ -51,46 +50,63 @@ class Node:
 
     Args:
         name: of the layer or operation, for messages.
-        inputs: the Tensors whose gradients ``backward`` returns, in that order.
-        outputs: shape and dtype of each output.
-        backward: from the gradients of the outputs (None: zero) and whether the graph is kept, to
-            those of the inputs.
+        inputs: the Tensors whose gradients the way back leads to, in that order; kept is their
+            origin.
+        way_back: a function from the gradients of the outputs (None: zero) and whether the graph
+            is kept to those of the inputs; a subclass may keep something else.
+        count: of outputs.
         is_layer: whether it is a layer's call, whose outputs nothing else holds.
     """
 
-    __slots__ = ("backward", "hooks", "inputs", "is_layer", "name", "number", "outputs")
+    # few objects a node, since Python's collector looks at all of them again and again
+    __slots__ = ("count", "hooks", "inputs", "is_layer", "name", "number", "way_back")
 
     def __init__(
         self,
         name: str,
         inputs: "tuple[Tensor, ...]",
-        outputs: Sequence[Spec],
-        backward: Callable[[list[Array | None], bool], Gradients],
+        way_back: Any,
+        count: int = 1,
         is_layer: bool = False,
     ) -> None:
-        self.name, self.outputs, self.is_layer = name, outputs, is_layer
-        self.inputs: tuple[Tensor | Origin, ...] = tuple(
-            leaf if leaf._node is None else Origin(leaf._node, leaf._index) for leaf in inputs
-        )
-        self.backward: Callable[[list[Array | None], bool], Gradients] | None = backward
+        self.name, self.way_back = name, way_back
+        self.inputs: tuple[Origin, ...] = tuple([origin(tensor) for tensor in inputs])
+        self.count, self.is_layer = count, is_layer
         self.number = next(_numbers)
-        self.hooks: list[tuple[int, Callable[[Array], Array | None]]] = []
+        # (index of the output, function, whether it only keeps the result: after the others)
+        self.hooks: list[tuple[int, Callable[[Array], Array | None], bool]] | None = None
 
-    def run(
-        self, grads: list[Array | None], retain_graph: bool
-    ) -> "Iterable[tuple[Tensor | Origin, Any]]":
-        """The inputs, each with its gradient; unless the graph is kept, the node forgets all."""
-        if self.backward is None:
+    def input_grads(self, grads: list[Array | None], retain_graph: bool) -> Gradients:
+        """From the gradients of the outputs to those of the inputs."""
+        return self.way_back(grads, retain_graph)
+
+    def run(self, grads: list[Array | None], retain_graph: bool) -> "Iterable[tuple[Origin, Any]]":
+        """The origins of the inputs, each with its gradient.
+
+        Unless the graph is kept, the node forgets all.
+        """
+        if self.way_back is None:
             raise RuntimeError(
                 f"backward went through {self.name} before: what its forward kept has been "
                 "released; call forward again, or pass retain_graph=True the first time"
             )
-        for index, hook in self.hooks:
-            grads[index] = apply_hook(hook, grads[index])
-        inputs, backward = self.inputs, self.backward
+        pairs = zip(self.inputs, self.input_grads(grads, retain_graph), strict=True)
         if not retain_graph:
-            self.backward, self.inputs = None, ()
-        return zip(inputs, backward(grads, retain_graph), strict=True)
+            self.way_back, self.inputs = None, ()
+        return pairs
+
+    def add_hook(
+        self, index: int, hook: Callable[[Array], Array | None], keeps: bool = False
+    ) -> tuple[list[Any], Any]:
+        """The list of hooks, and the entry to be put there, for an output's gradient."""
+        if self.hooks is None:
+            self.hooks = []
+        return self.hooks, (index, hook, keeps)
+
+    def apply_hooks(self, grads: list[Array | None]) -> None:
+        """Let the hooks on the outputs see their gradients, and perhaps replace them."""
+        for index, hook, _ in sorted(self.hooks or (), key=lambda entry: entry[2]):
+            grads[index] = apply_hook(hook, grads[index])
 
     def __repr__(self) -> str:
         return f"<{self.name} backward>"
@@ -144,6 +160,7 @@ def run_backward(
     grads: Sequence[Array],
     retain_graph: bool = False,
     wanted: "Sequence[Tensor] | None" = None,
+    is_part: bool = False,
 ) -> list[Array | None]:
     """Go back from ``outputs`` with these gradients.
 
@@ -151,8 +168,10 @@ def run_backward(
         outputs: where to start.
         grads: of each, of its shape and dtype.
         retain_graph: keep what forward kept, for another walk.
-        wanted: if given, the gradients of these Tensors are returned and nothing is added to any
-            ``grad``; otherwise every leaf's is.
+        wanted: if given, the gradients of these Tensors are returned, in arrays of their own, and
+            nothing is added to any ``grad``; otherwise every leaf's is.
+        is_part: with ``wanted``: other leaves get theirs nevertheless, from the walk of which this
+            one is a part if there is one.
     """
     pending: dict[Node, list[Array | None]] = {}
     order: list[tuple[int, Node]] = []  # a heap: the newest node first
@@ -160,19 +179,19 @@ def run_backward(
     passing: dict[tuple[Node, int], Array | None] = {
         (tensor._node, tensor._index): None for tensor in wanted or () if tensor._node is not None
     }
+    needed = None if wanted is None or is_part else _leading_to(outputs, wanted)
 
-    def arrive(tensor: "Tensor | Origin", grad: Array | None) -> None:
+    def arrive(where: Origin, grad: Array | None) -> None:
         if grad is None:
             return
-        node, index = tensor._node, tensor._index
+        node, index = _place(where)
         if node is None:
-            assert not isinstance(tensor, Origin)
-            if tensor._requires_grad:
-                hand_over(tensor, grad, owned=False)
+            if where._requires_grad:
+                hand_over(where, grad, owned=False)
             return
         slots = pending.get(node)
         if slots is None:
-            pending[node] = slots = [None] * len(node.outputs)
+            pending[node] = slots = [None] * node.count
             heappush(order, (-node.number, node))
         before = slots[index]
         # a new array: the old one may be somebody else's, too
@@ -181,24 +200,71 @@ def run_backward(
     outer, _collecting.leaves = _collecting.leaves, _Leaves()
     try:
         for output, grad in zip(outputs, grads, strict=True):
-            arrive(output, grad)
+            arrive(origin(output), grad)
         while order:
             _, node = heappop(order)
             slots = pending.pop(node)
-            inputs = node.run(slots, retain_graph)
+            if node.hooks:
+                node.apply_hooks(slots)
             for i in range(len(slots)) if passing else ():
                 if (node, i) in passing:
                     passing[node, i] = slots[i]
-            for tensor, grad in inputs:
-                arrive(tensor, grad)
+            if needed is None or node in needed:
+                for where, grad in node.run(slots, retain_graph):
+                    arrive(where, grad)
         sums = _collecting.leaves.sums
     finally:
         _collecting.leaves = outer
-    if wanted is None:
-        for leaf, grad, owned in sums.values():
-            leaf._add_grad(grad, owned)
-        return []
-    return [
-        sums[id(tensor)][1] if id(tensor) in sums else passing.get((tensor._node, tensor._index))  # type: ignore[arg-type]
-        for tensor in wanted
-    ]
+    found = [_taken(tensor, sums, passing) for tensor in wanted or ()]
+    if wanted is None or is_part:
+        apart = {id(tensor) for tensor in wanted or ()}
+        with _adding:  # another thread's walk may end at the same leaves
+            for leaf, grad, owned in sums.values():
+                if id(leaf) in apart:
+                    continue
+                if is_part:
+                    hand_over(leaf, grad, owned)
+                else:
+                    leaf._add_grad(grad, owned)
+    return found
+
+
+_adding = threading.RLock()
+
+
+def _taken(tensor: "Tensor", sums: Any, passing: Any) -> Array | None:
+    """The gradient of a wanted Tensor, in an array of its own."""
+    if id(tensor) not in sums:
+        grad = passing.get((tensor._node, tensor._index))
+        return None if grad is None else np.array(grad, order="K")
+    _, grad, owned = sums[id(tensor)]
+    if tensor._hooks:
+        grad, owned = tensor._hooked(grad), False
+    return grad if owned else np.array(grad, order="K")
+
+
+def _leading_to(outputs: "Sequence[Tensor]", wanted: "Sequence[Tensor]") -> set[Node]:
+    """The nodes that gradients for the wanted Tensors come through; no others are used up."""
+    nodes: set[Node] = set()
+    ahead = [output._node for output in outputs if output._node is not None]
+    while ahead:
+        node = ahead.pop()
+        if node not in nodes:
+            nodes.add(node)
+            ahead += [found for found, _ in map(_place, node.inputs) if found is not None]
+    places = {(tensor._node, tensor._index) for tensor in wanted if tensor._node is not None}
+    leaves = {id(tensor) for tensor in wanted if tensor._node is None}
+    # a layer hands over its parameters' gradients itself: any layer may
+    owned = any(hasattr(tensor, "accumulate_grad") for tensor in wanted)
+    needed: set[Node] = set()
+    for node in sorted(nodes, key=lambda node: node.number):  # inputs come before
+        if (
+            (owned and node.is_layer)
+            or node.way_back is None  # used up: say so
+            or any(
+                id(where) in leaves or _place(where)[0] in needed or _place(where) in places
+                for where in node.inputs
+            )
+        ):
+            needed.add(node)
+    return needed

@@ -1,13 +1,13 @@
 """Tensor: an array in the graph of calls."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 from weakref import ref
 
 import numpy as np
 
 from numpy_impl.grad_mode import grad_mode
-from numpy_impl.tensor.graph import Array, Node, Spec, apply_hook, run_backward
+from numpy_impl.tensor.graph import Array, Node, apply_hook, run_backward
 
 _UFUNC_OPERATORS: dict[Any, Callable[..., Any]] = {}
 
@@ -50,6 +50,41 @@ class Tensor:
         self._requires_grad = False
         if requires_grad:
             self.requires_grad = True
+
+    if TYPE_CHECKING:  # operators and methods are put in by ``methods``
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __getitem__(self, index: Any) -> "Tensor": ...
+        def __setitem__(self, index: Any, value: Any) -> None: ...
+        def __neg__(self) -> "Tensor": ...
+        def __invert__(self) -> "Tensor": ...
+        def __abs__(self) -> "Tensor": ...
+        def __add__(self, other: Any) -> "Tensor": ...
+        def __radd__(self, other: Any) -> "Tensor": ...
+        def __sub__(self, other: Any) -> "Tensor": ...
+        def __rsub__(self, other: Any) -> "Tensor": ...
+        def __mul__(self, other: Any) -> "Tensor": ...
+        def __rmul__(self, other: Any) -> "Tensor": ...
+        def __truediv__(self, other: Any) -> "Tensor": ...
+        def __rtruediv__(self, other: Any) -> "Tensor": ...
+        def __floordiv__(self, other: Any) -> "Tensor": ...
+        def __rfloordiv__(self, other: Any) -> "Tensor": ...
+        def __mod__(self, other: Any) -> "Tensor": ...
+        def __rmod__(self, other: Any) -> "Tensor": ...
+        def __pow__(self, other: Any) -> "Tensor": ...
+        def __rpow__(self, other: Any) -> "Tensor": ...
+        def __matmul__(self, other: Any) -> "Tensor": ...
+        def __rmatmul__(self, other: Any) -> "Tensor": ...
+        def __and__(self, other: Any) -> "Tensor": ...
+        def __rand__(self, other: Any) -> "Tensor": ...
+        def __or__(self, other: Any) -> "Tensor": ...
+        def __ror__(self, other: Any) -> "Tensor": ...
+        def __xor__(self, other: Any) -> "Tensor": ...
+        def __rxor__(self, other: Any) -> "Tensor": ...
+        def __lt__(self, other: Any) -> "Tensor": ...
+        def __le__(self, other: Any) -> "Tensor": ...
+        def __gt__(self, other: Any) -> "Tensor": ...
+        def __ge__(self, other: Any) -> "Tensor": ...
 
     # -- values --------------------------------------------------------------------------------
 
@@ -188,24 +223,24 @@ class Tensor:
             RuntimeError: if nothing requires a gradient, without ``gradient`` for more than one
                 element, or if backward went through the graph before.
         """
-        (grads,) = (check_upstream(self, gradient),)
+        upstream = [check_upstream(self, gradient)]
         _refuse_create_graph(create_graph)
         if inputs is None:
-            run_backward([self], [grads], bool(retain_graph))
+            run_backward([self], upstream, bool(retain_graph))
             return
         inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-        for leaf, grad in zip(
-            inputs, run_backward([self], [grads], bool(retain_graph), inputs), strict=True
-        ):
-            if grad is not None:
-                leaf._add_grad(grad, owned=False)
+        found = run_backward([self], upstream, bool(retain_graph), inputs)
+        for leaf, grad in zip(inputs, found, strict=True):
+            if grad is not None and not leaf._retains_grad():
+                leaf._take_grad(grad, owned=True)
 
     def _add_grad(self, grad: Array, owned: bool) -> None:
         """Add to ``grad``; with ``owned`` the array is the leaf's from now on."""
-        for hook in self._hooks or ():
-            replaced = hook(Tensor(grad))
-            if replaced is not None:
-                grad, owned = to_array(replaced), False
+        if self._hooks:
+            grad, owned = self._hooked(grad), False
+        self._take_grad(grad, owned)
+
+    def _take_grad(self, grad: Array, owned: bool) -> None:
         if self._grad is not None:
             self._grad += grad
         elif owned and grad.dtype == self._data.dtype:
@@ -213,18 +248,30 @@ class Tensor:
         else:
             self._grad = np.array(grad, self._data.dtype, order="K")
 
+    def _hooked(self, grad: Array) -> Array:
+        """What the gradient of a leaf becomes by its hooks."""
+        for hook in tuple(self._hooks or ()):
+            replaced = hook(Tensor(grad))
+            grad = grad if replaced is None else to_array(replaced)
+        return grad
+
     def retain_grad(self) -> None:
         """Let ``backward()`` fill ``grad`` although this is no leaf."""
-        if self._node is None:
+        if self._node is None or self._retains_grad():
             return
         weak = ref(self)
 
         def keep(grad: Array) -> None:
             tensor = weak()
             if tensor is not None:
-                tensor._add_grad(grad, owned=False)
+                tensor._take_grad(grad, owned=False)
 
-        self._node.hooks.append((self._index, keep))
+        hooks, entry = self._node.add_hook(self._index, keep, keeps=True)
+        hooks.append(entry)
+
+    def _retains_grad(self) -> bool:
+        hooks = None if self._node is None else self._node.hooks
+        return any(index == self._index and is_last for index, _, is_last in hooks or ())
 
     def register_hook(self, hook: Callable[["Tensor"], Any]) -> "RemovableHandle":
         """Call ``hook(grad)`` with the gradient for this Tensor; what it returns replaces it."""
@@ -237,7 +284,7 @@ class Tensor:
         def on_array(grad: Array) -> Array | None:
             return to_array(hook(Tensor(grad)))
 
-        return RemovableHandle(self._node.hooks, (self._index, on_array))
+        return RemovableHandle(*self._node.add_hook(self._index, on_array))
 
     # -- in place ------------------------------------------------------------------------------
 
@@ -309,7 +356,7 @@ class Tensor:
     def __iter__(self) -> Iterator["Tensor"]:
         if not self._data.ndim:
             raise TypeError("iteration over a 0-d Tensor")
-        return (self[i] for i in range(len(self._data)))  # type: ignore[index]
+        return (self[i] for i in range(len(self._data)))
 
     def __contains__(self, value: Any) -> bool:
         return bool((self._data == to_array(value)).any())
@@ -439,36 +486,39 @@ def record(output: Any, name: str, *pairs: tuple[Any, Callable[[Array], Any]]) -
             broadcasting is undone. Inputs that are no Tensors, or need none, get no gradient.
     """
     result = Tensor(output)
-    if not grad_mode.enabled:
-        return result
-    needed = [pair for pair in pairs if isinstance(pair[0], Tensor) and pair[0]._requires_grad]
-    if needed:
-        # functions of the gradient alone: the node holds no Tensor but its inputs
-        inputs = tuple(tensor for tensor, _ in needed)
-        ways = [(way, tensor._data.shape, tensor._data.dtype) for tensor, way in needed]
-
-        def backward(grads: list[Array | None], retain_graph: bool) -> list[Array | None]:
-            (grad,) = grads
-            assert grad is not None  # of one output: else nothing would have come here
-            return [fitted(way(grad), shape, dtype) for way, shape, dtype in ways]
-
-        attach([result], name, inputs, backward)
+    if grad_mode.enabled and result._data.dtype.kind == "f":
+        shape, dtype = result._data.shape, result._data.dtype
+        inputs, ways = [], []
+        for tensor, way in pairs:
+            if isinstance(tensor, Tensor) and tensor._requires_grad:
+                x = tensor._data
+                inputs.append(tensor)
+                # where shapes differ something may have been broadcast, or promoted
+                spec = None if x.shape == shape and x.dtype == dtype else (x.shape, x.dtype)
+                ways.append(way if spec is None else (way, *spec))
+        if inputs:
+            result._node = _Operation(name, tuple(inputs), tuple(ways))
+            result._requires_grad = True
     return result
 
 
-def attach(
-    outputs: Sequence[Tensor],
-    name: str,
-    inputs: tuple[Tensor, ...],
-    backward: Callable[[list[Array | None], bool], Sequence[Array | None]],
-    is_layer: bool = False,
-) -> None:
-    """Make a node of the graph the origin of ``outputs``."""
-    specs = [Spec(output._data.shape, output._data.dtype) for output in outputs]
-    node = Node(name, inputs, specs, backward, is_layer)
+class _Operation(Node):
+    """A node whose way back is a function for each input, or it and the input's shape and dtype."""
+
+    __slots__ = ()
+
+    def input_grads(self, grads: list[Array | None], retain_graph: bool) -> list[Array | None]:
+        (grad,) = grads
+        return [
+            fitted(way[0](grad), way[1], way[2]) if type(way) is tuple else np.asarray(way(grad))
+            for way in self.way_back
+        ]
+
+
+def attach(outputs: Sequence[Tensor], node: Node) -> None:
+    """Make a node of the graph the origin of ``outputs``, which are floating-point."""
     for index, output in enumerate(outputs):
-        if output._data.dtype.kind == "f":
-            output._node, output._index, output._requires_grad = node, index, True
+        output._node, output._index, output._requires_grad = node, index, True
 
 
 def fitted(grad: Any, shape: tuple[int, ...], dtype: np.dtype) -> Array:

@@ -188,6 +188,99 @@ def test_not_finite_names_the_step() -> None:
         trainer.run()
 
 
+def poison(backend, at_step: int, change) -> None:
+    """``change(model)`` after the backend's step ``at_step``, whose loss stays finite."""
+    steps, sound = iter(range(1, 1000)), backend.train_step
+
+    def poisoned(model, *arguments):
+        _, logits = sound(model, *arguments)
+        if next(steps) == at_step:
+            change(model)
+        return 1.0, np.nan_to_num(logits)
+
+    backend.train_step = poisoned
+
+
+def set_weight(index, value):
+    def change(model) -> None:
+        np.asarray(dict(model.named_parameters())["0.weight"].data)[index] = value
+
+    return change
+
+
+def set_gradient(index, value):
+    def change(model) -> None:
+        np.asarray(dict(model.named_parameters())["0.weight"].grad)[index] = value
+
+    return change
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("make", [NumpyBackend, TorchBackend])
+@pytest.mark.parametrize(
+    ("at_step", "change", "found_at", "message"),
+    [
+        # anywhere: when it has spread, or at the next evaluation (here of 79 steps the 59th)
+        (3, set_weight((0, 7), np.nan), 4, r"in the gradient of 0\.weight \(\d+ of 320 values\)"),
+        (59, set_weight((0, 7), -np.inf), 59, r"NaN or infinity in 0\.weight \(1 of 320 values\)"),
+        # in the sample of each step: at once
+        (3, set_weight((-1, -1), np.nan), 3, r"NaN or infinity in 0\.weight \(1 of 320 values\)"),
+        # the last step of an epoch, after which weights are saved
+        (79, set_weight((0, 7), np.inf), 79, r"NaN or infinity in 0\.weight \(1 of 320 values\)"),
+        (79, set_gradient((0, 7), np.nan), 79, r"in the gradient of 0\.weight \(1 of 320 values\)"),
+    ],
+    ids=["weight", "evaluation", "sample", "end", "gradient"],
+)
+def test_a_value_that_is_not_finite_stops_the_run(make, at_step, change, found_at, message) -> None:
+    """Even where the loss hides it; no checkpoint ever holds it."""
+    seen = []
+    callbacks = Callbacks(on_checkpoint=lambda state, _: seen.append(state.epoch))
+    config = Config(hidden=(5,), epochs=2, batch_size=16)
+    trainer = Trainer(config, make(), load("digits"), callbacks)
+    assert trainer.steps_per_epoch == 79
+    poison(trainer.backend, at_step, change)
+    with pytest.raises(NotFinite, match=message) as stop:
+        trainer.run()
+    assert f"at step {found_at} (epoch 1, learning rate" in str(stop.value)
+    assert "try a smaller --lr" in str(stop.value)
+    assert seen == []
+    assert trainer.state.best_weights == {}
+
+
+def test_a_dev_loss_that_is_not_finite_stops_the_run() -> None:
+    trainer = Trainer(Config(hidden=(5,), epochs=1), NumpyBackend(), load("digits"))
+    sound = trainer.backend.predict
+    trainer.backend.predict = lambda *arguments: np.full_like(sound(*arguments), np.nan)
+    with pytest.raises(NotFinite, match="the dev loss is nan, of finite weights at step"):
+        trainer.run()
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("backend", [NumpyBackend, TorchBackend])
+def test_weights_that_are_not_finite_are_never_saved(
+    backend, tmp_path, capsys, monkeypatch
+) -> None:
+    """The last step of the run: the files are those of the epoch before, the exit code is 1."""
+    out, sound = tmp_path / "run", backend.train_step
+    steps = iter(range(1, 1000))
+
+    def poisoned(self, model, *arguments):
+        loss_and_logits = sound(self, model, *arguments)
+        if next(steps) == 2 * 79:
+            set_weight((0, 7), np.nan)(model)
+        return loss_and_logits
+
+    monkeypatch.setattr(backend, "train_step", poisoned)
+    arguments = ["--backend", backend.name, *QUICK, "--out", str(out)]
+    assert call(*arguments) == 1
+    assert "stopped: NaN or infinity in 0.weight (1 of" in capsys.readouterr().err
+    assert not (out / "result.json").exists()
+    assert history(out)[-1]["epoch"] == 1
+    for name in ("best.safetensors", "last.safetensors", "checkpoint.safetensors"):
+        for array in checkpoint.load_arrays(out / name)[0].values():
+            assert np.isfinite(array).all(), name
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -1,13 +1,15 @@
 """ReLU, LeakyReLU, Sigmoid, Tanh, Softmax, LogSoftmax."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
 from numpy_impl import nn
-from parity_tests.cases import Case, ModuleParity
+from parity_tests.cases import DTYPES, Case, ModuleParity
 from parity_tests.tolerances import tolerance
-from torch_ref.compare import run_module
+from torch_ref.compare import Result
 
 
 def extremes(rng: np.random.Generator) -> np.ndarray:
@@ -51,6 +53,9 @@ CASES = [
             ("dim=1", (2, 3, 4, 5), "channels", False),
             ("0", (5,), "1-d", False),
             ("1", (0, 3), "empty batch", False),
+            ("1", (3, 0), "an axis of no values", False),
+            ("0", (), "0-d", False),
+            ("-1", (), "0-d", False),
             ("1", extremes, "extremes", True),
             ("1", masked, "masked by minus infinity", True),
         )
@@ -62,12 +67,57 @@ class TestActivation(ModuleParity):
     cases = CASES
 
 
-@pytest.mark.parametrize("name", ["ReLU", "LeakyReLU", "Sigmoid", "Tanh"])
-def test_values_that_are_not_finite(name) -> None:
-    x = np.array([np.nan, np.inf, -np.inf, -0.0, 0.0])
+# where exponentials, products and differences overflow, or have no value
+SPECIAL = [np.nan, np.inf, -np.inf, -0.0, 0.0, 1.0, -1.0, 1e30, -1e30]
+
+
+def agrees_with_torch(name, args, x, upstream, dtype) -> None:
+    x, upstream = x.astype(dtype), upstream.astype(dtype)
+    ours, leaf = getattr(nn, name)(*args), torch.from_numpy(x).requires_grad_()
+    twin = getattr(torch.nn, name)(*args)(leaf)
+    twin.backward(torch.from_numpy(upstream))
+    case = f"{name}{args} {dtype}"
+    allowed = tolerance(dtype, "forward", elementwise=True)
+    Result("output", "forward", ours(x), twin.detach().numpy()).check(allowed, case)
+    grad = ours.backward(upstream)
+    Result("gradient", "input_grad", grad, leaf.grad.numpy()).check(allowed, case)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("ReLU", ()),
+        ("Sigmoid", ()),
+        ("Tanh", ()),
+        *[("LeakyReLU", (slope,)) for slope in (0.01, 0.0, -0.5, 1.0, 1.5, 1e-50, np.inf)],
+    ],
+)
+def test_values_that_are_not_finite(name, args, dtype) -> None:
+    """Of the input and of the upstream gradient, each with each; and without a warning."""
+    x, upstream = (np.array(v) for v in zip(*itertools.product(SPECIAL, SPECIAL), strict=True))
+    agrees_with_torch(name, args, x, upstream, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["Softmax", "LogSoftmax"])
+def test_rows_with_values_that_are_not_finite(name, dtype) -> None:
+    x = np.array(list(itertools.product(SPECIAL, repeat=3)))
     rng = np.random.default_rng(0)
-    for result in run_module(getattr(nn, name)(), getattr(torch.nn, name)(), [x], rng):
-        result.check(tolerance("float64", result.direction), name)
+    upstream = np.where(rng.random(x.shape) < 0.2, rng.choice(SPECIAL, x.shape), 0.5)
+    agrees_with_torch(name, (1,), x, upstream, dtype)
+
+
+def test_a_number_is_the_whole_of_its_softmax() -> None:
+    for dim in (0, -1):
+        assert nn.Softmax(dim)(np.array(3.0)) == 1.0
+        assert nn.LogSoftmax(dim)(np.array(3.0)) == 0.0
+    with pytest.raises(ValueError, match=r"dim must lie within -1\.\.0 for shape \(\), got 1"):
+        nn.Softmax(1)(np.array(3.0))
+
+
+def test_leaky_relu_of_infinity_with_slope_0() -> None:
+    assert nn.LeakyReLU(0.0)(np.array([np.inf]))[0] == np.inf
 
 
 @pytest.mark.parametrize("name", ["Softmax", "LogSoftmax"])

@@ -15,6 +15,8 @@ CASES = [
     Case("Dropout", "0.0", (6, 5), "keeps all", elementwise=True),
     Case("Dropout", "1.0", (6, 5), "drops all", elementwise=True),
     Case("Dropout", "0.5", (0, 5), "empty", elementwise=True),
+    Case("Dropout", "1.0", (0, 5), "empty", elementwise=True),
+    Case("Dropout", "0.5", (), "0-d", elementwise=True),
     Case("Dropout", "0.5", (6, 5), train=False, elementwise=True),
 ]
 
@@ -40,3 +42,15 @@ def test_bit_for_bit_and_in_step_with_torch_s_stream(p, dtype) -> None:
 def test_a_probability_out_of_range(p) -> None:
     with pytest.raises(ValueError, match=r"p must lie in \[0, 1\], got"):
         nn.Dropout(p)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
+def test_infinities_that_are_dropped_are_nan_as_in_torch(p) -> None:
+    numpy_impl.manual_seed(1)
+    torch.manual_seed(1)
+    x = np.array([np.inf, -np.inf, np.nan, 1.0] * 5)
+    ours, twin, leaf = nn.Dropout(p), torch.nn.Dropout(p), torch.from_numpy(x).requires_grad_()
+    expected = twin(leaf)
+    expected.backward(torch.from_numpy(x))
+    np.testing.assert_array_equal(ours(x), expected.detach().numpy())
+    np.testing.assert_array_equal(ours.backward(x), leaf.grad.numpy())

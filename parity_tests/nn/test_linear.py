@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
 from numpy_impl import nn
+from numpy_impl.nn import linear as linear_module
 from parity_tests.cases import Case, ModuleParity
+from parity_tests.tolerances import tolerance
+from torch_ref.compare import run_module
 
 CASES = [
     Case("Linear", "5, 3", (4, 5)),
@@ -14,7 +18,10 @@ CASES = [
     Case("Linear", "1, 1", (3, 1), "smallest"),
     Case("Linear", "784, 60", (33, 784), "long sums"),
     Case("Linear", "5, 3", (0, 5), "empty batch"),
+    Case("Linear", "5, 3", (2, 0, 5), "no rows"),
     Case("Identity", "", (3, 4)),
+    Case("Identity", "", (0, 4), "empty batch"),
+    Case("Identity", "", (), "0-d"),
     Case("Identity", "54, unused=True", (2, 3, 4, 5), "arguments are ignored"),
 ]
 
@@ -64,3 +71,37 @@ def test_frozen_parameters_get_no_gradient() -> None:
     assert layer.backward(np.ones((3, 2), "f")).shape == (3, 4)
     assert layer.weight.grad is None
     assert layer.bias.grad is None
+
+
+def test_a_frozen_bias_costs_no_gradient(monkeypatch) -> None:
+    layer = nn.Linear(4, 2)
+    layer.bias.requires_grad = False
+    layer(np.ones((3, 4), "f"))
+
+    def refuse(rows):
+        raise AssertionError("a sum that nobody needs")
+
+    monkeypatch.setattr(linear_module, "sum_rows", refuse)
+    layer.backward(np.ones((3, 2), "f"))
+    assert layer.bias.grad is None
+    assert layer.weight.grad is not None
+
+
+@pytest.mark.parametrize("name", ["weight", "bias"])
+def test_a_deleted_parameter_is_named(name) -> None:
+    layer = nn.Linear(4, 2)
+    delattr(layer, name)
+    with pytest.raises(AttributeError, match=name):
+        layer(np.ones((3, 4), "f"))
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+@pytest.mark.parametrize("sizes", [(0, 3), (4, 0), (0, 0)])
+def test_no_features(sizes) -> None:
+    ours, twin = nn.Linear(*sizes), torch.nn.Linear(*sizes)
+    twin.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in ours.state_dict().items()})
+    for shape in ((2, sizes[0]), (0, sizes[0]), (sizes[0],), (2, 3, sizes[0])):
+        ours.zero_grad()
+        twin.zero_grad()
+        for result in run_module(ours, twin, [np.ones(shape, "f")], np.random.default_rng(0)):
+            result.check(tolerance("float32", result.direction), f"{sizes} {shape}")

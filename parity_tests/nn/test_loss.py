@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+import numpy_impl
 from numpy_impl import nn
-from parity_tests.cases import Case, LossParity
+from numpy_impl.nn.loss import mse_loss, mse_loss_backward
+from parity_tests.cases import DTYPES, Case, LossParity
+from parity_tests.tolerances import tolerance
+from torch_ref.compare import run_loss
+from torch_ref.convert import to_torch
 
 
 def classes(*shape: int, ignored: int | None = None):
@@ -84,8 +89,8 @@ NLL = [
 MSE = [
     Case("MSELoss", args, shape, f"{len(shape)}-d", targets=[shape])
     for args in ("", "reduction='sum'", "reduction='none'")
-    for shape in ((5, 4), (2, 3, 4, 5), (7,))
-]
+    for shape in ((5, 4), (2, 3, 4, 5), (7,), ())
+] + [Case("MSELoss", "reduction='sum'", (0, 4), "empty", targets=[(0, 4)])]
 
 CASES = CROSS_ENTROPY + NLL + MSE
 
@@ -123,6 +128,94 @@ def test_rows_that_count_but_weigh_nothing(name, options, dtype, target) -> None
     loss.backward()
     np.testing.assert_allclose(ours(x, index), loss.item(), rtol=1e-5)
     np.testing.assert_allclose(ours.backward(), leaf.grad.numpy(), rtol=1e-5, atol=1e-7)
+
+
+LOGITS = {
+    "finite": [[0.0, 1.0, 2.0], [1.0, 2.0, 4.0]],
+    "NaN": [[np.nan, 0.0, 0.0], [1.0, 2.0, 3.0]],
+    "infinity": [[0.0, np.inf, 0.0], [1.0, 2.0, 3.0]],
+    "minus infinity": [[0.0, -np.inf, 0.0], [1.0, 2.0, 3.0]],
+}
+INDICES = [[0, 1], [1, 1], [1, 0], [1, -100], [-100, -100]]
+PROBABILITIES = [[0.5, 0.0, 0.5], [0.0, 0.0, 1.0]]
+
+
+def agrees_with_torch(name, options, x, target, dtype, case) -> None:
+    """Loss and gradient, with arrays among the options as tensors for the twin."""
+
+    def typed(value):
+        return np.array(value, dtype) if isinstance(value, list) else value
+
+    ours = {key: typed(value) for key, value in options.items()}
+    twins = {key: to_torch(v) if isinstance(v, np.ndarray) else v for key, v in ours.items()}
+    target = np.array(target)
+    target = target.astype(dtype) if target.dtype.kind == "f" else target
+    for result in run_loss(
+        getattr(nn, name)(**ours),
+        getattr(torch.nn, name)(**twins),
+        [np.array(x, dtype)],
+        [target],
+        np.random.default_rng(0),
+    ):
+        result.check(tolerance(dtype, result.direction), f"{name} {options} {dtype} {case}")
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("weight", [None, [0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, -1.0, 0.0]])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("CrossEntropyLoss", {}),
+        ("CrossEntropyLoss", {"label_smoothing": 0.1}),
+        ("CrossEntropyLoss", {"label_smoothing": 1.0}),
+        ("NLLLoss", {}),
+    ],
+)
+def test_nothing_is_hidden_by_a_weight_of_0(name, options, weight, reduction) -> None:
+    """0 * NaN, 0 * inf, weights that cancel to 0: NaN and infinities where torch has them."""
+    options = {**options, "weight": weight, "reduction": reduction}
+    targets = INDICES if name == "NLLLoss" else [*INDICES, PROBABILITIES]
+    for kind, x in LOGITS.items():
+        for target in targets:
+            for dtype in DTYPES:
+                agrees_with_torch(name, options, x, target, dtype, f"{kind} {target}")
+
+
+def test_a_weight_of_0_does_not_hide_a_nan() -> None:
+    loss = nn.CrossEntropyLoss(np.array([0.0, 1.0, 1.0]))
+    assert np.isnan(loss(np.array(LOGITS["NaN"]), np.array([0, 1])))
+    ignoring = nn.CrossEntropyLoss(ignore_index=0)  # an ignored row does, as in torch
+    assert ignoring(np.array(LOGITS["NaN"]), np.array([0, 1])) == pytest.approx(1.4076059644)
+
+
+def test_weights_that_cancel_make_an_infinite_mean() -> None:
+    loss, x = nn.NLLLoss(np.array([1.0, -1.0, 0.0])), np.array([[0.0, 1.0, 2.0], [1.0, 2.0, 4.0]])
+    assert loss(x, np.array([0, 1])) == np.inf
+    np.testing.assert_array_equal(loss.backward(), [[-np.inf, 0, 0], [0, np.inf, 0]])
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("shape", [(0, 3), (0, 0), (0, 3, 2), (2, 3, 0), (2, 0, 0), (0, 3, 2, 2)])
+def test_nothing_to_sum(shape, reduction) -> None:
+    rows, classes = (shape[0], *shape[2:]), shape[1]
+    for options in ({}, {"weight": [1.0] * classes}, {"label_smoothing": 0.1}):
+        options = {**options, "reduction": reduction}
+        x, target = np.zeros(shape), np.zeros(rows, np.int64)
+        for dtype in DTYPES:
+            agrees_with_torch("CrossEntropyLoss", options, x, target, dtype, shape)
+            if "label_smoothing" not in options:
+                agrees_with_torch("NLLLoss", options, x, target, dtype, shape)
+            if classes:
+                agrees_with_torch("CrossEntropyLoss", options, x, x, dtype, shape)
+            agrees_with_torch("MSELoss", {"reduction": reduction}, x, x, dtype, shape)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_mse_of_values_that_are_not_finite(reduction) -> None:
+    x = np.array([np.nan, np.inf, -np.inf, 1e30, 0.0])
+    y = np.array([0.0, np.inf, 1.0, -1e30, np.nan])
+    for dtype in DTYPES:
+        agrees_with_torch("MSELoss", {"reduction": reduction}, x, y, dtype, "not finite")
 
 
 def test_a_class_of_probability_0_and_target_0() -> None:
@@ -165,6 +258,38 @@ def test_mse_broadcasts_with_a_warning_as_torch_does() -> None:
     np.testing.assert_allclose(ours.backward(), leaf.grad.numpy(), rtol=1e-12)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("shapes", [((3, 4), (3, 4)), ((3, 1), (4,)), ((4,), (3, 4)), ((), ())])
+@pytest.mark.filterwarnings("ignore:MSELoss. target has shape", "ignore:Using a target size")
+def test_mse_gradient_for_the_target(shapes, reduction) -> None:
+    rng = np.random.default_rng(0)
+    arrays = [np.asarray(rng.standard_normal(shape)) for shape in shapes]
+    leaves = [torch.from_numpy(a).requires_grad_() for a in arrays]
+    twin = torch.nn.MSELoss(reduction=reduction)(*leaves)
+    upstream = np.asarray(rng.standard_normal(twin.shape))
+    twin.backward(torch.from_numpy(upstream))
+    _, difference = mse_loss(*arrays, reduction)
+    grads = mse_loss_backward(upstream, difference, *shapes, reduction)
+    tensors = [numpy_impl.tensor(a, requires_grad=True) for a in arrays]
+    nn.MSELoss(reduction=reduction)(*tensors).backward(upstream)
+    for grad, tensor, leaf in zip(grads, tensors, leaves, strict=True):
+        np.testing.assert_allclose(grad, leaf.grad.numpy(), rtol=1e-12)
+        np.testing.assert_array_equal(tensor.grad, grad)
+
+
+def test_mse_computes_the_gradients_that_are_asked_for() -> None:
+    x, y, one = np.ones(3), np.zeros(3), np.ones(())
+    _, difference = mse_loss(x, y)
+    assert mse_loss_backward(one, difference, (3,), (3,), needs=(True, False))[1] is None
+    assert mse_loss_backward(one, difference, (3,), (3,), needs=(False, True))[0] is None
+    target = numpy_impl.tensor(y, requires_grad=True)
+    nn.MSELoss()(numpy_impl.tensor(x), target).backward()  # a constant input
+    np.testing.assert_allclose(target.grad, -2 / 3)
+    loss = nn.MSELoss()
+    loss(x, y)
+    np.testing.assert_allclose(loss.backward(), 2 / 3)  # arrays: for the input alone
+
+
 @pytest.mark.parametrize("flags", [(True, True), (False, None), (None, False), (True, None)])
 def test_deprecated_flags_mean_what_torch_means(flags) -> None:
     with pytest.warns(UserWarning, match="deprecated"):
@@ -188,6 +313,7 @@ X = np.ones((3, 4), "f")
         (lambda: nn.NLLLoss()(X, X), TypeError, "must be an array of integers, got float32"),
         (lambda: nn.CrossEntropyLoss()(X, [0, 1, 2]), TypeError, "integers, got list"),
         (lambda: nn.CrossEntropyLoss()(X, np.ones((3, 5), "f")), ValueError, "probabilities must"),
+        (lambda: nn.CrossEntropyLoss(ignore_index=1)(X, X), ValueError, "ignore_index must be neg"),
         (lambda: nn.CrossEntropyLoss(np.ones(3, "f"))(X, np.zeros(3, int)), ValueError, "weight"),
         (lambda: nn.MSELoss()(X, np.ones((3, 4))), TypeError, "array of float32, got float64"),
     ],

@@ -1,6 +1,7 @@
 """Module, Parameter: what every layer inherits."""
 
 import copy
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -187,7 +188,9 @@ def test_a_shared_parameter_is_listed_once_and_collects_both_gradients() -> None
     model(x)
     model.backward(upstream)
     twin(torch.from_numpy(x)).backward(torch.from_numpy(upstream))
-    np.testing.assert_allclose(first.weight.grad, to_numpy(twin[0].weight.grad), rtol=1e-5)
+    np.testing.assert_allclose(
+        first.weight.grad, to_numpy(twin[0].weight.grad), rtol=1e-5, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(
@@ -264,3 +267,221 @@ def test_a_float64_upstream_does_not_promote() -> None:
     layer = nn.Linear(2, 2)
     layer(np.ones((1, 2), "f"))
     assert layer.backward(np.ones((1, 2))).dtype == np.float32
+
+
+# -- state -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("world", [nn, torch.nn])
+def test_state_dict_takes_torch_s_arguments(world) -> None:
+    layer = world.Sequential(world.Linear(2, 2))
+    assert list(layer.state_dict(prefix="m")) == ["m0.weight", "m0.bias"]
+    mine = OrderedDict(kept=1)
+    assert layer.state_dict(destination=mine, prefix="m.") is mine
+    assert list(mine) == ["kept", "m.0.weight", "m.0.bias"]
+    assert layer.state_dict(keep_vars=True)["0.weight"] is layer[0].weight
+    assert layer.state_dict()["0.weight"] is not layer[0].weight
+    with pytest.warns(FutureWarning, match="ositional"):
+        assert layer.state_dict(mine, "n.") is mine
+    assert "n.0.bias" in mine
+
+
+def bad_entries() -> dict:
+    read_only = np.zeros(2)
+    read_only.flags.writeable = False
+    return {
+        "strings": np.array(["a", "b"]),
+        "text": "ab",
+        "objects": [None, None],
+        "ragged": [[1], [1, 2]],
+        "complex": np.zeros(2, complex),
+        "too large": np.array([0, 1e300]),
+        "too large negative": np.array([0, -1e39]),
+        "shape": np.zeros(3),
+        "0-d": np.zeros(()),
+    }
+
+
+@pytest.mark.parametrize("name", bad_entries())
+def test_loading_is_all_or_nothing(name) -> None:
+    layer = nn.Linear(2, 2)
+    before = {key: value.copy() for key, value in layer.state_dict().items()}
+    with pytest.raises(RuntimeError, match="bias"):
+        layer.load_state_dict({"weight": np.ones((2, 2)), "bias": bad_entries()[name]})
+    for key, value in layer.state_dict().items():
+        np.testing.assert_array_equal(value, before[key])
+
+
+def test_loading_into_a_read_only_array_changes_nothing() -> None:
+    layer = nn.Linear(2, 2)
+    before = layer.weight.data.copy()
+    layer.bias.data.flags.writeable = False
+    with pytest.raises(RuntimeError, match="bias can't be written"):
+        layer.load_state_dict({"weight": np.ones((2, 2)), "bias": np.ones(2)})
+    np.testing.assert_array_equal(layer.weight.data, before)
+
+
+def test_what_can_be_loaded() -> None:
+    layer = nn.Linear(2, 2)
+    read_only = np.array([np.inf, np.nan])
+    read_only.flags.writeable = False
+    layer.load_state_dict({"weight": numpy_impl.ones(2, 2), "bias": read_only})
+    np.testing.assert_array_equal(layer.bias.data, np.array([np.inf, np.nan], "f"))
+    layer.load_state_dict({"weight": nn.Parameter(np.ones((2, 2))), "bias": np.array([1, 2])})
+    assert layer.bias.dtype == np.float32
+    norm = nn.BatchNorm1d(2)
+    state = {**norm.state_dict(), "num_batches_tracked": np.array([7])}
+    norm.load_state_dict(state)
+    assert norm.num_batches_tracked == 7
+    assert norm.num_batches_tracked.shape == ()
+
+
+def test_assign_takes_the_arrays_themselves() -> None:
+    norm = nn.BatchNorm1d(2)
+    weight = norm.weight
+    state = {key: value.copy() for key, value in norm.state_dict().items()}
+    state["weight"] = state["weight"].astype(np.float64)
+    state["bias"] = numpy_impl.tensor(state["bias"])
+    norm.load_state_dict(state, assign=True)
+    assert norm.weight is weight
+    assert norm.weight.data is state["weight"]
+    assert norm.bias.data is state["bias"].data
+    assert norm.running_mean is state["running_mean"]
+    with pytest.raises(RuntimeError, match="weight"):
+        norm.load_state_dict({**state, "weight": np.zeros(2, int)}, assign=True)
+
+
+# -- members ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("world", [nn, torch.nn])
+def test_members_by_path(world) -> None:
+    model = world.Sequential(world.Sequential(world.Linear(2, 2)), world.BatchNorm1d(2))
+    assert model.get_parameter("0.0.weight") is model[0][0].weight
+    assert model.get_buffer("1.running_mean") is model[1].running_mean
+    for wrong in (
+        lambda: model.get_parameter("1.running_mean"),
+        lambda: model.get_parameter("0.1.weight"),
+        lambda: model.get_buffer("1.weight"),
+        lambda: model.get_submodule("0.3"),
+        lambda: model.set_submodule("7.0", world.ReLU()),
+        lambda: model.set_submodule("9", world.ReLU(), strict=True),
+    ):
+        with pytest.raises(AttributeError):
+            wrong()
+    model.set_submodule("0.0", world.ReLU())
+    assert type(model[0][0]) is world.ReLU
+    with pytest.raises(ValueError, match=r"path|target|empty"):
+        model.set_submodule("", world.ReLU())
+
+
+@pytest.mark.parametrize("world", [nn, torch.nn])
+def test_taken_names(world) -> None:
+    class Holder(world.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.plain = 3
+            self.layer = world.Linear(1, 1)
+
+    holder = Holder()
+    for register in (
+        lambda: holder.register_parameter("plain", None),
+        lambda: holder.register_buffer("layer", None),
+        lambda: holder.add_module("plain", None),
+        lambda: holder.register_parameter("forward", None),
+    ):
+        with pytest.raises(KeyError, match="already exists"):
+            register()
+    with pytest.raises(TypeError):
+        holder.layer.weight = world.ReLU()
+    with pytest.raises(TypeError):
+        holder.layer = 3
+    holder.plain = world.Linear(1, 1)
+    assert "plain" in dict(holder.named_children())
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: nn.Linear(2, 2), (3, 2)),
+        (lambda: nn.Conv1d(2, 2, 1), (3, 2, 4)),
+        (lambda: nn.Conv2d(2, 2, 1), (3, 2, 4, 4)),
+        (lambda: nn.Conv3d(2, 2, 1), (3, 2, 4, 4, 4)),
+        (lambda: nn.BatchNorm1d(2), (3, 2)),
+        (lambda: nn.BatchNorm2d(2), (3, 2, 4, 4)),
+    ],
+)
+@pytest.mark.parametrize("name", ["weight", "bias"])
+def test_a_deleted_parameter_is_missed(make, shape, name) -> None:
+    layer = make()
+    delattr(layer, name)
+    assert name not in dict(layer.named_parameters())
+    with pytest.raises(AttributeError, match=name):
+        layer(np.ones(shape, "f"))
+    with pytest.raises(AttributeError, match=name):
+        delattr(layer, name)
+
+
+def test_to_and_devices() -> None:
+    layer = nn.Linear(2, 2)
+    for same in (
+        layer.to("cpu"),
+        layer.to(numpy_impl.device("cpu")),
+        layer.to(device="cpu", dtype=None),
+        layer.cpu(),
+        layer.to(layer.weight),
+        layer.to("cpu", np.float32, non_blocking=True),
+    ):
+        assert same is layer
+    assert layer.to("cpu", "float64").weight.dtype == np.float64
+    assert layer.to(dtype=np.float32).bias.dtype == np.float32
+    for device in ("cuda", "mps", "cuda:0"):
+        with pytest.raises(RuntimeError, match="device must be"):
+            layer.to(device)
+    with pytest.raises(TypeError):
+        layer.to(np.int64)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **kwargs: nn.Linear(2, 2, **kwargs),
+        lambda **kwargs: nn.Conv1d(2, 2, 1, **kwargs),
+        lambda **kwargs: nn.Conv2d(2, 2, 1, **kwargs),
+        lambda **kwargs: nn.Conv3d(2, 2, 1, **kwargs),
+        lambda **kwargs: nn.BatchNorm1d(2, **kwargs),
+        lambda **kwargs: nn.BatchNorm2d(2, **kwargs),
+        lambda **kwargs: nn.BatchNorm3d(2, **kwargs),
+    ],
+)
+def test_constructors_take_the_cpu_as_device(make) -> None:
+    for device in (None, "cpu", numpy_impl.device("cpu")):
+        assert make(device=device, dtype="float64").weight.dtype == np.float64
+    with pytest.raises(RuntimeError, match="device must be None or 'cpu', got 'cuda'"):
+        make(device="cuda")
+
+
+def test_gradients_added_in_place_are_refused_and_parameters_change_under_no_grad() -> None:
+    layer = nn.Linear(2, 2)
+    layer(numpy_impl.ones(3, 2)).sum().backward()
+    array, before = layer.weight.data, layer.weight.data.copy()
+    parameter = layer.weight
+    with pytest.raises(RuntimeError, match="in place"):
+        parameter -= 0.1 * parameter.grad
+    np.testing.assert_array_equal(array, before)
+    with numpy_impl.no_grad():
+        for p in layer.parameters():
+            p -= 0.1 * p.grad
+    assert layer.weight.data is array
+    np.testing.assert_allclose(array, before - np.float32(0.3), rtol=1e-6)
+
+
+def test_buffers_as_attributes() -> None:
+    for world, make in ((nn, np.ones), (torch.nn, torch.ones)):
+        module = world.Module()
+        module.mean = world.Buffer(make(2))
+        module.hidden = world.Buffer(make(2), persistent=False)
+        assert [name for name, _ in module.named_buffers()] == ["mean", "hidden"]
+        assert list(module.state_dict()) == ["mean"]
+        module.mean = make(3)
+        assert module.state_dict()["mean"].shape == (3,)

@@ -1,0 +1,138 @@
+"""PyTorch's own samples of its modules, for every class that exists here.
+
+They are what torch's test suite runs its modules on: arguments, shapes with and without a batch,
+empty batches, numbers. Each runs forward and backward here and in torch.
+"""
+
+import inspect
+import sys
+import types
+import unittest
+import warnings
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import numpy_impl
+from numpy_impl import nn
+from parity_tests.cases import DTYPES
+from parity_tests.tolerances import tolerance
+from torch_ref.compare import Result, run_loss, run_module
+from torch_ref.convert import copy_weights, to_numpy
+
+# meaningless here, or the same as none
+_OF_DEVICES = ("device", "dtype")
+
+
+@cache
+def infos() -> dict[str, Any]:
+    """torch's ModuleInfo by the name of its class, of those that ``numpy_impl.nn`` has."""
+    if "expecttest" not in sys.modules:
+        # torch.testing's TestCase, which nothing here uses, stands on a package of its own
+        stub: Any = types.ModuleType("expecttest")
+        stub.TestCase = unittest.TestCase
+        sys.modules["expecttest"] = stub
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from torch.testing._internal.common_modules import module_db
+    found = {info.module_cls.__name__: info for info in module_db}
+    of_torch = {n: i for n, i in found.items() if i.module_cls is getattr(torch.nn, n, None)}
+    return {name: info for name, info in of_torch.items() if name in nn.__all__}
+
+
+@cache
+def samples(name: str, dtype: str, training: bool) -> list[Any]:
+    """torch's ModuleInputs: arguments of the constructor, and of forward."""
+    info = infos()[name]
+    torch.manual_seed(0)
+    return list(
+        info.module_inputs_func(
+            info,
+            device="cpu",
+            dtype=getattr(torch, dtype),
+            requires_grad=False,
+            training=training,
+        )
+    )
+
+
+def pytest_generate_tests(metafunc: Any) -> None:
+    """One test for each sample, named by torch's description of it."""
+    if "sample" not in metafunc.fixturenames:
+        return
+    cases, ids = [], []
+    for name, info in infos().items():
+        for training in (True, False) if info.train_and_eval_differ else (True,):
+            for dtype in DTYPES:
+                for i, sample in enumerate(samples(name, dtype, training)):
+                    cases.append((name, training, dtype, sample))
+                    mode = "" if training else "-eval"
+                    ids.append(f"{name}-{i}-{sample.desc}{mode}-{dtype}")
+    metafunc.parametrize(("name", "training", "dtype", "sample"), cases, ids=ids)
+
+
+def arrays(value: Any) -> Any:
+    """Arrays for tensors, in whatever structure."""
+    if isinstance(value, tuple | list):
+        return type(value)(arrays(part) for part in value)
+    if isinstance(value, dict):
+        return {key: arrays(part) for key, part in value.items()}
+    return to_numpy(value) if isinstance(value, torch.Tensor) else value
+
+
+def test_torch_s_sample(name: str, training: bool, dtype: str, sample: Any) -> None:
+    results = measure(name, training, dtype, sample)
+    for result in results:
+        result.check(tolerance(dtype, result.direction), f"{name} {sample.desc} {dtype}")
+
+
+def measure(name: str, training: bool, dtype: str, sample: Any) -> list[Result]:
+    args, kwargs = sample.constructor_input.args, dict(sample.constructor_input.kwargs)
+    kwargs = {key: value for key, value in kwargs.items() if key not in _OF_DEVICES}
+    twin = getattr(torch.nn, name)(*args, **kwargs).to(getattr(torch, dtype)).train(training)
+    if "dtype" in inspect.signature(getattr(nn, name)).parameters:
+        kwargs["dtype"] = dtype
+    ours = getattr(nn, name)(*arrays(args), **arrays(kwargs)).train(training)
+    copy_weights(twin, ours)
+    call = inspect.signature(type(twin).forward).bind(
+        twin, *sample.forward_input.args, **sample.forward_input.kwargs
+    )
+    inputs = [to_numpy(value) for value in call.args[1:]]
+    numpy_impl.manual_seed(7)
+    torch.manual_seed(7)
+    rng = np.random.default_rng(0)
+    if name.endswith("Loss"):
+        return run_loss(ours, twin, inputs[:1], inputs[1:], rng)
+    return run_module(ours, twin, inputs, rng)
+
+
+def test_every_class_that_torch_has_samples_of_is_tried() -> None:
+    """And each runs at least one; what is here without samples is listed, not passed over."""
+    classes = {
+        name
+        for name in nn.__all__
+        if inspect.isclass(getattr(nn, name)) and issubclass(getattr(nn, name), nn.Module)
+    }
+    for name in infos():
+        for dtype in DTYPES:
+            assert samples(name, dtype, True), name
+    assert classes - set(infos()) == {
+        "Dropout",  # torch leaves random modules out
+        "Flatten",
+        "Identity",
+        "Module",
+        "ModuleDict",
+        "ModuleList",
+        "Sequential",
+        "Unflatten",
+    }
+
+
+def test_a_wrong_backward_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = samples("Tanh", "float64", True)[0]
+    monkeypatch.setattr(nn.Tanh, "backward", lambda self, grad: 2 * grad)
+    with pytest.raises(AssertionError, match="grad of input 0"):
+        test_torch_s_sample("Tanh", True, "float64", sample)
