@@ -65,7 +65,8 @@ def isclose(
     input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Tensor:
     """Where ``|input - other| <= atol + rtol * |other|``."""
-    return Tensor(np.asarray(np.isclose(*operands(input, other), rtol, atol, equal_nan)))
+    a, b = operands(input, other)
+    return Tensor(np.asarray(np.isclose(a, b, rtol, atol, equal_nan)))
 
 
 def allclose(

@@ -7,7 +7,7 @@ import numpy as np
 
 from numpy_impl import random
 from numpy_impl.tensor.shape import _sizes, broadcast_to, permute, reshape, stack
-from numpy_impl.tensor.tensor import Tensor, to_array
+from numpy_impl.tensor.tensor import Tensor, record, to_array
 
 Array = np.ndarray
 
@@ -290,7 +290,8 @@ def normal(mean: Any, std: Any, size: Any = None, *, generator: Any = None) -> T
 def bernoulli(input: Any, *, generator: random.Generator | None = None) -> Tensor:
     """1 with the probability in ``input``, else 0; torch's draws of the same seed."""
     x = to_array(input)
-    return Tensor((random.rand(x.shape, generator=generator, dtype=x.dtype) < x).astype(x.dtype))
+    drawn = (random.rand(x.shape, generator=generator, dtype=x.dtype) < x).astype(x.dtype)
+    return record(drawn, "bernoulli", (input, lambda g: np.zeros_like(x)))
 
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
@@ -314,6 +315,8 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
 
 def cartesian_prod(*tensors: Any) -> Tensor:
     """Every combination of the elements of vectors, (number, vectors)."""
+    if any(to_array(tensor).ndim != 1 for tensor in tensors):
+        raise RuntimeError("cartesian_prod needs vectors")
     if len(tensors) == 1:
         return reshape(tensors[0], -1)
     return stack([reshape(grid, -1) for grid in meshgrid(*tensors)], 1)

@@ -88,7 +88,7 @@ def _of_numbers(name: str, input: Any, other: Any) -> tuple[Any, Any]:
     """The operands of a division whose result keeps their dtype."""
     a, b = operands(input, other)
     needs_numbers(a, name)
-    if np.asarray(b).dtype.kind in "iu" and np.size(a) and not np.all(b):
+    if np.result_type(a, b).kind in "iu" and np.size(a) and not np.all(b):
         raise RuntimeError(f"{name} of integers by 0 is not defined: other has a 0")
     return a, b
 
@@ -160,6 +160,7 @@ def pow(input: Any, exponent: Any) -> Tensor:
     return record(output, "pow", (input, to_input), (exponent, to_exponent))
 
 
+@quiet
 def square(input: Any) -> Tensor:
     """``input * input``; derivative 2 x."""
     x = to_array(input)
@@ -180,6 +181,7 @@ def atan2(input: Any, other: Any) -> Tensor:
     """The angle of the point (other, input)."""
     a, b = operands(input, other)
     size = np.square(a) + np.square(b)
+    size = np.where(size == 0, 1, size)  # at the origin the gradient is 0
     return record(
         np.arctan2(a, b),
         "atan2",
@@ -245,13 +247,13 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Tensor:
     limits = [limit for limit in (min, max) if limit is not None]
     x, *bounds = operands(input, *limits)
     x = np.asarray(x)
-    low = bounds[0] if min is not None else None
-    high = bounds[-1] if max is not None else None
+    if not all(isinstance(limit, Tensor | np.ndarray) for limit in limits):
+        needs_numbers(x, "clamp")
+    low: Any = bounds[0] if min is not None else None
+    high: Any = bounds[-1] if max is not None else None
     y = x if low is None else np.maximum(x, low)
     y = y if high is None else np.minimum(y, high)
-    # NaN passes limits that are numbers, not Tensors (it is not within them), as in torch
-    above = True if low is None else (x >= low) | (np.ndim(low) == 0) & np.isnan(x)
-    below = True if high is None else (x <= high) | (np.ndim(high) == 0) & np.isnan(x)
+    inside = (True if low is None else x >= low) & (True if high is None else x <= high)
 
     def to_min(g: Array) -> Array:
         return np.where((x < low) & (True if high is None else np.less(low, high)), g, 0)
@@ -262,7 +264,7 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Tensor:
     return record(
         y.astype(result_type(input, *limits), copy=False),
         "clamp",
-        (input, lambda g: np.where(above & below, g, 0)),
+        (input, lambda g: np.where(inside, g, 0)),
         (min, to_min),
         (max, to_max),
     )
@@ -383,8 +385,9 @@ def nan_to_num(
 
 
 def heaviside(input: Any, values: Any) -> Tensor:
-    """0 below 0, 1 above, ``values`` at 0; no gradient flows."""
-    return Tensor(np.asarray(np.heaviside(*operands(input, values))))
+    """0 below 0 (and for NaN), 1 above, ``values`` at 0; no gradient flows."""
+    x, at_zero = operands(input, values)
+    return Tensor(np.asarray(np.where(x == 0, at_zero, (x > 0).astype(x.dtype))))
 
 
 # -- activations -----------------------------------------------------------------------------------

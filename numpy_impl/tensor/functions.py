@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_impl.tensor.elementwise import _step, clamp
+from numpy_impl.tensor.elementwise import _step
 from numpy_impl.tensor.promotion import as_float, needs_numbers, quiet
 from numpy_impl.tensor.tensor import Tensor, record, to_array
 
@@ -81,11 +81,16 @@ def log10(input: Any) -> Tensor:
 
 @quiet
 def logit(input: Any, eps: float | None = None) -> Tensor:
-    """``log(x / (1 - x))``, with ``eps`` of x within eps..1 - eps; derivative 1 / (x (1 - x))."""
-    if eps is not None:
-        return logit(clamp(input, eps, 1 - eps))
+    """``log(x / (1 - x))``, with ``eps`` of x within eps..1 - eps; derivative 1 / (x (1 - x)).
+
+    Outside the gradient is 0, without ``eps`` both are NaN.
+    """
     x = as_float(input)
-    return record(np.log(x / (1 - x)), "logit", (input, lambda g: g / (x * (1 - x))))
+    low, high = (0.0, 1.0) if eps is None else (eps, 1 - eps)
+    within = x if eps is None else np.clip(x, low, high)
+    outside = (x < low) | (x > high)
+    slope = np.where(outside, np.nan if eps is None else 0, 1 / (np.abs(x) * (1 - x)))
+    return record(np.log(within / (1 - within)), "logit", (input, lambda g: g * slope))
 
 
 @quiet

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from numpy_impl.tensor.elementwise import _mask, sub
-from numpy_impl.tensor.promotion import along_axes
+from numpy_impl.tensor.promotion import along_axes, quiet
 from numpy_impl.tensor.shape import _axis, broadcast_to, clone, movedim, reshape
 from numpy_impl.tensor.tensor import Tensor, fitted, record, to_array
 
@@ -160,6 +160,7 @@ def index_select(input: Any, dim: int, index: Any) -> Tensor:
     return getitem(input, _slices(x, dim, index))
 
 
+@quiet
 def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Tensor:
     """``input`` with ``alpha * source`` added to the slices of ``dim`` that ``index`` names."""
     x, values = to_array(input), to_array(source)
@@ -277,17 +278,18 @@ def _along(x: Array, dim: int, index: Any, fits: Array | None = None) -> tuple[A
     return tuple(np.broadcast_arrays(*grid))
 
 
-def _with_axis(input: Any, index: Any, *others: Any) -> list[Any]:
-    """Values without axes as vectors of one element."""
-    return [reshape(v, 1) if isinstance(v, Tensor | np.ndarray) and not v.ndim else v
-            for v in (input, index, *others)]  # fmt: skip
+def _with_axis(*values: Any) -> list[Any]:
+    """Values without axes as vectors of one element; numbers as they are."""
+    return [
+        reshape(v, 1) if isinstance(v, Tensor | np.ndarray) and not v.ndim else v for v in values
+    ]
 
 
 def gather(input: Any, dim: int, index: Any) -> Tensor:
     """For each element of ``index``, the value it names along ``dim``, at its other places."""
     if not to_array(input).ndim:
-        found = gather(*_with_axis(input, index)[:1], dim, _with_axis(input, index)[1])
-        return reshape(found, to_array(index).shape)
+        line, places = _with_axis(input, index)
+        return reshape(gather(line, dim, places), to_array(index).shape)
     return getitem(input, _along(to_array(input), dim, index))
 
 
@@ -315,18 +317,21 @@ def scatter(input: Any, dim: int, index: Any, src: Any) -> Tensor:
     """``input`` with the values of ``src`` where ``index`` names along ``dim``."""
     x = to_array(input)
     if not x.ndim:
-        return reshape(scatter(*_with_axis(input, index)[:1], dim, *_with_axis(index, src)), ())
+        line, places, new = _with_axis(input, index, src)
+        return reshape(scatter(line, dim, places, new), ())
     if not isinstance(src, Tensor | np.ndarray):
         return _with_item(input, _along(x, dim, index), src)
     at = _along(x, dim, index, to_array(src))
     return _with_item(input, at, getitem(src, tuple(slice(0, n) for n in at[0].shape)))
 
 
+@quiet
 def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Tensor:
     """``input`` plus the values of ``src`` where ``index`` names along ``dim``."""
     x, values = to_array(input), to_array(src)
     if not x.ndim:
-        return reshape(scatter_add(*_with_axis(input, index)[:1], dim, *_with_axis(index, src)), ())
+        line, places, new = _with_axis(input, index, src)
+        return reshape(scatter_add(line, dim, places, new), ())
     at = _along(x, dim, index, values)
     part = tuple(slice(0, n) for n in at[0].shape)
     output = x.copy()

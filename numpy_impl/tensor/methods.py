@@ -36,6 +36,7 @@ METHODS: dict[Any, str] = {
     functions: """abs absolute acos acosh arccos arcsin arctan asin asinh atan atanh ceil cos cosh
         exp exp2 expm1 fix floor frac log log10 log1p log2 logit reciprocal round rsqrt sgn sign
         sin sinh sqrt tan trunc""",
+    creation: "bernoulli",
     comparison: """allclose bitwise_and bitwise_left_shift bitwise_not bitwise_or
         bitwise_right_shift bitwise_xor eq equal ge greater greater_equal gt is_floating_point
         isclose isfinite isinf isnan le less less_equal logical_and logical_not logical_or
@@ -54,8 +55,8 @@ METHODS: dict[Any, str] = {
     linalg: """addmm addmv baddbmm bmm cross dot ger inner kron matmul mm mv outer trace vdot""",
 }
 IN_PLACE = """abs absolute acos acosh add addcdiv addcmul addmm addmv arccos arcsin arctan
-    arctan2 asin asinh atan atan2 atanh baddbmm bitwise_and bitwise_left_shift bitwise_not bitwise_or
-    bitwise_right_shift bitwise_xor ceil clamp clamp_max clamp_min clip cos cosh cumprod
+    arctan2 asin asinh atan atan2 atanh baddbmm bitwise_and bitwise_left_shift bitwise_not
+    bitwise_or bitwise_right_shift bitwise_xor ceil clamp clamp_max clamp_min clip cos cosh cumprod
     cumsum div divide exp exp2 expm1 fix floor floor_divide fmod frac heaviside hypot
     index_add index_copy index_fill lerp log log10 log1p log2 logical_and logical_not
     logical_or logical_xor logit masked_fill masked_scatter mul multiply nan_to_num neg
@@ -245,6 +246,7 @@ def uniform_(self: Tensor, a: float = 0, b: float = 1, *, generator: Any = None)
 
 def normal_(self: Tensor, mean: float = 0, std: float = 1, *, generator: Any = None) -> Tensor:
     """Normal numbers, in place."""
+    mean, std = (v.item() if isinstance(v, Tensor) else v for v in (mean, std))
     return _drawn(self, lambda values: random.normal_(values, mean, std, generator))
 
 

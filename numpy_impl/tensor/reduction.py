@@ -113,7 +113,7 @@ def var(
     """
     x = needs_float(input, "var")
     if isinstance(dim, bool):  # torch's var(unbiased)
-        dim, unbiased = None, dim
+        unbiased, dim = dim, None
     axes = _axes(x, dim)
     if correction is None:
         correction = int(unbiased)
@@ -252,14 +252,19 @@ def count_nonzero(input: Any, dim: Dim = None) -> Tensor:
 # -- extremes that share their gradient ------------------------------------------------------------
 
 
-def _shared(input: Any, dim: Dim, keepdim: bool, name: str, function: Any) -> Tensor:
+def _shared(
+    input: Any, dim: Dim, keepdim: bool, name: str, function: Any, nan_too: bool = False
+) -> Tensor:
+    """``nan_too``: NaN is equal to NaN; else its gradient is NaN, as in torch's amax."""
     x = to_array(input)
     axes = _axes(x, dim)
     output = np.asarray(function(x, axis=axes, keepdims=keepdim))
 
     def backward(g: Array) -> Array:
         found = _kept(output, axes, keepdim)
-        equal = (x == found) | (np.isnan(x) & np.isnan(found))
+        equal = x == found
+        if nan_too:
+            equal |= np.isnan(x) & np.isnan(found)
         return _kept(g, axes, keepdim) * equal / equal.sum(axes, keepdims=True)
 
     return record(output, name, (input, backward))
@@ -302,7 +307,8 @@ def norm(
 
     def backward(g: Array) -> Array:
         slope = _sign(x) * (size / whole) ** (order - 1)
-        return np.where((whole == 0) | (x == 0), 0, _kept(g, axes, keepdim) * slope)
+        flat = (whole == 0) | (x == 0) & (order < 1)
+        return np.where(flat, 0, _kept(g, axes, keepdim) * slope)
 
     output = whole if keepdim else whole.squeeze(axes)
     return record(output, "norm", (input, backward))

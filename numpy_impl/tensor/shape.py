@@ -159,7 +159,7 @@ def movedim(input: Any, source: Any, destination: Any) -> Tensor:
     rest = [axis for axis in range(x.ndim) if axis not in sources]
     for place, axis in sorted(zip(places, sources, strict=True)):
         rest.insert(place, axis)
-    return permute(input, rest)
+    return permute(input, rest if x.ndim else ())
 
 
 moveaxis = movedim
@@ -226,7 +226,11 @@ def repeat(input: Any, *repeats: Any) -> Tensor:
 
 def flip(input: Any, *dims: Any) -> Tensor:
     """Reversed along the axes."""
-    x, axes = to_array(input), _sizes(dims)
+    x = to_array(input)
+    axes = tuple(_axis(d, x.ndim, "dims") for d in _sizes(dims))
+    if len(set(axes)) < len(axes):
+        raise RuntimeError(f"dims must name each axis once, got {_sizes(dims)}")
+    axes = axes if x.ndim else ()
     return record(_own(np.flip(x, axes)), "flip", (input, lambda g: np.flip(g, axes)))
 
 
@@ -239,36 +243,41 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Tensor:
 
 def fliplr(input: Any) -> Tensor:
     """Reversed along the second axis."""
+    _with_ndim(input, 2, "fliplr")
     return flip(input, 1)
 
 
 def flipud(input: Any) -> Tensor:
     """Reversed along the first axis."""
+    _with_ndim(input, 1, "flipud")
     return flip(input, 0)
 
 
-def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
+def rot90(input: Any, k: int = 1, dims: Any = (0, 1)) -> Tensor:
     """Turned ``k`` times by 90 degrees, from the first of two axes towards the second."""
     x = to_array(input)
+    if len(dims) != 2:
+        raise RuntimeError(f"dims must name two axes, got {dims}")
+    dims = dims[0], dims[1]
     return record(_own(np.rot90(x, k, dims)), "rot90", (input, lambda g: np.rot90(g, -k, dims)))
 
 
-def _matrices(input: Any, name: str) -> Array:
+def _with_ndim(input: Any, ndim: int, name: str) -> Array:
     x = to_array(input)
-    if x.ndim < 2:
-        raise RuntimeError(f"{name} needs at least 2 axes, got shape {x.shape}")
+    if x.ndim < ndim:
+        raise RuntimeError(f"{name} needs {ndim} axes at least, got shape {x.shape}")
     return x
 
 
 def tril(input: Any, diagonal: int = 0) -> Tensor:
     """The lower triangle of the last two axes, zeros above."""
-    x = _matrices(input, "tril")
+    x = _with_ndim(input, 2, "tril")
     return record(np.tril(x, diagonal), "tril", (input, lambda g: np.tril(g, diagonal)))
 
 
 def triu(input: Any, diagonal: int = 0) -> Tensor:
     """The upper triangle of the last two axes, zeros below."""
-    x = _matrices(input, "triu")
+    x = _with_ndim(input, 2, "triu")
     return record(np.triu(x, diagonal), "triu", (input, lambda g: np.triu(g, diagonal)))
 
 
@@ -457,6 +466,8 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     if chunks < 1:
         raise ValueError(f"chunks must be at least 1, got {chunks}")
     x, axis = _with_axes(input, dim, "chunk")
+    if not x.shape[axis]:
+        return split(input, [0] * chunks, dim)
     return split(input, -(-x.shape[axis] // chunks) or 1, dim)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from numpy_impl.tensor.elementwise import maximum, minimum
 from numpy_impl.tensor.promotion import along_axes
-from numpy_impl.tensor.reduction import _axis, _kept, amax, amin
+from numpy_impl.tensor.reduction import _axis, _kept, _shared, amax, amin
 from numpy_impl.tensor.tensor import Tensor, record, to_array
 
 Array = np.ndarray
@@ -55,7 +55,7 @@ def _extreme(
     if other is not None or isinstance(dim, Tensor | np.ndarray):
         return pairwise(input, dim if other is None else other)
     if dim is None:
-        return over(input)
+        return _shared(input, None, False, name, over, nan_too=True)
     x = to_array(input)
     axis = _axis(x, dim)
     index = find(x, axis=axis, keepdims=True) if x.ndim else x
@@ -68,13 +68,13 @@ def max(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
 
     Along ``dim`` the first of equal ones gets the gradient, without it all share it.
     """
-    return _extreme(input, dim, keepdim, other, "max", maximum, np.argmax, amax)
+    return _extreme(input, dim, keepdim, other, "max", maximum, np.argmax, np.amax)
 
 
 @along_axes
 def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
     """The smallest value; see :func:`max`."""
-    return _extreme(input, dim, keepdim, other, "min", minimum, np.argmin, amin)
+    return _extreme(input, dim, keepdim, other, "min", minimum, np.argmin, np.amin)
 
 
 @along_axes
@@ -159,14 +159,14 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Values
 def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     """The middle value, of an even number the lower one; along ``dim`` (values, indices).
 
-    It is NaN where one is.
+    It is NaN where one is. Without ``dim`` equal ones share the gradient.
     """
     x = to_array(input)
     if dim is None and not x.size:
         return record(np.asarray(np.nan, x.dtype), "median", (input, lambda g: np.zeros_like(x)))
     if dim is None:
-        flat = record(x.flatten(), "reshape", (input, lambda g: g.reshape(x.shape)))
-        return median(flat, 0).values
+        values = median(x.flatten(), 0).values._data
+        return _shared(input, None, False, "median", lambda x, **_: values, nan_too=True)
     axis = _axis(x, dim)
     if not x.ndim:
         return _chosen(input, x, axis, keepdim, "median")
@@ -206,13 +206,8 @@ def unique(
 
     ``dim``: of the slices of an axis.
     """
-    found = np.unique(
-        to_array(input),
-        return_inverse=return_inverse,
-        return_counts=return_counts,
-        axis=dim,
-        equal_nan=False,
-    )
+    options: dict[str, Any] = {"return_inverse": return_inverse, "return_counts": return_counts}
+    found = np.unique(to_array(input), **options, axis=dim, equal_nan=False)
     if not isinstance(found, tuple):
         return Tensor(found)
     return tuple(Tensor(np.asarray(array)) for array in found)
