@@ -63,7 +63,9 @@ def corrupt(content: bytes) -> bytes:
         ("train-labels-idx1-ubyte", lambda c: c[:-1], r"truncated \(19 bytes, expected 20\)"),
         ("train-labels-idx1-ubyte", lambda c: c + b"x", "too long"),
         ("train-labels-idx1-ubyte", lambda c: b"\x00\x00\x08\x03" + c[4:], "not an IDX file"),
-        ("train-labels-idx1-ubyte", lambda c: b"", "not an IDX file"),
+        ("train-labels-idx1-ubyte", lambda c: b"", "empty$"),
+        ("train-images-idx3-ubyte.gz", lambda c: b"", "empty$"),
+        ("train-images-idx3-ubyte.gz", lambda c: gzip.compress(b""), "empty$"),
         ("train-labels-idx1-ubyte", corrupt, "corrupted .*MD5 .*, expected"),
         (
             "train-labels-idx1-ubyte",
@@ -91,7 +93,7 @@ def test_a_missing_file_or_folder(folder) -> None:
 def test_a_folder_in_a_file_s_place(folder) -> None:
     (folder / "t10k-labels-idx1-ubyte").unlink()
     (folder / "t10k-labels-idx1-ubyte").mkdir()
-    with pytest.raises(UserError, match=r"can't be read \(Is a directory\)"):
+    with pytest.raises(UserError, match=r"can't be read \(it is a folder"):
         data.load("auto", folder)
 
 
