@@ -19,13 +19,13 @@ def divergence(logits: np.ndarray, data: Dataset) -> str:
     """What is wrong with the test loss of a run that blew up; "" for a sound one.
 
     An untrained network has log(classes) nats, and so has a dead one: no divergence. A loss
-    a hundred times as large is one in any case; one three times as large, where the answers
-    are no better than guesses.
+    a thousand times as large is one in any case; one three times as large, where the answers
+    are little better than guesses.
     """
     loss, share = mean_cross_entropy(logits, data.test_labels), accuracy(logits, data.test_labels)
     untrained = math.log(data.classes)
-    guessing = share < 1.5 / data.classes
-    if loss < (3 if guessing else 100) * untrained:  # never so for NaN
+    guessing = share < 2 / data.classes
+    if loss < (3 if guessing else 1000) * untrained:  # never so for NaN
         return ""
     return (
         f"the run diverged: test loss {loss:.3g} (untrained: {untrained:.3g}), "
