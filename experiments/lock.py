@@ -18,6 +18,7 @@ except ImportError:  # Windows
 
 NAME = ".lock"
 _NO_LOCKS_HERE = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+_WRITES_ITS_NAME_SECONDS = 0.5
 _JUST_STARTED_SECONDS = 10.0  # an empty lock file this old belongs to nobody
 
 
@@ -98,6 +99,10 @@ class Lock:
             return 0.0
 
     def _held(self, holder: dict[str, Any], hint: str = "") -> UserError:
+        deadline = time.monotonic() + _WRITES_ITS_NAME_SECONDS
+        while not holder and time.monotonic() < deadline:  # it was a moment faster than we
+            time.sleep(0.01)
+            holder = _read(self._path)
         who = ", ".join(f"{key} {value}" for key, value in holder.items()) or "just started"
         return UserError(f"{self._folder} is in use by another run ({who}){hint}")
 
