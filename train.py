@@ -1,12 +1,25 @@
 """One training run: ``python train.py --backend numpy`` or ``--backend torch``."""
 
-import argparse
-import dataclasses
+import os
+import signal
 import sys
-from pathlib import Path
 from typing import Any, NoReturn
 
-from experiments.errors import UserError
+
+def _interrupted_early(*_: Any) -> NoReturn:
+    """Ctrl-C during the imports: nothing needs tidying up, and a traceback would tell nothing."""
+    os.write(2, b"\ninterrupted; nothing was written\n")
+    os._exit(130)
+
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, _interrupted_early)
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from experiments.errors import UserError, need, out_of_memory, silence, tell
 from experiments.threads import set_threads
 
 # Nothing here may import NumPy before --threads has been read: BLAS counts its threads once.
@@ -60,52 +73,58 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _overrides(flags: argparse.Namespace) -> dict[str, Any]:
-    """The Config fields that were given as flags."""
-    from experiments.recipes import Config
-
-    names = {field.name for field in dataclasses.fields(Config)} - {"recipe"}
-    given = {n: getattr(flags, n) for n in names if getattr(flags, n, None) is not None}
-    return {n: tuple(v) if isinstance(v, list) else v for n, v in given.items()}
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; the exit code."""
     flags = parse(arguments)
     try:
-        if flags.threads is not None and flags.threads < 1:
-            raise UserError(f"--threads must be at least 1, got {flags.threads}")
-        set_threads(flags.threads)
-        if flags.list:
-            print(_recipe_list())
-            return 0
-        from experiments import run
-
-        overrides = _overrides(flags)
-        if flags.evaluate is not None:
-            return run.evaluate(flags.evaluate, overrides, flags.data_dir)
-        if flags.resume is not None:
-            if overrides or flags.recipe or flags.out:
-                raise UserError(
-                    "--resume takes its configuration from the run folder: beside it only "
-                    "--data-dir and --threads may be given"
-                )
-            return run.resume(flags.resume, flags.data_dir)
-        from experiments.recipes import DEFAULT_RECIPE, resolve
-
-        name = (
-            DEFAULT_RECIPE
-            if flags.recipe is None and not overrides.keys() - _NEUTRAL
-            else flags.recipe
-        )
-        config = resolve(name, overrides)
-        return run.train(config, flags.data_dir, flags.out)
+        code = _run(flags)
+        sys.stdout.flush()
+        return code
     except UserError as error:
-        print(f"train.py: error: {error}", file=sys.stderr)
+        tell(f"train.py: error: {error}")
         return 2
     except KeyboardInterrupt:
-        print("\ninterrupted; go on with: python train.py --resume RUN", file=sys.stderr)
+        tell("\ninterrupted; nothing was written")
         return 130
+    except BrokenPipeError:  # train.py --list | head
+        silence(sys.stdout)
+        return 141  # as if ended by SIGPIPE
+    except OSError as error:
+        if error.filename is None:
+            silence(sys.stdout)
+        tell(f"train.py: error: {error.filename or 'output'}: {error.strerror or error}")
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        tell("train.py: error: there is not enough memory")
+        return 2
+
+
+def _run(flags: argparse.Namespace) -> int:
+    given = {n: v for n, v in vars(flags).items() if v is not None and v is not False}
+    set_threads(flags.threads)
+    need("NumPy", "numpy", "train.py")
+    from experiments import evaluate, run
+    from experiments.flags import check_effect, check_job
+    from experiments.recipes import DEFAULT_RECIPE, Config, resolve
+
+    if signal.getsignal(signal.SIGINT) is _interrupted_early:  # from here on there is tidying up
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    check_job(given)
+    if flags.list:
+        print(_recipe_list())
+        return 0
+    if flags.resume is not None:
+        return run.resume(flags.resume, flags.data_dir)
+    fields = given.keys() & {field.name for field in dataclasses.fields(Config)} - {"recipe"}
+    overrides = {n: tuple(v) if isinstance(v := given[n], list) else v for n in fields}
+    if flags.evaluate is not None:
+        return evaluate.evaluate(flags.evaluate, overrides, flags.data_dir)
+    plain = flags.recipe is None and not overrides.keys() - _NEUTRAL
+    config = resolve(DEFAULT_RECIPE if plain else flags.recipe, overrides)
+    check_effect(config, given)
+    return run.train(config, flags.data_dir, flags.out)
 
 
 # given alone, these leave the default recipe in place

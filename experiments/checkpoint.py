@@ -1,8 +1,7 @@
 """Files of arrays and of nested state, as safetensors; written whole or not at all."""
 
+import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,24 +9,10 @@ from typing import Any
 import numpy as np
 
 from experiments.errors import UserError
+from experiments.files import check_regular, write_atomically
 
 Array = np.ndarray
 _ARRAY = "__array__"  # marks, in the JSON part, where an array of the other part belongs
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside ``path`` and rename: whoever reads sees the old file or the new one."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> None:
@@ -35,31 +20,47 @@ def save_arrays(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, 
     from safetensors.numpy import save
 
     plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    write_atomically(path, save(plain, {"json": json.dumps(metadata)}))
+    text = json.dumps({**metadata, "checksum": _checksum(plain, metadata)})
+    write_atomically(path, save(plain, {"json": text}))
 
 
 def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
     """What :func:`save_arrays` wrote; a file from elsewhere has empty metadata.
 
     Raises:
-        UserError: if the file is missing, or no whole safetensors file.
+        UserError: if the file is missing, no whole safetensors file, or not as it was written.
     """
     from safetensors import SafetensorError, safe_open
 
-    if not path.is_file():
-        raise UserError(f"{path}: no such file (weights as safetensors were expected)")
+    check_regular(path, "weights as safetensors")
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata = json.loads((file.metadata() or {}).get("json", "{}"))
-            return {name: file.get_tensor(name) for name in list(file.keys())}, metadata
+            text = (file.metadata() or {}).get("json", "{}")
+            arrays = {name: file.get_tensor(name) for name in list(file.keys())}
     except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise UserError(
             f"{path}: not a whole safetensors file of float or int arrays ({error})"
         ) from None
+    try:
+        metadata = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: its metadata are not valid JSON ({error})") from None
+    if not isinstance(metadata, dict):
+        raise UserError(f"{path}: its metadata must be a JSON object, got {text[:60]}")
+    written = metadata.pop("checksum", None)
+    if written is not None and written != _checksum(arrays, metadata):
+        raise UserError(f"{path}: damaged (its contents do not have the checksum that it records)")
+    return arrays, metadata
 
 
-def save_state(path: Path, state: Any) -> None:
-    """Any nesting of dicts, lists, numbers, strings and arrays."""
+def save_state(path: Path, state: Any, run: Mapping[str, Any] | None = None) -> None:
+    """Any nesting of dicts, lists, numbers, strings and arrays.
+
+    Args:
+        path: the file.
+        state: what to keep.
+        run: plain values that say which run it belongs to.
+    """
     arrays: dict[str, Array] = {}
 
     def plain(value: Any) -> Any:
@@ -77,14 +78,18 @@ def save_state(path: Path, state: Any) -> None:
         return value
 
     tree = plain(state)
-    save_arrays(path, arrays, {"state": tree})
+    save_arrays(path, arrays, {"state": tree, "run": dict(run or {})})
 
 
-def load_state(path: Path) -> Any:
+def load_state(path: Path, run: Mapping[str, Any] | None = None) -> Any:
     """What :func:`save_state` wrote.
 
+    Args:
+        path: the file.
+        run: what ``save_state`` must have been given; None takes the state of any run.
+
     Raises:
-        UserError: if the file is missing or not one of those.
+        UserError: if the file is missing, not one of those, or of another run.
     """
     arrays, metadata = load_arrays(path)
 
@@ -99,4 +104,30 @@ def load_state(path: Path) -> Any:
 
     if "state" not in metadata:
         raise UserError(f"{path}: holds weights, not a training state")
-    return nested(metadata["state"])
+    if run is not None:
+        _check_run(path, metadata.get("run"), run)
+    try:
+        return nested(metadata["state"])
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{path}: not a training state as train.py writes it") from None
+
+
+def _check_run(path: Path, found: Any, wanted: Mapping[str, Any]) -> None:
+    if not isinstance(found, dict) or not found:
+        raise UserError(f"{path}: does not say which run it is of (an older version wrote it?)")
+    for key in sorted(wanted.keys() | found.keys()):
+        if found.get(key) != wanted.get(key):
+            raise UserError(
+                f"{path}: is of another run: its {key} is {found.get(key)!r}, "
+                f"this run's is {wanted.get(key)!r}"
+            )
+
+
+def _checksum(arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> str:
+    """Of everything in a file: safetensors itself would not notice a changed bit."""
+    digest = hashlib.blake2b(json.dumps(metadata).encode(), digest_size=16)
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.data if array.size else b"")
+    return digest.hexdigest()

@@ -1,10 +1,13 @@
 """The lab's figure of a run: loss and accuracy against iteration, train and dev."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from experiments.files import write_atomically
 
 # colour-blind safe (Okabe and Ito)
 TRAIN, DEV = "#0072B2", "#D55E00"
@@ -20,12 +23,10 @@ def smooth(values: Sequence[float], window: int) -> np.ndarray:
 
 def plot_run(path: Path, title: str, history: Sequence[dict[str, Any]]) -> None:
     """Write the figure of one run as PNG."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, panels = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    panels = figure.subplots(1, 2)
     for panel, quantity in zip(panels, ("loss", "accuracy"), strict=True):
         for kind, colour in (("train", TRAIN), ("dev", DEV)):
             records = [r for r in history if r["kind"] == kind]
@@ -42,5 +43,6 @@ def plot_run(path: Path, title: str, history: Sequence[dict[str, Any]]) -> None:
         panel.grid(alpha=0.3)
         panel.legend()
     figure.suptitle(title)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110)
+    write_atomically(path, content.getvalue())

@@ -2,8 +2,11 @@
 
 import gzip
 import hashlib
+import importlib.util
+import math
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -15,12 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.errors import UserError
+from experiments.errors import UserError, need
+from experiments.files import check_regular
 
 Array = np.ndarray
 ROOT = Path(__file__).resolve().parent.parent
 DOWNLOADED = Path("data") / "MNIST" / "raw"  # torchvision's layout
 _STALLED_SECONDS = 8.0
+_LONGEST = 16 + 60_000 * 28 * 28  # bytes of the largest file
 
 # name, dimensions, MD5 of the decompressed file
 FILES = {
@@ -64,7 +69,11 @@ def load(
     Raises:
         UserError: for a missing or damaged file, or if ``"mnist"`` cannot be had.
     """
-    if dataset == "digits" and data_dir is None:
+    if dataset == "digits":
+        if data_dir is not None:
+            raise UserError(
+                f"--data-dir {data_dir} has no effect with the digits, which come with scikit-learn"
+            )
         return _digits()
     named = data_dir or (Path(os.environ["MNIST_DIR"]) if os.environ.get("MNIST_DIR") else None)
     if named is not None:
@@ -139,6 +148,7 @@ def _dataset(name: str, parts: Sequence[Array], source: str, scale: float) -> Da
 
 def _digits() -> Dataset:
     """scikit-learn's 1,797 digits, in a fixed order: 1,500 to train, 297 to test."""
+    need("scikit-learn", "sklearn.datasets", "the digits data set")
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -159,34 +169,50 @@ def _find(folder: Path, name: str) -> Path | None:
 
 
 def _read_idx(folder: Path, name: str, ndim: int) -> tuple[Array, str]:
-    """The array of an IDX file, plain or gzip, and the MD5 of its decompressed bytes."""
+    """The array of an IDX file, plain or gzip, and the MD5 of its decompressed bytes.
+
+    Never more than the header promises and one byte is unpacked.
+    """
     path = _find(folder, name)
     if path is None:
         raise UserError(f"{folder / name}: no such file (nor {name}.gz)")
+    check_regular(path, "an IDX file")
     try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            header = file.read(4 + 4 * ndim)
+            sizes = _sizes(path, header, ndim)
+            wanted = math.prod(sizes)
+            body = file.read(wanted + 1)
     except EOFError:
         raise UserError(f"{path}: truncated (the gzip stream has no end)") from None
     except (gzip.BadGzipFile, zlib.error) as error:
         raise UserError(f"{path}: no sound gzip file ({error})") from None
     except OSError as error:
         raise UserError(f"{path}: can't be read ({error.strerror})") from None
-    header = 4 + 4 * ndim
+    if len(body) != wanted:
+        found = len(header) + len(body)
+        said = f"truncated ({found:,} bytes" if len(body) < wanted else "too long (more"
+        raise UserError(f"{path}: {said}, expected {len(header) + wanted:,})")
+    digest = hashlib.md5(header, usedforsecurity=False)
+    digest.update(body)
+    return np.frombuffer(body, np.uint8).reshape(sizes), digest.hexdigest()
+
+
+def _sizes(path: Path, header: bytes, ndim: int) -> tuple[int, ...]:
+    """The dimensions that an IDX header names."""
     magic = bytes([0, 0, 8, ndim])
-    if len(content) < header or content[:4] != magic:
+    if not header:
+        raise UserError(f"{path}: empty")
+    if len(header) < 4 + 4 * ndim or header[:4] != magic:
         raise UserError(
             f"{path}: not an IDX file of bytes with {ndim} dimensions "
-            f"(starts with {content[:4].hex()}, expected {magic.hex()})"
+            f"(starts with {header[:4].hex()}, expected {magic.hex()})"
         )
-    sizes = tuple(int(n) for n in np.frombuffer(content, ">u4", ndim, 4))
-    wanted = header + int(np.prod(sizes, dtype=np.int64))
-    if len(content) != wanted:
-        kind = "truncated" if len(content) < wanted else "too long"
-        raise UserError(f"{path}: {kind} ({len(content):,} bytes, expected {wanted:,})")
-    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    return np.frombuffer(content, np.uint8, offset=header).reshape(sizes), md5
+    sizes = struct.unpack(f">{ndim}I", header[4:])
+    promised = len(header) + math.prod(sizes)
+    if promised > _LONGEST:
+        raise UserError(f"{path}: too long ({promised:,} bytes, MNIST's have at most {_LONGEST:,})")
+    return sizes
 
 
 def _download(log: Callable[[str], None]) -> str:
@@ -195,6 +221,8 @@ def _download(log: Callable[[str], None]) -> str:
     It runs in a process of its own (a NumPy run never imports torch), into a temporary folder
     that takes its place when whole, and is ended when nothing arrives for some seconds.
     """
+    if importlib.util.find_spec("torchvision") is None:
+        return "torchvision, which would download it, is not installed"
     log("downloading MNIST to ./data ...")
     try:
         DOWNLOADED.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,50 @@
-"""What a user did wrong, in one line."""
+"""What went wrong, in one line."""
+
+import contextlib
+import importlib
+import os
+import sys
+from typing import Any
 
 
 class UserError(Exception):
     """Printed without a traceback; the program exits with 2."""
+
+
+def need(package: str, module: str, purpose: str) -> None:
+    """Import ``module`` now, so that what is missing is named before hours of work, not after.
+
+    Raises:
+        UserError: if it can't be imported.
+    """
+    try:
+        importlib.import_module(module)
+    except (ImportError, OSError) as error:
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"{purpose} needs {package} ({said}): pip install -r requirements.txt"
+        ) from None
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether NumPy or PyTorch says so; PyTorch has no type of its own for it on the CPU."""
+    return isinstance(error, MemoryError) or "allocate" in str(error)
+
+
+def tell(line: str) -> None:
+    """A line on stderr; nothing if nobody reads it."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        silence(sys.stderr)
+
+
+def silence(stream: Any) -> None:
+    """Send what ``stream`` still holds nowhere: its reader is gone, or its disk is full.
+
+    Without it Python tries once more at its end, and prints a traceback.
+    """
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

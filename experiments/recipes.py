@@ -28,7 +28,7 @@ class Config:
     Attributes:
         recipe: the recipe it started from, or "".
         hidden: widths of the hidden linear layers; the CNN has exactly one.
-        momentum: of sgd; mu of momentgd; beta1 of adam.
+        momentum: of sgd (0 unless given); mu of momentgd and beta1 of adam (0.9 unless given).
         lr_decay, mu_decay: momentgd's factors per step.
         weight_decay: L2, added to the gradients (decoupled in no optimizer here).
         scheduler: stepped after every iteration, as in the lab.
@@ -50,7 +50,7 @@ class Config:
     batch_size: int = 128
     optimizer: str = "momentgd"
     lr: float = 0.01
-    momentum: float = 0.9
+    momentum: float | None = None
     lr_decay: float = 1.0
     mu_decay: float = 1.0
     weight_decay: float = 0.0
@@ -69,6 +69,8 @@ class Config:
     def __post_init__(self) -> None:
         if not self.hidden:
             object.__setattr__(self, "hidden", (600,) if self.model == "mlp" else (128,))
+        if self.momentum is None:
+            object.__setattr__(self, "momentum", 0.0 if self.optimizer == "sgd" else 0.9)
         self._check()
 
     def _check(self) -> None:
@@ -100,18 +102,38 @@ class Config:
         for name in ("momentum", "dropout"):
             if not 0 <= getattr(self, name) < 1:
                 self._refuse(name, "be at least 0 and below 1")
-        if list(self.milestones) != sorted(set(self.milestones)) or min(self.milestones) < 1:
+        increasing = list(self.milestones) == sorted(set(self.milestones))
+        if not increasing or min(self.milestones, default=0) < 1:
             self._refuse("milestones", "be increasing iterations, from 1")
         if not 0 <= self.seed < 2**63:
             self._refuse("seed", "lie within 0..2**63 - 1")
         if self.optimizer == "momentgd" and self.weight_decay:
             self._refuse("weight_decay", "be 0 for momentgd (use sgd, which has the same momentum)")
-        if self.optimizer != "momentgd" and (self.lr_decay, self.mu_decay) != (1, 1):
-            self._refuse("lr_decay", "be 1 unless the optimizer is momentgd")
+        for name in ("lr_decay", "mu_decay"):
+            if self.optimizer != "momentgd" and getattr(self, name) != 1:
+                self._refuse(name, "be 1 unless the optimizer is momentgd")
 
     def _refuse(self, name: str, must: str) -> None:
         flag = "--" + name.replace("_", "-")
         raise UserError(f"{flag} must {must}, got {getattr(self, name)!r}")
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The fields that differ from the recipe's, which is then only where it started from."""
+        if self.recipe not in RECIPES:
+            return {}
+        own = Config(**RECIPES[self.recipe].values).as_dict()
+        return {
+            key: value
+            for key, value in self.as_dict().items()
+            if key not in _BESIDE_RECIPES and value != own[key]
+        }
+
+    @property
+    def name(self) -> str:
+        """What to call the run: its recipe and each change to it; its model without a recipe."""
+        changes = [f"+{key}={_short(value)}" for key, value in self.changed.items()]
+        return "".join([self.recipe or self.model, *changes])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -121,20 +143,51 @@ class Config:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Config":
-        """The reverse of :meth:`as_dict`.
+    def from_dict(cls, values: Any) -> "Config":
+        """The reverse of :meth:`as_dict`; fields that are absent take their defaults.
 
         Raises:
-            UserError: for a field that does not exist, or a value out of range.
+            UserError: for a field that does not exist, of a wrong type, or out of range.
         """
-        known = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(set(values) - known)
+        if not isinstance(values, Mapping):
+            raise UserError(f"a configuration must be an object of fields, got {values!r}")
+        defaults = cls()
+        known = [field.name for field in dataclasses.fields(cls)]
+        unknown = sorted(set(values) - set(known))
         if unknown:
             raise UserError(f"unknown configuration fields: {', '.join(unknown)}")
-        plain: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
-        }
-        return cls(**plain)
+        return cls(**{k: _typed(k, v, getattr(defaults, k)) for k, v in values.items()})
+
+
+# where and how exactly a run computes: a recipe says nothing of these
+_BESIDE_RECIPES = frozenset({"recipe", "backend", "dataset", "dtype", "seed"})
+
+
+def _typed(name: str, value: Any, like: Any) -> Any:
+    """``value`` if it has the type of ``like``; JSON may hold anything."""
+
+    def whole(number: Any) -> bool:
+        return isinstance(number, int) and not isinstance(number, bool)
+
+    if isinstance(like, str):
+        good, must = isinstance(value, str), "text"
+    elif isinstance(like, tuple):
+        good = isinstance(value, list | tuple) and len(value) > 0 and all(map(whole, value))
+        must = "a list of whole numbers"
+    elif isinstance(like, int):
+        good, must = whole(value), "a whole number"
+    else:
+        good = isinstance(value, float) or (whole(value) and abs(value) < 1e300)
+        must = "a number"
+    if not good:
+        raise UserError(f"{name} must be {must}, got {value!r}")
+    return tuple(value) if isinstance(like, tuple) else value
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return "-".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True)
@@ -160,7 +213,7 @@ class Recipe:
         return self.row if self.reading == "intended" else f"{self.row}-as-published"
 
 
-_SGD = {"optimizer": "sgd", "momentum": 0.0}
+_SGD = {"optimizer": "sgd"}
 _HALVED = {"scheduler": "step", "step_size": 500, "gamma": 0.5}
 _REGULARISED = {**_SGD, **_HALVED, "dropout": 0.2, "weight_decay": 1e-4, "patience": 3}
 # coupled 1e-4 and decoupled 1e-3 are one decay of 1.1e-3 under plain SGD; dropout acted on the

@@ -1,11 +1,12 @@
-"""What ``train.py`` does: a run and its folder, or the test of saved weights."""
+"""What ``train.py`` does: a run and its folder."""
 
 import dataclasses
 import json
 import platform
+import shlex
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,14 @@ from typing import Any
 import numpy as np
 
 from experiments import checkpoint
-from experiments.backend import make_backend
 from experiments.curves import plot_run
-from experiments.data import Dataset, load
-from experiments.errors import UserError
+from experiments.data import load
+from experiments.errors import UserError, out_of_memory, silence, tell
+from experiments.files import read_json, write_atomically
+from experiments.flags import remarks
+from experiments.folder import BEST, CHECKPOINT, CONFIG, CURVES, LAST, METRICS, RESULT, RunFolder
+from experiments.outcome import WAYS_OUT, divergence, overflow_is_reported_later, result_line
+from experiments.prepare import check_evaluations, make_trainer, need_packages
 from experiments.recipes import Config
 from experiments.trainer import (
     Callbacks,
@@ -27,65 +32,39 @@ from experiments.trainer import (
     mean_cross_entropy,
 )
 
-CHECKPOINT = "checkpoint.safetensors"
 
-
+@overflow_is_reported_later()
 def train(config: Config, data_dir: Path | None, out: Path | None) -> int:
     """Run ``config`` from the start into a new folder; the exit code."""
+    need_packages(config.backend)
     data = load(config.dataset, data_dir, log=_say)
     config = dataclasses.replace(config, dataset=data.name)
-    backend = make_backend(config.backend)
-    trainer = Trainer(config, backend, data)
-    folder = _create(out, config)
-    about = {
-        "config": config.as_dict(),
-        "data": {"name": data.name, "source": data.source, "checksum": data.checksum},
-        "versions": versions(),
-    }
-    checkpoint.write_atomically(folder / "config.json", _json(about))
-    return _go(trainer, folder)
+    trainer = make_trainer(config, data)
+    check_evaluations(trainer)
+    name = f"{config.name}-{config.backend}-seed{config.seed}"
+    with RunFolder.create(out, name) as folder:
+        return _reported(folder, lambda: _start(trainer, folder))
 
 
-def resume(folder: Path, data_dir: Path | None) -> int:
+@overflow_is_reported_later()
+def resume(path: Path, data_dir: Path | None) -> int:
     """Go on with an interrupted run, to the result of the uninterrupted one; the exit code."""
-    about = read_json(folder / "config.json", "a run folder made by train.py")
-    config = Config.from_dict(about["config"])
-    data = load(config.dataset, data_dir, log=_say)
-    if data.checksum != about["data"]["checksum"]:
-        raise UserError(
-            f"{folder}: the run was started on {about['data']['source']}, this is {data.source}"
-        )
-    trainer = Trainer(config, make_backend(config.backend), data)
-    saved = folder / CHECKPOINT
-    if saved.exists():
-        trainer.resume(State(**checkpoint.load_state(saved)))
-    else:
-        _say(f"{folder} has no checkpoint yet: starting from the beginning")
-    return _go(trainer, folder)
-
-
-def evaluate(file: Path, overrides: Mapping[str, Any], data_dir: Path | None) -> int:
-    """Print the test accuracy of saved weights; the exit code."""
-    weights, metadata = checkpoint.load_arrays(file)
-    config = Config.from_dict({**metadata.get("config", {}), **overrides})
-    data = load(config.dataset, data_dir, log=_say)
-    backend = make_backend(config.backend)
-    trainer = Trainer(config, backend, data)
-    wanted = backend.arrays(trainer.model)
-    for key in sorted(wanted.keys() | weights.keys()):
-        if key not in weights:
-            raise UserError(f"{file}: the weights do not fit the model: {key} is missing")
-        if key not in wanted:
-            raise UserError(f"{file}: the weights do not fit the model: it has no {key}")
-        if weights[key].shape != wanted[key].shape:
+    config, about = _read_config(path / CONFIG)
+    with RunFolder(path) as folder:
+        folder.tidy()
+        need_packages(config.backend)
+        data = load(config.dataset, data_dir, log=_say)
+        if data.checksum != about["checksum"]:
             raise UserError(
-                f"{file}: the weights do not fit the model: {key} has shape "
-                f"{weights[key].shape}, the model needs {wanted[key].shape}"
+                f"{path}: the run was started on {about['source']}, this is {data.source}"
             )
-    backend.load_arrays(trainer.model, weights)
-    logits = trainer.predict(data.test_images)
-    print(_result(logits, data))
-    return 0
+        trainer = make_trainer(config, data)
+        check_evaluations(trainer)
+        if folder.stored:
+            _restore(trainer, path / CHECKPOINT)
+        else:
+            _say(f"{path} has no checkpoint yet: starting from the beginning")
+        return _reported(folder, lambda: _go(trainer, folder))
 
 
 def versions() -> dict[str, str]:
@@ -116,52 +95,112 @@ def summary(model: Any, backend: Any, image: np.ndarray) -> str:
     return "\n".join(f"  {a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows)
 
 
-def read_json(path: Path, what: str) -> Any:
-    """A JSON file.
-
-    Raises:
-        UserError: if it is missing or broken; ``what`` says what was expected.
-    """
+def _read_config(file: Path) -> tuple[Config, dict[str, str]]:
+    """The configuration of a run folder, and what it says of its data."""
+    about = read_json(file, "a run folder made by train.py")
+    if not isinstance(about, dict):
+        raise UserError(f"{file}: must hold a JSON object, got {str(about)[:60]}")
+    values, data = about.get("config"), about.get("data")
+    if not isinstance(values, dict):
+        raise UserError(f"{file}: has no configuration ('config')")
+    missing = [f.name for f in dataclasses.fields(Config) if f.name not in values]
+    if missing:
+        raise UserError(f"{file}: the configuration lacks {', '.join(missing)}")
     try:
-        return json.loads(path.read_text())
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror} ({what} was expected)") from None
-    except ValueError as error:
-        raise UserError(f"{path}: not valid JSON ({error})") from None
+        config = Config.from_dict(values)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from None
+    data = data if isinstance(data, dict) else {}
+    for key in ("checksum", "source"):
+        if not isinstance(data.get(key), str):
+            raise UserError(f"{file}: does not say which data the run was on ('data', {key!r})")
+    return config, data
 
 
-def _go(trainer: Trainer, folder: Path) -> int:
-    config, data, backend = trainer.config, trainer.data, trainer.backend
-    _say(f"data: {data.source}")
-    described = [
-        f"{key}={value}" for key, value in config.as_dict().items() if value not in ("", "none")
-    ]
-    _say("configuration: " + " ".join(described).replace(", ", ","))
-    _say(summary(trainer.model, backend, trainer.images(data.test_images[:1])))
-    report = _Progress(trainer, folder)
-    trainer.callbacks = Callbacks(
-        report.on_step, report.on_epoch, report.on_warning, report.on_checkpoint
-    )
+def _identity(trainer: Trainer) -> dict[str, Any]:
+    """What a checkpoint must share with the run that goes on from it."""
+    return {**trainer.config.as_dict(), "data": trainer.data.checksum}
+
+
+def _restore(trainer: Trainer, file: Path) -> None:
+    state = checkpoint.load_state(file, _identity(trainer))
     try:
-        state = trainer.run()
+        trainer.resume(State(**state))
+    except (TypeError, KeyError, ValueError, RuntimeError, AttributeError, AssertionError) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{file}: does not fit this run ({said})") from None
+
+
+def _start(trainer: Trainer, folder: RunFolder) -> int:
+    config, data = trainer.config, trainer.data
+    about = {
+        "name": config.name,
+        "changed": config.changed,
+        "config": config.as_dict(),
+        "data": {"name": data.name, "source": data.source, "checksum": data.checksum},
+        "versions": versions(),
+    }
+    write_atomically(folder.path / CONFIG, _json(about))
+    return _go(trainer, folder)
+
+
+def _reported(folder: RunFolder, work: Callable[[], int]) -> int:
+    """Do ``work`` in a run folder; whatever ends it early becomes a line that says how to go on."""
+    go_on = f"go on with: python train.py --resume {shlex.quote(str(folder.path))}"
+    try:
+        return work()
     except NotFinite as error:
-        report.close()
-        print(f"train.py: stopped: {error}", file=sys.stderr)
+        folder.discard()
+        tell(f"train.py: stopped: {error}")
         return 1
     except KeyboardInterrupt:
-        report.close()
-        print(f"\ninterrupted; go on with: python train.py --resume {folder}", file=sys.stderr)
+        begun = (folder.path / CONFIG).exists() or not folder.discard()
+        tell(f"\ninterrupted; {go_on if begun else 'nothing was stored yet'}")
         return 130
-    report.close()
+    except BrokenPipeError:  # train.py | head
+        code, problem = 141, "nobody reads the output any more"
+        silence(sys.stdout)
+    except OSError as error:
+        if error.filename is None:
+            silence(sys.stdout)
+        code, problem = 1, f"{error.filename or 'output'}: {error.strerror or error}"
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        code, problem = 1, "there is not enough memory: try a smaller --batch-size or --hidden"
+    advice = "nothing was stored yet" if folder.discard() else f"what was stored is whole; {go_on}"
+    tell(f"train.py: stopped: {problem}; {advice}")
+    return code
+
+
+def _go(trainer: Trainer, folder: RunFolder) -> int:
+    config, data, backend = trainer.config, trainer.data, trainer.backend
+    _say(f"data: {data.source}")
+    if config.changed:
+        _say(f"recipe: not {config.recipe} itself but {config.name}")
+    values = {**config.as_dict(), "recipe": config.recipe and config.name}
+    described = [f"{key}={value}" for key, value in values.items() if value not in ("", "none")]
+    _say("configuration: " + " ".join(described).replace(", ", ","))
+    for line in remarks(config, trainer.total_steps):
+        _say(line)
+    _say(summary(trainer.model, backend, trainer.images(data.test_images[:1])))
+    with _Progress(trainer, folder.path) as report:
+        trainer.callbacks = Callbacks(
+            report.on_step, report.on_epoch, report.on_warning, report.on_checkpoint
+        )
+        state = trainer.run()
     if state.stopped_early:
         _say(f"early stop: no better dev loss for {config.patience} epochs")
-    _finish(trainer, folder, state)
+    _finish(trainer, folder.path, state)
     return 0
 
 
 def _finish(trainer: Trainer, folder: Path, state: State) -> None:
     data, backend, config = trainer.data, trainer.backend, trainer.config
     last = trainer.predict(data.test_images)
+    problem = divergence(last, data)
+    if problem:
+        raise NotFinite(f"{problem} after {state.epoch} epochs; {WAYS_OUT}")
     backend.load_arrays(trainer.model, state.best_weights)
     best = trainer.predict(data.test_images)
     backend.load_arrays(trainer.model, state.weights)
@@ -177,21 +216,12 @@ def _finish(trainer: Trainer, folder: Path, state: State) -> None:
         "seconds": state.seconds,
         "predictions": last.argmax(1).tolist(),
     }
-    title = f"{config.recipe or config.model}, {config.backend}, {data.name}, seed {config.seed}"
-    plot_run(folder / "curves.png", title, state.history)
+    title = f"{config.name}, {config.backend}, {data.name}, seed {config.seed}"
+    plot_run(folder / CURVES, title, state.history)
     # the last file to appear: a folder that has it is complete
-    checkpoint.write_atomically(folder / "result.json", _json(result))
-    _say(_result(last, data))
+    write_atomically(folder / RESULT, _json(result))
+    _say(result_line(last, data))
     _say(f"run folder: {folder}")
-
-
-def _result(logits: np.ndarray, data: Dataset) -> str:
-    right = int((logits.argmax(1) == data.test_labels).sum())
-    return (
-        f"test accuracy {right / len(data.test_labels):.4f} "
-        f"({right} of {len(data.test_labels)}), "
-        f"test loss {mean_cross_entropy(logits, data.test_labels):.4f}, on {data.source}"
-    )
 
 
 class _Progress:
@@ -199,7 +229,8 @@ class _Progress:
 
     def __init__(self, trainer: Trainer, folder: Path) -> None:
         self._trainer, self._folder = trainer, folder
-        self._config = trainer.config.as_dict()
+        config = trainer.config
+        self._metadata = {"name": config.name, "config": config.as_dict()}
         self._bar = None
         self._started = time.perf_counter() - trainer.state.seconds
         if sys.stderr.isatty():
@@ -228,16 +259,19 @@ class _Progress:
         self._write(f"WARNING: {message}", sys.stderr)
 
     def on_checkpoint(self, state: State, improved: bool) -> None:
-        folder, metadata = self._folder, {"config": self._config}
+        folder = self._folder
         if improved:
-            checkpoint.save_arrays(folder / "best.safetensors", state.best_weights, metadata)
-        checkpoint.save_arrays(folder / "last.safetensors", state.weights, metadata)
+            checkpoint.save_arrays(folder / BEST, state.best_weights, self._metadata)
+        checkpoint.save_arrays(folder / LAST, state.weights, self._metadata)
         lines = "".join(json.dumps(record) + "\n" for record in state.history)
-        checkpoint.write_atomically(folder / "metrics.jsonl", lines.encode())
+        write_atomically(folder / METRICS, lines.encode())
         values = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
-        checkpoint.save_state(folder / CHECKPOINT, values)
+        checkpoint.save_state(folder / CHECKPOINT, values, _identity(self._trainer))
 
-    def close(self) -> None:
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
 
@@ -247,25 +281,6 @@ class _Progress:
         print(line, file=stream or sys.stdout, flush=True)
         if self._bar is not None:
             self._bar.refresh()
-
-
-def _create(out: Path | None, config: Config) -> Path:
-    """A new run folder: ``out``, or runs/NAME with a number where that is taken."""
-    if out is None:
-        name = f"{config.recipe or config.model}-{config.backend}-seed{config.seed}"
-        candidates = [Path("runs") / name]
-        candidates += [Path("runs") / f"{name}-{i}" for i in range(2, 1000)]
-        out = next((folder for folder in candidates if not folder.exists()), candidates[-1])
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"--out must be a new or empty folder, {out} exists (see --resume)")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".probe"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UserError(f"--out {out} can't be written: {error.strerror}") from None
-    return out
 
 
 def _json(value: Any) -> bytes:

@@ -40,6 +40,7 @@ CONFIGS = {
     "mlp with dropout": {"dropout": 0.3, "hidden": (40, 30)},
     "mlp, sgd, l2, schedule": {
         "optimizer": "sgd",
+        "momentum": 0.9,
         "weight_decay": 1e-3,
         "scheduler": "cosine",
         "lr": 0.1,

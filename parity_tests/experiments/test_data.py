@@ -3,8 +3,10 @@
 import gzip
 import hashlib
 import os
+import socket
 import struct
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +65,9 @@ def corrupt(content: bytes) -> bytes:
         ("train-labels-idx1-ubyte", lambda c: c[:-1], r"truncated \(19 bytes, expected 20\)"),
         ("train-labels-idx1-ubyte", lambda c: c + b"x", "too long"),
         ("train-labels-idx1-ubyte", lambda c: b"\x00\x00\x08\x03" + c[4:], "not an IDX file"),
-        ("train-labels-idx1-ubyte", lambda c: b"", "not an IDX file"),
+        ("train-labels-idx1-ubyte", lambda c: b"", "empty$"),
+        ("train-images-idx3-ubyte.gz", lambda c: b"", "empty$"),
+        ("train-images-idx3-ubyte.gz", lambda c: gzip.compress(b""), "empty$"),
         ("train-labels-idx1-ubyte", corrupt, "corrupted .*MD5 .*, expected"),
         (
             "train-labels-idx1-ubyte",
@@ -91,8 +95,62 @@ def test_a_missing_file_or_folder(folder) -> None:
 def test_a_folder_in_a_file_s_place(folder) -> None:
     (folder / "t10k-labels-idx1-ubyte").unlink()
     (folder / "t10k-labels-idx1-ubyte").mkdir()
-    with pytest.raises(UserError, match=r"can't be read \(Is a directory\)"):
+    with pytest.raises(UserError, match=r"can't be read \(it is a folder"):
         data.load("auto", folder)
+
+
+@pytest.mark.parametrize("kind", ["a named pipe", "a socket"])
+def test_what_is_no_file_is_refused_at_once(kind, folder, monkeypatch) -> None:
+    """Opening a named pipe would wait for ever."""
+    monkeypatch.chdir(folder)  # a socket's path must be short
+    name = "t10k-labels-idx1-ubyte"
+    Path(name).unlink()
+    if kind == "a socket":
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(name)
+    else:
+        os.mkfifo(name)
+    started = time.monotonic()
+    with pytest.raises(UserError, match=rf"{name}: can't be read \(it is {kind}"):
+        data.load("auto", folder)
+    assert time.monotonic() - started < 5
+
+
+def test_a_gzip_bomb_is_not_unpacked(folder) -> None:
+    """200 MB of zeros behind a header that promises 12 images: one byte too many is enough."""
+    path = folder / "train-images-idx3-ubyte.gz"
+    header = gzip.decompress(path.read_bytes())[:16]
+    path.write_bytes(gzip.compress(header + bytes(200_000_000), 1))
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=r"too long \(more, expected 9,424\)"):
+            data.load("auto", folder)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_header_that_promises_too_much_is_not_believed(packed, folder) -> None:
+    path = folder / ("train-images-idx3-ubyte" + ".gz" * packed)
+    header = bytes([0, 0, 8, 3]) + struct.pack(">3I", 2**32 - 1, 2**32 - 1, 2**32 - 1)
+    (folder / "train-images-idx3-ubyte.gz").unlink()
+    path.write_bytes(gzip.compress(header + bytes(1000)) if packed else header + bytes(1000))
+    with pytest.raises(UserError, match=r"too long .*MNIST's have at most 47,040,016"):
+        data.load("auto", folder)
+
+
+def test_a_folder_of_mnist_beside_the_digits(folder) -> None:
+    """It used to mean MNIST."""
+    with pytest.raises(UserError, match="has no effect with the digits"):
+        data.load("digits", folder)
+
+
+def test_a_download_without_torchvision_names_it(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "torchvision" in data._download(lambda line: None)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_mnist_auto_says_so_and_takes_the_digits(tmp_path, monkeypatch) -> None:

@@ -1,0 +1,132 @@
+"""What a run is called, and flags that would do nothing."""
+
+import pytest
+
+from experiments.checkpoint import load_arrays
+from experiments.flags import remarks
+from experiments.recipes import RECIPES, Config, resolve
+from parity_tests.experiments.calls import QUICK, about, call, refusal
+
+
+def test_a_recipe_with_replaced_values_says_so(tmp_path, monkeypatch, capsys) -> None:
+    """cnn-10ep with another model is not cnn-10ep: not on screen, in the folder, or in its name."""
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--recipe", "cnn-10ep", "--model", "mlp", "--dataset", "digits", "--epochs", "1"]
+    assert call(*arguments) == 0
+    printed = capsys.readouterr().out
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name == "cnn-10ep+model=mlp+hidden=600+epochs=1-numpy-seed0"
+    assert "not cnn-10ep itself but cnn-10ep+model=mlp+hidden=600+epochs=1" in printed
+    assert "recipe=cnn-10ep " not in printed
+    stored = about(folder)
+    assert stored["name"] == "cnn-10ep+model=mlp+hidden=600+epochs=1"
+    assert stored["changed"] == {"model": "mlp", "hidden": [600], "epochs": 1}
+    assert load_arrays(folder / "last.safetensors")[1]["name"] == stored["name"]
+
+
+def test_a_recipe_itself_keeps_its_name() -> None:
+    beside = {"seed": 3, "dtype": "float64", "backend": "torch", "dataset": "digits"}
+    for name in RECIPES:
+        config = resolve(name, beside)
+        assert config.name == name
+        assert config.changed == {}
+        assert Config.from_dict(config.as_dict()) == config
+    assert resolve(None, {}).name == "mlp"
+    assert resolve("sgd-5ep", {"lr": 0.1, "hidden": (3, 4)}).name == "sgd-5ep+hidden=3-4+lr=0.1"
+
+
+def test_many_changes_make_no_endless_folder_name(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    hidden = ["--hidden", *["7"] * 60]
+    assert call("--recipe", "sgd-5ep", *hidden, "--dataset", "digits", "--epochs", "1") == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name == "sgd-5ep+2-changes"
+    assert about(folder)["changed"]["hidden"] == [7] * 60
+
+
+@pytest.mark.parametrize(
+    ("fields", "momentum"),
+    [
+        ({"optimizer": "sgd"}, 0.0),
+        ({"optimizer": "sgd", "momentum": 0.9}, 0.9),
+        ({"optimizer": "adam"}, 0.9),
+        ({}, 0.9),
+    ],
+)
+def test_sgd_has_no_momentum_unasked(fields, momentum) -> None:
+    for recipe in (None, "momentum-10ep", "sgd-10ep"):
+        assert resolve(recipe, {"optimizer": "momentgd", **fields}).momentum == momentum
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--gamma", "0.1"], "--gamma has no effect: it needs --scheduler step or"),
+        (["--gamma", "0.1", "--scheduler", "cosine"], "this run has cosine"),
+        (["--step-size", "3"], "--step-size has no effect: it needs --scheduler step"),
+        (["--step-size", "3", "--scheduler", "multistep"], "--step-size has no effect"),
+        (["--milestones", "3"], "--milestones has no effect: it needs --scheduler multistep"),
+        (["--milestones", "3", "--scheduler", "step"], "--milestones has no effect"),
+        (["--min-delta", "0.1"], "--min-delta has no effect without --patience"),
+        (["--recipe", "regularised-5ep", "--patience", "0", "--min-delta", "1"], "--min-delta"),
+        (["--optimizer", "adam", "--mu-decay", "0.5"], "--mu-decay must be 1 unless"),
+        (["--optimizer", "adam", "--lr-decay", "0.5"], "--lr-decay must be 1 unless"),
+        (["--optimizer", "sgd", "--mu-decay", "1"], "--mu-decay has no effect"),
+        (["--evaluations", "100000"], "--evaluations must be at most 10, the steps of an epoch"),
+        (["--batch-size", "1250"], "--evaluations must be at most 1, the steps of an epoch"),
+        (["--data-dir", "nowhere"], "--data-dir nowhere has no effect with the digits"),
+        (["--list", "--lr", "3"], "--lr has no effect with --list"),
+        (["--model", "cnn", "--hidden", "3", "4"], "--hidden must be one size for the cnn"),
+    ],
+)
+def test_flags_without_effect_are_refused(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    digits = [] if "--list" in arguments else ["--dataset", "digits"]
+    assert message in refusal(capsys, *arguments, *digits)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        ["--resume", "r"],
+        ["--recipe", "foo"],
+        ["--out", "q"],
+        ["--lr", "1"],
+        ["--seed", "0"],
+        ["--epochs", "2"],
+        ["--optimizer", "sgd"],
+        ["--batch-size", "3"],
+        ["--patience", "0"],
+    ],
+)
+def test_evaluate_and_resume_refuse_what_they_ignore(extra, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = refusal(capsys, "--evaluate", "x.safetensors", *extra)
+    assert f"{extra[0]} has no effect with" in said or "--evaluate has no effect with" in said
+    if extra[0] != "--resume":
+        assert f"{extra[0]} has no effect with --resume" in refusal(capsys, "--resume", "r", *extra)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_data_beside_a_run_on_the_digits(tmp_path, capsys) -> None:
+    out = tmp_path / "run"
+    assert call(*QUICK, "--out", str(out)) == 0
+    for job in (["--resume", str(out)], ["--evaluate", str(out / "last.safetensors")]):
+        assert "has no effect with the digits" in refusal(capsys, *job, "--data-dir", str(tmp_path))
+
+
+def test_what_a_run_is_too_short_for_is_said(tmp_path, capsys) -> None:
+    arguments = [*QUICK, "--scheduler", "step", "--step-size", "5000", "--patience", "9"]
+    assert call(*arguments, "--out", str(tmp_path / "run")) == 0
+    printed = capsys.readouterr().out
+    assert "without effect: --step-size 5000: the run has only 158 steps" in printed
+    assert "without effect: --patience 9: the run has only 2 epochs" in printed
+    late = Config(scheduler="multistep", milestones=(5, 50, 500))
+    assert remarks(late, 50) == ["without effect: --milestones 50 500: the run has only 50 steps"]
+    assert remarks(Config(), 1) == []
+
+
+@pytest.mark.parametrize("threads", ["99999999999999999999", "-1", "0"])
+def test_threads_beyond_reason(threads, capsys) -> None:
+    assert f"got {threads}" in refusal(capsys, "--threads", threads, "--list")
