@@ -34,13 +34,19 @@ from reports.document import (
 from reports.runs import Run, Store, canonical
 
 ROOT = Path(__file__).resolve().parent.parent
+HERE = ROOT / "reports"
 TITLE = "A lab's accuracy table, with NumPy and with PyTorch"
 _MARKS = ("<!-- from the report: begin -->", "<!-- from the report: end -->")
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a report is made from."""
+    """What a report is made from.
+
+    Attributes:
+        command: what makes it again.
+        full: whether it is of MNIST, all rows and the default seeds.
+    """
 
     folder: Path
     store: Store
@@ -50,6 +56,13 @@ class Inputs:
     runs: Sequence[Run]
     environment: dict[str, str]
     started: float
+    command: str
+    full: bool
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether it is the one that is committed, and whose table README shows."""
+        return self.full and self.folder == HERE
 
     @property
     def is_mnist(self) -> bool:
@@ -82,6 +95,7 @@ def write_report(inputs: Inputs) -> list[str]:
         *_pictures(inputs, pictures),
         *_environment(inputs),
     ]
+    before = _pictures_of(inputs.folder)
     for name, content in pictures.items():
         (inputs.folder / "figures").mkdir(exist_ok=True)
         write_atomically(inputs.folder / "figures" / name, content)
@@ -90,6 +104,7 @@ def write_report(inputs: Inputs) -> list[str]:
         write_atomically(inputs.folder / f"{table.name}.csv", csv_text(table).encode())
     numbers = {
         "data": inputs.data.name,
+        "pictures": sorted(pictures),
         "accuracies": {f"{r} {b}": list(score.values) for (r, b), score in scores.items()},
         "agreement": [vars(a) for a in agreed],
         "outside_tolerance": problems,
@@ -102,9 +117,10 @@ def write_report(inputs: Inputs) -> list[str]:
     write_atomically(inputs.folder / "report.json", text.encode())
     write_atomically(inputs.folder / "report.html", html_page(blocks, TITLE).encode())
     write_atomically(inputs.folder / "REPORT.md", markdown(blocks, inputs.folder).encode())
-    _prune(inputs.folder / "figures", set(pictures))
-    if inputs.is_mnist and list(inputs.rows) == accuracy.rows():
-        _update_readme(next(t for t in tables if t.name == "accuracy"))
+    for name in before - set(pictures):
+        (inputs.folder / "figures" / name).unlink(missing_ok=True)
+    if inputs.is_committed:
+        _update_readme(next(t for t in tables if t.name == "accuracy"), agreed)
     return problems
 
 
@@ -114,21 +130,26 @@ def _committed(path: str) -> str:
     return done.stdout if done.returncode == 0 else ""
 
 
-def _prune(folder: Path, wanted: set[str]) -> None:
-    """Pictures of an earlier report that this one does not show."""
-    for path in folder.glob("*.png"):
-        if path.name not in wanted:
-            path.unlink()
+def _pictures_of(folder: Path) -> set[str]:
+    """The pictures of the report that stands in ``folder``; nobody else's are ever removed."""
+    try:
+        return set(json.loads((folder / "report.json").read_text())["pictures"])
+    except (OSError, ValueError, KeyError):
+        return set()
 
 
-def _update_readme(table: Table) -> None:
-    """Put the accuracy table between README's marks, so that it cannot differ from the report."""
+def _update_readme(table: Table, agreed: Sequence[accuracy.Agreement]) -> None:
+    """Put the accuracy table, and how closely the backends agree, between README's marks.
+
+    So README cannot differ from the report.
+    """
     path = ROOT / "README.md"
     text = path.read_text()
     begin, end = (text.find(mark) for mark in _MARKS)
     if begin < 0 or end < begin:
         return
-    text = f"{text[:begin]}{_MARKS[0]}\n{markdown([table], ROOT).strip()}\n{text[end:]}"
+    blocks = [table, Paragraph(accuracy.agreement_sentence(agreed))]
+    text = f"{text[:begin]}{_MARKS[0]}\n{markdown(blocks, ROOT)}{text[end:]}"
     write_atomically(path, text.encode())
 
 
@@ -144,7 +165,7 @@ def _head(inputs: Inputs, problems: Sequence[str]) -> list[Block]:
             "this page is the evidence that both backends compute the same."
         ),
         Paragraph(
-            f"Made by `python reports/make_report.py` on {data.name}: {len(data.train_images):,} "
+            f"Made by `{inputs.command}` on {data.name}: {len(data.train_images):,} "
             f"training images, a sixth of them held out for validation, {len(data.test_images):,} "
             f"test images; seeds {', '.join(map(str, inputs.seeds))}, "
             "the CNN with the first alone."
@@ -155,6 +176,13 @@ def _head(inputs: Inputs, problems: Sequence[str]) -> list[Block]:
             Paragraph(
                 "**This report is about scikit-learn's bundled 8x8 digits, not MNIST.** Nothing "
                 "here is compared with the published numbers, which are for MNIST."
+            )
+        )
+    elif not inputs.full:
+        blocks.append(
+            Paragraph(
+                "**This is not the full report**, which has all rows and the seeds of its own; it "
+                "is `reports/REPORT.md`."
             )
         )
     if problems:
@@ -299,7 +327,7 @@ def _defects() -> list[Block]:
 
 def _speed(inputs: Inputs, pictures: dict[str, bytes]) -> list[Block]:
     """The benchmark as it was last run; it needs an idle machine, so it is not part of this."""
-    path = inputs.folder / "benchmark.json"
+    path = HERE / "benchmark.json"
     if not path.exists():
         return []
     return speed.blocks(json.loads(path.read_text()), inputs.folder, pictures)
@@ -399,5 +427,5 @@ def _environment(inputs: Inputs) -> list[Block]:
         Heading("Environment"),
         Table("environment", ["what", "value"], rows),
         Heading("Make it again", 3),
-        Code("python reports/make_report.py"),
+        Code(inputs.command),
     ]
