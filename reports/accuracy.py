@@ -291,7 +291,7 @@ def agreement_table(found: Sequence[Agreement]) -> Table:
     header = ["recipe", "steps"]
     for dtype in DTYPES:
         header += [f"{dtype}: loss off by at most", f"{dtype}: same predictions"]
-    return Table("agreement", header, lines)
+    return Table("agreement", header, lines, fold=f"{len(lines)} configurations, step by step")
 
 
 def commands_table(runs: Sequence[Run], data_arguments: str) -> Table:
@@ -307,7 +307,7 @@ def commands_table(runs: Sequence[Run], data_arguments: str) -> Table:
         command = f"{members[0].command()}{data_arguments} --threads 1"
         lines.append([served, *seeds, f"`{command}`"])
     header = ["recipe", *(f"seeds, {dtype}" for dtype in DTYPES), "command"]
-    return Table("commands", header, lines)
+    return Table("commands", header, lines, fold=f"{len(lines)} commands")
 
 
 def violations(

@@ -1,8 +1,8 @@
 """``python reports/make_report.py``: train what is missing, and write the report.
 
 It writes REPORT.md, report.html (one file, opens offline), the figures, every table as CSV, and
-report.json: beside this file if it is the full report (MNIST, all rows, the default seeds), which is
-committed and whose table README shows; any other goes to a folder of its own.
+report.json: beside this file if it is the full report (MNIST, all rows, the default seeds), which
+is committed and whose table README shows; any other goes to a folder of its own.
 """
 
 import argparse

@@ -23,6 +23,7 @@ from reports.accuracy import BACKENDS, BACKENDS_POINTS, NAMES, PUBLISHED_POINTS
 from reports.document import (
     Block,
     Code,
+    Contents,
     Figure,
     Heading,
     Paragraph,
@@ -113,6 +114,8 @@ def write_report(inputs: Inputs) -> list[str]:
             t.name: [dict(zip(t.header, row, strict=True)) for row in t.rows] for t in tables
         },
     }
+    shown = [block for block in blocks if isinstance(block, Heading) and block.level > 1]
+    blocks.insert(next(i for i, block in enumerate(blocks) if block in shown), Contents(shown))
     text = json.dumps(numbers, indent=1, ensure_ascii=False) + "\n"
     write_atomically(inputs.folder / "report.json", text.encode())
     write_atomically(inputs.folder / "report.html", html_page(blocks, TITLE).encode())
@@ -148,7 +151,7 @@ def _update_readme(table: Table, agreed: Sequence[accuracy.Agreement]) -> None:
     begin, end = (text.find(mark) for mark in _MARKS)
     if begin < 0 or end < begin:
         return
-    blocks = [table, Paragraph(accuracy.agreement_sentence(agreed))]
+    blocks: list[Block] = [table, Paragraph(accuracy.agreement_sentence(agreed))]
     text = f"{text[:begin]}{_MARKS[0]}\n{markdown(blocks, ROOT)}{text[end:]}"
     write_atomically(path, text.encode())
 
@@ -315,13 +318,14 @@ def _defects() -> list[Block]:
         said = said if len(said) < 220 else said[:217] + "..."
         lines.append([defect.what, defect.effect, defect.check, said])
     header = ["in the lab", "what it did", "the check here that catches it", "what the check says"]
+    fold = f"{len(lines)} defects, and what catches each"
     return [
         Heading("What was wrong in the lab"),
         Paragraph(
             "Each defect was put into a copy of our component, just now; the last column is the "
             "failure of the check that is meant to see it (`parity_tests/test_lab_defects.py`)."
         ),
-        Table("defects", header, lines),
+        Table("defects", header, lines, fold=fold),
     ]
 
 
@@ -397,7 +401,7 @@ def _pictures(inputs: Inputs, pictures: dict[str, bytes]) -> list[Block]:
             show(
                 f"confusion-{row}-{name}.png",
                 figures.confusion(f"{row}, {name}", c, max(1, most)),
-                f"{row}, {name}: true against predicted digits; the colour counts errors alone.",
+                f"{row}, {name}: true against predicted digits; the errors alone are coloured.",
             )
         for name, z in logits.items():
             p = softmax(z.astype(np.float64), 1)
