@@ -15,6 +15,8 @@ Records = Sequence[dict[str, Any]]
 
 # a curve is flat from where its accuracy stays within this of its end
 FLAT = 0.01
+# a loss that ends less than this above its least value did not rise again
+STILL = 0.0005
 # a schedule's bend shows if the slope behind it, relative to the one before it, is at most this
 # share of what it is with a constant rate; halving the rate alone would make it 0.5
 BEND = 0.75
@@ -79,14 +81,14 @@ def describe(curve: Curve, published_flat: int | None) -> str:
         f"{last:,} on"
     )
     if published_flat is not None:
-        spacing = int(curve.steps[1] - curve.steps[0])  # nothing is known between evaluations
-        if abs(flat - published_flat) <= spacing:
-            text += ", where the published one goes flat too"
+        # nothing is known between two evaluations, nor to half of that where a picture was read
+        if abs(flat - published_flat) <= 1.5 * (curve.steps[1] - curve.steps[0]):
+            text += ", about where the published one goes flat"
         else:
             text += f", {'later' if flat > published_flat else 'earlier'} than the published one"
     lowest = int(np.argmin(curve.loss))
-    if lowest == len(curve.loss) - 1:
-        return f"{text}; the dev loss falls to the last ({curve.loss[-1]:.4f})"
+    if curve.loss[-1] < curve.loss[lowest] + STILL:
+        return f"{text}; the dev loss does not rise again (end: {curve.loss[-1]:.4f})"
     return (
         f"{text}; the dev loss is lowest at step {int(curve.steps[lowest]):,} "
         f"({curve.loss[lowest]:.4f}) and ends at {curve.loss[-1]:.4f}"

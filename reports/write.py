@@ -158,6 +158,9 @@ def _update_readme(table: Table, agreed: Sequence[accuracy.Agreement]) -> None:
 
 def _head(inputs: Inputs, problems: Sequence[str]) -> list[Block]:
     data = inputs.data
+    seeds = f"seed {inputs.seeds[0]}"
+    if len(inputs.seeds) > 1:
+        seeds = f"seeds {', '.join(map(str, inputs.seeds))}, the CNN with the first alone"
     blocks: list[Block] = [
         Heading(TITLE, 1),
         Paragraph(
@@ -170,8 +173,7 @@ def _head(inputs: Inputs, problems: Sequence[str]) -> list[Block]:
         Paragraph(
             f"Made by `{inputs.command}` on {data.name}: {len(data.train_images):,} "
             f"training images, a sixth of them held out for validation, {len(data.test_images):,} "
-            f"test images; seeds {', '.join(map(str, inputs.seeds))}, "
-            "the CNN with the first alone."
+            f"test images; {seeds}."
         ),
     ]
     if not inputs.is_mnist:
@@ -184,8 +186,8 @@ def _head(inputs: Inputs, problems: Sequence[str]) -> list[Block]:
     elif not inputs.full:
         blocks.append(
             Paragraph(
-                "**This is not the full report**, which has all rows and the seeds of its own; it "
-                "is `reports/REPORT.md`."
+                "**This is not the full report**, which is `reports/REPORT.md`: other rows or "
+                "seeds were chosen here."
             )
         )
     if problems:

@@ -9,20 +9,10 @@ import pytest
 
 import experiments.data
 from experiments.data import Dataset, load
+from parity_tests.reports.conftest import ROW
 from reports import ledger, make_report, write
-from reports.accuracy import plan, rows
+from reports.accuracy import rows
 from reports.runs import ROOT, Store
-
-ROW = "momentum-5ep"
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory) -> Path:
-    """A folder with the finished runs of one row on the digits."""
-    folder = tmp_path_factory.mktemp("runs")
-    store = Store(folder / "digits", load("digits").checksum, ["--dataset", "digits"])
-    store.make_missing(plan([ROW], [0]), jobs=2)
-    return folder
 
 
 @pytest.fixture
@@ -47,8 +37,11 @@ def contents(folder: Path, *but: str) -> dict[str, bytes]:
     }
 
 
-def test_a_report_of_other_data_leaves_the_committed_one_as_it_was(here, runs, monkeypatch) -> None:
-    (here / "runs").symlink_to(runs)
+def test_a_report_of_other_data_leaves_the_committed_one_as_it_was(
+    here, store, monkeypatch
+) -> None:
+    (here / "runs").mkdir()
+    (here / "runs" / "digits").symlink_to(store.folder)
     monkeypatch.setattr(ledger, "measure_all", lambda committed: [])
     before, readme = contents(here, "other", "runs"), (ROOT / "README.md").read_bytes()
     command = ["--dataset", "digits", "--rows", ROW, "--seeds", "0", "--no-train"]

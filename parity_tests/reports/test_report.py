@@ -14,24 +14,15 @@ import numpy as np
 import pytest
 
 from experiments.data import load
+from parity_tests.reports.conftest import ROW
 from reports import accuracy, ledger, make_report, write
 from reports.document import anchor, csv_text
 from reports.runs import ROOT, Run, Store, canonical, code_version
 from torch_ref.compare import Tolerance
 
-ROW = "momentum-5ep"
-
 
 def new_store(folder: Path) -> Store:
     return Store(folder, load("digits").checksum, ["--dataset", "digits"])
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory) -> Store:
-    """The runs of one row on the digits, one seed."""
-    store = new_store(tmp_path_factory.mktemp("runs"))
-    store.make_missing(accuracy.plan([ROW], [0]), jobs=2)
-    return store
 
 
 @pytest.fixture(scope="module")
@@ -298,7 +289,7 @@ def test_wrong_flags_are_answered_in_one_line(arguments, message, capsys) -> Non
 def test_without_training_missing_runs_are_named(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(make_report, "HERE", tmp_path)
     assert make_report.main(["--no-train", "--dataset", "digits", "--rows", ROW]) == 2
-    assert "--no-train: 14 of 14 runs are missing" in capsys.readouterr().err
+    assert "--no-train: 16 of 16 runs are missing" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -325,3 +316,13 @@ def test_the_committed_report_is_of_mnist_and_within_its_tolerances() -> None:
     assert numbers["data"] == "mnist"
     assert numbers["outside_tolerance"] == []
     assert {row["row"] for row in numbers["tables"]["accuracy"]} == set(accuracy.rows())
+
+
+@pytest.mark.xfail(reason="the committed report was made before this was so", strict=True)
+def test_the_committed_report_is_of_a_commit_and_of_every_row_in_float64() -> None:
+    numbers = json.loads((ROOT / "reports" / "report.json").read_text())
+    assert re.fullmatch(r"[0-9a-f]{7,}", numbers["environment"]["commit"])
+    planned = {(r.variant, r.dtype) for r in accuracy.plan(accuracy.rows(), [0])}
+    assert {(a["recipe"], a["dtype"]) for a in numbers["agreement"]} == planned
+    readme = (ROOT / "README.md").read_text()
+    assert "Same seed, same run, in float64: all 10,000 predictions are identical" in readme

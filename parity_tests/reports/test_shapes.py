@@ -44,7 +44,7 @@ def test_flat_is_from_where_the_accuracy_stays_near_its_end(step) -> None:
 @pytest.mark.parametrize(
     ("flat", "says"),
     [
-        (400, "from step 400 of 2,000 on, where the published one goes flat too"),
+        (400, "from step 400 of 2,000 on, about where the published one goes flat"),
         (500, "from step 500 of 2,000 on, later than the published one"),
         (100, "from step 100 of 2,000 on, earlier than the published one"),
     ],
@@ -56,7 +56,9 @@ def test_going_flat_is_compared_with_the_published_curve(flat, says) -> None:
 
 def test_a_loss_that_rises_again_is_said() -> None:
     falling = 1 - STEPS / 4000
-    assert "the dev loss falls to the last (0.5000)" in shapes.describe(curve(falling), None)
+    assert "does not rise again (end: 0.5000)" in shapes.describe(curve(falling), None)
+    level = np.maximum(falling, 0.75 + 1e-5 * STEPS / 2000)
+    assert "does not rise again (end: 0.7500)" in shapes.describe(curve(level), None)
     risen = np.where(STEPS > 1500, 0.7, falling)
     text = shapes.describe(curve(risen), None)
     assert "lowest at step 1,500 (0.6250) and ends at 0.7000" in text
@@ -92,8 +94,8 @@ def test_every_row_has_a_sentence_from_its_own_run() -> None:
     assert "bends a curve at step 500" in sgd[0]
     assert "no bend shows there" in sgd[1]
     assert "from about step 300" in momentum[0]
-    assert "from step 300 of 2,000 on, where the published one goes flat too" in momentum[1]
+    assert "from step 300 of 2,000 on, about where the published one goes flat" in momentum[1]
     assert "bend" not in momentum[1]
     assert ten[0] == "Only the end is on record."
-    assert "from step 1,000 of 2,000 on; the dev loss falls to the last" in ten[1]
+    assert "from step 1,000 of 2,000 on; the dev loss does not rise again" in ten[1]
     assert cnn[0].startswith("None")
