@@ -160,9 +160,10 @@ def test_the_page_starts_with_its_contents_and_folds_its_long_tables(report) -> 
     assert re.findall(r"\]\(#([^)]+)\)", text) == headings
     unfolded = re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)
     for table in re.findall(r"(?:^\|.*\n)+", unfolded, re.MULTILINE):
-        assert table.count("\n") * table.splitlines()[0].count(" | ") <= 80, table
+        cells = table.count("\n") * table.splitlines()[0].count(" | ")
+        assert cells <= 100, f"fold this one: {table}"
     for name in ("commands", "ledger", "defects", "layers", "growth", "agreement"):
-        header = next(csv.reader((report / f"{name}.csv").open(newline="")))
+        header = next(csv.reader(io.StringIO((report / f"{name}.csv").read_text())))
         assert f"| {' | '.join(header)} |" not in unfolded, name
         assert f"| {' | '.join(header)} |" in text, name
 
@@ -296,6 +297,22 @@ def test_without_training_missing_runs_are_named(tmp_path, monkeypatch, capsys) 
 def test_seeds() -> None:
     assert make_report.parse_seeds("0-2") == [0, 1, 2]
     assert make_report.parse_seeds("5,0-1,5") == [5, 0, 1]
+
+
+def test_readme_is_given_the_table_and_how_closely_the_backends_agree(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(write, "ROOT", tmp_path)
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{write._MARKS[0]}\nold\n{write._MARKS[1]}\nafter\n")
+    agreed = [accuracy.Agreement(ROW, dtype, 9, 9, 1e-9, 5) for dtype in accuracy.DTYPES]
+    table = accuracy.accuracy_table([ROW], scores_at(0.8896, 0.96), True)
+    for _ in range(2):  # the second time changes nothing
+        write._update_readme(table, agreed)
+        before, shown, after = re.split("|".join(write._MARKS), readme.read_text())
+        assert (before, after) == ("before\n", "\nafter\n")
+        assert shown.startswith("\n| row | published |")
+        assert shown.endswith(f"\n\n{accuracy.agreement_sentence(agreed)}\n")
 
 
 def test_readme_shows_the_committed_table() -> None:
