@@ -151,6 +151,10 @@ def _run(flags: argparse.Namespace, threads: Sequence[int]) -> int:
     names = list(workloads())
     if flags.only is not None:
         names = [name for name in names if flags.only.lower() in name.lower()]
+        if not names:
+            message = f"no workload's name holds {flags.only!r}: nothing to time"
+            print(f"benchmark.py: error: --only: {message}", file=sys.stderr)
+            return 2
         for count in threads:
             measure(names, count, flags.rounds)
         return 0

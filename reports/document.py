@@ -18,6 +18,13 @@ class Heading:
 
 
 @dataclass(frozen=True)
+class Contents:
+    """Links to the headings, those of a third level below those of the second."""
+
+    headings: Sequence[Heading]
+
+
+@dataclass(frozen=True)
 class Paragraph:
     """Text; ``code`` and **bold** as in Markdown."""
 
@@ -33,13 +40,15 @@ class Code:
 class Table:
     """Rows of strings below a header; ``bars`` names columns of percentages drawn as bars.
 
-    ``name`` is that of the CSV file with the same cells.
+    ``name`` is that of the CSV file with the same cells. A long table is folded away below the
+    line ``fold``, which a click opens.
     """
 
     name: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     bars: frozenset[str] = frozenset()
+    fold: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,12 @@ class Figure:
     content: bytes
 
 
-Block = Heading | Paragraph | Code | Table | Figure
+Block = Heading | Contents | Paragraph | Code | Table | Figure
+
+
+def anchor(heading: str) -> str:
+    """The name that GitHub and GitLab give a heading's place in the page."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
 def markdown(blocks: Sequence[Block], folder: Path) -> str:
@@ -63,17 +77,27 @@ def _markdown(block: Block, folder: Path) -> str:
     match block:
         case Heading(text, level):
             return "#" * level + " " + text
+        case Contents(headings):
+            return "\n".join(
+                f"{'  ' * (h.level - 2)}- [{h.text}](#{anchor(h.text)})" for h in headings
+            )
         case Paragraph(text):
             return text
         case Code(text):
             return f"```\n{text}\n```"
         case Figure(path, caption, _):
             return f"![{caption}]({path.relative_to(folder).as_posix()})\n\n*{caption}*"
-        case Table(_, header, rows):
+        case Table(_, header, rows, _, fold):
             lines = [list(header), ["---"] * len(header), *[list(row) for row in rows]]
-            return "\n".join(
+            text = "\n".join(
                 "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |"
                 for line in lines
+            )
+            # GitHub and GitLab fold it too, and read the table if blank lines stand around it
+            return (
+                f"<details><summary>{_inline(fold)}</summary>\n\n{text}\n\n</details>"
+                if fold
+                else text
             )
 
 
@@ -106,6 +130,12 @@ tbody tr:hover { background: #f6f8fa; }
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); }
 figure { margin: 0; } img { max-width: 100%; height: auto; display: block; }
 figcaption { font-size: .9em; color: #57606a; margin-top: 4px; }
+nav ul { list-style: none; margin: 1.4em 0; padding: 10px 16px; columns: 2 320px;
+  border: 1px solid var(--line); border-radius: 6px; }
+nav li { padding: 2px 0; break-inside: avoid; } nav .level3 { padding-left: 1.4em; }
+a { color: #0969da; }
+details { margin: 1em 0; border: 1px solid var(--line); border-radius: 6px; padding: 0 12px; }
+summary { cursor: pointer; padding: 8px 0; font-weight: 600; }
 .bar { display: block; height: 6px; min-width: 60px; background: #e6eaee; border-radius: 3px; }
 .bar i { display: block; height: 6px; background: var(--blue); border-radius: 3px; }
 @media (max-width: 760px) {
@@ -154,7 +184,13 @@ def _cell(label: str, text: str, bar: bool) -> str:
 def _html(block: Block) -> str:
     match block:
         case Heading(text, level):
-            return f"<h{level}>{_inline(text)}</h{level}>"
+            return f"<h{level} id='{anchor(text)}'>{_inline(text)}</h{level}>"
+        case Contents(headings):
+            links = "\n".join(
+                f"<li class='level{h.level}'><a href='#{anchor(h.text)}'>{_inline(h.text)}</a></li>"
+                for h in headings
+            )
+            return f"<nav aria-label='Contents'><ul>\n{links}\n</ul></nav>"
         case Paragraph(text):
             return f"<p>{_inline(text)}</p>"
         case Code(text):
@@ -166,7 +202,7 @@ def _html(block: Block) -> str:
                 f"<figure><img alt='{alt}' src='data:image/png;base64,{data}'>"
                 f"<figcaption>{_inline(caption)}</figcaption></figure>"
             )
-        case Table(_, header, rows, bars):
+        case Table(_, header, rows, bars, fold):
             head = "".join(f"<th>{_inline(cell)}</th>" for cell in header)
             lines = []
             for row in rows:
@@ -177,4 +213,7 @@ def _html(block: Block) -> str:
                     + "</tr>"
                 )
             joined = "\n".join(lines)
-            return f"<table><thead><tr>{head}</tr></thead><tbody>\n{joined}\n</tbody></table>"
+            text = f"<table><thead><tr>{head}</tr></thead><tbody>\n{joined}\n</tbody></table>"
+            if not fold:
+                return text
+            return f"<details><summary>{_inline(fold)}</summary>\n{text}\n</details>"

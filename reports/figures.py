@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
+import matplotlib.colors
 import matplotlib.ticker
 import numpy as np
 
@@ -177,17 +178,34 @@ def confusion_matrix(labels: Array, predicted: Array, classes: int) -> Array:
     return counts
 
 
+# from a tone that is seen on white to a dark one: no error at all is the background
+_ERRORS = matplotlib.colors.LinearSegmentedColormap.from_list(
+    "errors", matplotlib.colormaps["YlOrRd"](np.linspace(0.15, 1, 256))
+)
+
+
+def errors_alone(counts: Array) -> Array:
+    """The counts off the diagonal that are not 0, the others masked."""
+    return np.ma.masked_where(np.eye(len(counts), dtype=bool) | (counts == 0), counts)
+
+
 def confusion(title: str, counts: Array, most: int) -> bytes:
-    """How often each digit was taken for each other; colour shows the errors, up to ``most``."""
+    """How often each digit was taken for each other; colour shows the errors, up to ``most``.
+
+    What was right has no colour: it would drown the errors.
+    """
     classes = len(counts)
-    errors = np.where(np.eye(classes, dtype=bool), 0, counts)
     figure, panel = plt.subplots(figsize=(_WIDTH, 5.6), layout="constrained")
-    panel.imshow(errors, cmap="cividis_r", vmin=0, vmax=most)
+    panel.imshow(errors_alone(counts), cmap=_ERRORS, vmin=1, vmax=max(2, most))
     for (i, j), n in np.ndenumerate(counts):
         if n:
-            colour = "white" if errors[i, j] > 0.55 * most else "black"
-            weight = "bold" if i == j else "normal"
-            panel.text(j, i, str(n), ha="center", va="center", color=colour, weight=weight)
+            dark = i != j and n > 0.6 * most
+            colour = "#6e7781" if i == j else "white" if dark else "black"
+            panel.text(j, i, str(n), ha="center", va="center", color=colour, fontsize=9)
+    panel.set_xticks(np.arange(classes + 1) - 0.5, minor=True)
+    panel.set_yticks(np.arange(classes + 1) - 0.5, minor=True)
+    panel.grid(which="minor", color="#e3e6ea", linewidth=0.6)
+    panel.tick_params(which="minor", length=0)
     panel.set_xticks(range(classes))
     panel.set_yticks(range(classes))
     panel.set_xlabel("predicted")

@@ -114,4 +114,9 @@ def read(text: str) -> dict[tuple[str, str, str], float]:
 
 def table(lines: Sequence[Line]) -> Table:
     """The ledger as the report shows it."""
-    return Table("ledger", HEADER, [line.cells() for line in lines], frozenset({"tolerance used"}))
+    fold = ""
+    if lines:
+        worst = max(lines, key=lambda line: line.used)
+        fold = f"{len(lines)} lines; {worst.component} uses most of its tolerance, {worst.used:.1%}"
+    rows = [line.cells() for line in lines]
+    return Table("ledger", HEADER, rows, frozenset({"tolerance used"}), fold)

@@ -1,7 +1,8 @@
 """``python reports/make_report.py``: train what is missing, and write the report.
 
 It writes REPORT.md, report.html (one file, opens offline), the figures, every table as CSV, and
-report.json, beside this file.
+report.json: beside this file if it is the full report (MNIST, all rows, the default seeds), which
+is committed and whose table README shows; any other goes to a folder of its own.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from experiments.errors import UserError
 from experiments.threads import set_threads
 from reports.cli import Parser
 
+SEEDS = "0-2"
 QUICK_ROWS = ("sgd-5ep", "momentum-5ep", "regularised-5ep")
 
 
@@ -34,7 +36,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--seeds", default="0-2", help="0-2 (default), 0-7, 0,3,5: of the MLP rows")
+    add("--seeds", default=SEEDS, help="0-2 (default), 0-7, 0,3,5: of the MLP rows")
     add("--rows", help="comma-separated rows (default: all)")
     add("--quick", action="store_true", help="the 5-epoch rows with one seed")
     add("--check", action="store_true", help="exit 1 if a result leaves its stated tolerance")
@@ -42,6 +44,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time (default: cores)")
     add("--dataset", default="auto", help="auto (MNIST, else the bundled digits), mnist, digits")
     add("--data-dir", type=Path, help="folder with the four MNIST files (default: $MNIST_DIR)")
+    add(
+        "--out",
+        type=Path,
+        help="folder of the report (default: reports for the full one, else one in reports/other)",
+    )
     return parser.parse_args(arguments)
 
 
@@ -112,36 +119,93 @@ def _run(flags: argparse.Namespace) -> int:
     set_threads(1)
 
     from experiments.data import load
-    from reports.accuracy import plan
+    from reports.accuracy import plan, rows
     from reports.runs import Store
     from reports.write import Inputs, write_report
 
     if flags.dataset not in ("auto", "mnist", "digits"):
         raise UserError(f"--dataset must be auto, mnist or digits, got {flags.dataset!r}")
+    if flags.no_train and not _at_hand(flags):
+        raise UserError(
+            "--no-train: MNIST is not at hand, and nothing is downloaded to train nothing: set "
+            "MNIST_DIR or --data-dir, or choose --dataset digits"
+        )
     data = load(flags.dataset, flags.data_dir)
+    full = data.name == "mnist" and chosen == rows() and seeds == parse_seeds(SEEDS)
+    folder = _folder(flags, data.name, full)
+    about = environment(data)
     data_arguments = ["--dataset", data.name]
     if flags.data_dir is not None:
         data_arguments += ["--data-dir", str(flags.data_dir.resolve())]
     store = Store(HERE / "runs" / data.name, data.checksum, data_arguments)
     runs = plan(chosen, seeds)
-    if flags.no_train:
-        missing = [run for run in runs if not store.has(run)]
-        if missing:
-            raise UserError(
-                f"--no-train: {len(missing)} of {len(runs)} runs are missing or were made by "
-                f"other code, {missing[0].name} for one"
-            )
-    else:
+    missing = [run for run in runs if not store.has(run)]
+    if flags.no_train and missing:
+        raise UserError(
+            f"--no-train: {len(missing)} of {len(runs)} runs are missing or were made by "
+            f"other code, {missing[0].name} for one"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {folder} can't be written: {error.strerror}") from None
+    if not flags.no_train:
         store.make_missing(runs, flags.jobs)
     print("measuring parity, drawing", flush=True)
-    inputs = Inputs(HERE, store, data, chosen, seeds, runs, environment(data), started)
+    inputs = Inputs(
+        folder, store, data, chosen, seeds, runs, about, started, _command(flags, data.name), full
+    )
     problems = write_report(inputs)
-    print(f"{HERE / 'REPORT.md'} and report.html, {time.perf_counter() - started:.0f} s")
+    print(f"{folder / 'REPORT.md'} and report.html, {time.perf_counter() - started:.0f} s")
     if flags.check:
         for line in problems:
             print(f"outside its tolerance: {line}", file=sys.stderr)
         return 1 if problems else 0
     return 0
+
+
+def _at_hand(flags: argparse.Namespace) -> bool:
+    """Whether the data is there without a download."""
+    from experiments.data import DOWNLOADED, FILES
+
+    if flags.dataset == "digits" or flags.data_dir or os.environ.get("MNIST_DIR"):
+        return True
+    stems = [name.replace("-idx", "[-.]idx") for name, _, _ in FILES.values()]
+    return all(any([*DOWNLOADED.glob(s), *DOWNLOADED.glob(f"{s}.gz")]) for s in stems)
+
+
+def _folder(flags: argparse.Namespace, data: str, full: bool) -> Path:
+    """Where the report goes.
+
+    Raises:
+        UserError: if it would replace the full report and is not one, or not one of a commit.
+    """
+    folder = flags.out.resolve() if flags.out else HERE
+    if not full and not flags.out:
+        parts = [data, *(["quick"] if flags.quick else []), *([flags.rows] if flags.rows else [])]
+        parts += [f"seeds {flags.seeds}"] if flags.seeds != SEEDS else []
+        return HERE / "other" / "-".join(parts).replace(" ", "")
+    if folder != HERE.resolve():
+        return folder
+    if not full:
+        raise UserError(
+            f"--out {flags.out} holds the full report, which only one on MNIST with all rows and "
+            f"the seeds {SEEDS} replaces"
+        )
+    if changed := changed_code():
+        raise UserError(
+            "the full report names the commit that made it, from which the code differs "
+            f"({', '.join(changed)}): commit first, or choose another folder with --out"
+        )
+    return folder
+
+
+def _command(flags: argparse.Namespace, data: str) -> str:
+    """What a user types to make the same report."""
+    parts = ["python reports/make_report.py", *(["--quick"] if flags.quick else [])]
+    parts += ["--rows", flags.rows.replace(" ", "")] if flags.rows else []
+    parts += ["--seeds", flags.seeds.replace(" ", "")] if flags.seeds != SEEDS else []
+    return " ".join(parts + (["--dataset", data] if data != "mnist" else []))
 
 
 def environment(data: Any) -> dict[str, str]:
@@ -176,13 +240,25 @@ def cpu() -> str:
 
 
 def _commit() -> str:
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--exclude=*"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    return done.stdout.strip() or "not a git checkout"
+    """The last commit, and the code that differs from it."""
+    commit = _git("rev-parse", "--short", "HEAD")
+    if not commit:
+        return "not a git checkout"
+    changed = changed_code()
+    return commit + (f", with uncommitted changes in {', '.join(changed)}" if changed else "")
+
+
+def changed_code() -> list[str]:
+    """Code files that differ from the last commit; what a report itself writes does not count."""
+    code = ("*.py", "pyproject.toml", "requirements.txt")
+    found = _git("status", "--porcelain", "--no-renames", "--untracked-files=all", "--", *code)
+    return [line.strip().partition(" ")[2].strip() for line in found.splitlines()]
+
+
+def _git(*arguments: str) -> str:
+    """What git says; "" outside of a checkout."""
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 if __name__ == "__main__":

@@ -37,22 +37,31 @@ class Run:
         backend: numpy or torch.
         dtype: float32 or float64.
         seed: of weights, shuffling and dropout.
-        epochs: None for the recipe's own.
+        init_scale: factor on the initial weights, None for the recipe's own.
     """
 
     recipe: str
     backend: str
     dtype: str
     seed: int
+    init_scale: float | None = None
 
     @property
     def config(self) -> Config:
         fields: dict[str, Any] = {"backend": self.backend, "dtype": self.dtype, "seed": self.seed}
+        if self.init_scale is not None:
+            fields["init_scale"] = self.init_scale
         return resolve(self.recipe, fields)
 
     @property
+    def variant(self) -> str:
+        """The recipe, and what was changed in it: all that backend, dtype and seed are not."""
+        return self.recipe + self._changes()
+
+    @property
     def name(self) -> str:
-        return f"{self.recipe}-{self.backend}-{self.dtype}-seed{self.seed}"
+        variant = self.variant.replace(" --", "-").replace(" ", "-")
+        return f"{variant}-{self.backend}-{self.dtype}-seed{self.seed}"
 
     @property
     def seconds(self) -> float:
@@ -64,9 +73,12 @@ class Run:
         """What a user types to repeat it."""
         dtype = "" if self.dtype == "float32" else f" --dtype {self.dtype}"
         return (
-            f"python train.py --backend {self.backend} --recipe {self.recipe}"
+            f"python train.py --backend {self.backend} --recipe {self.recipe}{self._changes()}"
             f"{dtype} --seed {self.seed}"
         )
+
+    def _changes(self) -> str:
+        return "" if self.init_scale is None else f" --init-scale {self.init_scale:g}"
 
 
 def canonical(recipe: str) -> str:
@@ -160,6 +172,8 @@ class Store:
             mark = self.folder / f"{run.name}.json"
             write_atomically(mark, json.dumps(self.fingerprint(run), indent=1).encode())
             arguments = ["--backend", run.backend, "--recipe", run.recipe, "--dtype", run.dtype]
+            if run.init_scale is not None:
+                arguments += ["--init-scale", str(run.init_scale)]
             arguments += ["--seed", str(run.seed), "--out", str(path), *self._data_arguments]
         child = subprocess.Popen(
             [sys.executable, str(ROOT / "train.py"), *arguments, "--threads", "1"],

@@ -134,12 +134,15 @@ def _layers_table(numbers: Mapping[str, Any], names: list[str]) -> Table:
         samples = [numbers["threads"][t][name] for t in threads]
         cells = [cell for s in samples for cell in (_ms(s["numpy"]), _ms(s["torch"]))]
         ratios = [_ratio_cell(s) for s in samples]
-        lines.append([name, *cells, *ratios, WHY_SLOW.get(name, "")])
+        slow = any(ratio(s)[0] > SLOWEST for s in samples)
+        reason = WHY_SLOW.get(name, "no reason is known") if slow else ""
+        lines.append([name, *cells, *ratios, reason])
     header = ["part"]
     for t in threads:
         header += [f"NumPy, ms, {_threads(t)}", f"PyTorch, ms, {t}"]
     header += [f"ratio, {t}" for t in threads]
-    return Table("layers", [*header, "if above 3, why"], lines)
+    header.append(f"if above {SLOWEST:g}, why")
+    return Table("layers", header, lines, fold=f"{len(lines)} layers, losses and optimizers")
 
 
 def _growth_table(numbers: Mapping[str, Any]) -> Table:
@@ -152,7 +155,8 @@ def _growth_table(numbers: Mapping[str, Any]) -> Table:
                 [axis, str(n), *[_ms(s["numpy"]) for s in samples], *map(_ratio_cell, samples)]
             )
     header = ["what grows", "size", *(f"NumPy, ms, {_threads(t)}" for t in threads)]
-    return Table("growth", [*header, *(f"ratio, {_threads(t)}" for t in threads)], lines)
+    header += [f"ratio, {_threads(t)}" for t in threads]
+    return Table("growth", header, lines, fold="How the ratio grows with size, in numbers")
 
 
 def misses(numbers: Mapping[str, Any]) -> list[str]:

@@ -18,11 +18,12 @@ from experiments.recipes import RECIPES
 from experiments.trainer import Trainer
 from numpy_impl.nn.activation import softmax
 from parity_tests.test_lab_defects import DEFECTS
-from reports import accuracy, figures, ledger, speed
+from reports import accuracy, figures, ledger, shapes, speed
 from reports.accuracy import BACKENDS, BACKENDS_POINTS, NAMES, PUBLISHED_POINTS
 from reports.document import (
     Block,
     Code,
+    Contents,
     Figure,
     Heading,
     Paragraph,
@@ -34,13 +35,19 @@ from reports.document import (
 from reports.runs import Run, Store, canonical
 
 ROOT = Path(__file__).resolve().parent.parent
+HERE = ROOT / "reports"
 TITLE = "A lab's accuracy table, with NumPy and with PyTorch"
 _MARKS = ("<!-- from the report: begin -->", "<!-- from the report: end -->")
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a report is made from."""
+    """What a report is made from.
+
+    Attributes:
+        command: what makes it again.
+        full: whether it is of MNIST, all rows and the default seeds.
+    """
 
     folder: Path
     store: Store
@@ -50,6 +57,13 @@ class Inputs:
     runs: Sequence[Run]
     environment: dict[str, str]
     started: float
+    command: str
+    full: bool
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether it is the one that is committed, and whose table README shows."""
+        return self.full and self.folder == HERE
 
     @property
     def is_mnist(self) -> bool:
@@ -82,6 +96,7 @@ def write_report(inputs: Inputs) -> list[str]:
         *_pictures(inputs, pictures),
         *_environment(inputs),
     ]
+    before = _pictures_of(inputs.folder)
     for name, content in pictures.items():
         (inputs.folder / "figures").mkdir(exist_ok=True)
         write_atomically(inputs.folder / "figures" / name, content)
@@ -90,6 +105,7 @@ def write_report(inputs: Inputs) -> list[str]:
         write_atomically(inputs.folder / f"{table.name}.csv", csv_text(table).encode())
     numbers = {
         "data": inputs.data.name,
+        "pictures": sorted(pictures),
         "accuracies": {f"{r} {b}": list(score.values) for (r, b), score in scores.items()},
         "agreement": [vars(a) for a in agreed],
         "outside_tolerance": problems,
@@ -98,13 +114,16 @@ def write_report(inputs: Inputs) -> list[str]:
             t.name: [dict(zip(t.header, row, strict=True)) for row in t.rows] for t in tables
         },
     }
+    shown = [block for block in blocks if isinstance(block, Heading) and block.level > 1]
+    blocks.insert(next(i for i, block in enumerate(blocks) if block in shown), Contents(shown))
     text = json.dumps(numbers, indent=1, ensure_ascii=False) + "\n"
     write_atomically(inputs.folder / "report.json", text.encode())
     write_atomically(inputs.folder / "report.html", html_page(blocks, TITLE).encode())
     write_atomically(inputs.folder / "REPORT.md", markdown(blocks, inputs.folder).encode())
-    _prune(inputs.folder / "figures", set(pictures))
-    if inputs.is_mnist and list(inputs.rows) == accuracy.rows():
-        _update_readme(next(t for t in tables if t.name == "accuracy"))
+    for name in before - set(pictures):
+        (inputs.folder / "figures" / name).unlink(missing_ok=True)
+    if inputs.is_committed:
+        _update_readme(next(t for t in tables if t.name == "accuracy"), agreed)
     return problems
 
 
@@ -114,26 +133,34 @@ def _committed(path: str) -> str:
     return done.stdout if done.returncode == 0 else ""
 
 
-def _prune(folder: Path, wanted: set[str]) -> None:
-    """Pictures of an earlier report that this one does not show."""
-    for path in folder.glob("*.png"):
-        if path.name not in wanted:
-            path.unlink()
+def _pictures_of(folder: Path) -> set[str]:
+    """The pictures of the report that stands in ``folder``; nobody else's are ever removed."""
+    try:
+        return set(json.loads((folder / "report.json").read_text())["pictures"])
+    except (OSError, ValueError, KeyError):
+        return set()
 
 
-def _update_readme(table: Table) -> None:
-    """Put the accuracy table between README's marks, so that it cannot differ from the report."""
+def _update_readme(table: Table, agreed: Sequence[accuracy.Agreement]) -> None:
+    """Put the accuracy table, and how closely the backends agree, between README's marks.
+
+    So README cannot differ from the report.
+    """
     path = ROOT / "README.md"
     text = path.read_text()
     begin, end = (text.find(mark) for mark in _MARKS)
     if begin < 0 or end < begin:
         return
-    text = f"{text[:begin]}{_MARKS[0]}\n{markdown([table], ROOT).strip()}\n{text[end:]}"
+    blocks: list[Block] = [table, Paragraph(accuracy.agreement_sentence(agreed))]
+    text = f"{text[:begin]}{_MARKS[0]}\n{markdown(blocks, ROOT)}{text[end:]}"
     write_atomically(path, text.encode())
 
 
 def _head(inputs: Inputs, problems: Sequence[str]) -> list[Block]:
     data = inputs.data
+    seeds = f"seed {inputs.seeds[0]}"
+    if len(inputs.seeds) > 1:
+        seeds = f"seeds {', '.join(map(str, inputs.seeds))}, the CNN with the first alone"
     blocks: list[Block] = [
         Heading(TITLE, 1),
         Paragraph(
@@ -144,10 +171,9 @@ def _head(inputs: Inputs, problems: Sequence[str]) -> list[Block]:
             "this page is the evidence that both backends compute the same."
         ),
         Paragraph(
-            f"Made by `python reports/make_report.py` on {data.name}: {len(data.train_images):,} "
+            f"Made by `{inputs.command}` on {data.name}: {len(data.train_images):,} "
             f"training images, a sixth of them held out for validation, {len(data.test_images):,} "
-            f"test images; seeds {', '.join(map(str, inputs.seeds))}, "
-            "the CNN with the first alone."
+            f"test images; {seeds}."
         ),
     ]
     if not inputs.is_mnist:
@@ -155,6 +181,13 @@ def _head(inputs: Inputs, problems: Sequence[str]) -> list[Block]:
             Paragraph(
                 "**This report is about scikit-learn's bundled 8x8 digits, not MNIST.** Nothing "
                 "here is compared with the published numbers, which are for MNIST."
+            )
+        )
+    elif not inputs.full:
+        blocks.append(
+            Paragraph(
+                "**This is not the full report**, which is `reports/REPORT.md`: other rows or "
+                "seeds were chosen here."
             )
         )
     if problems:
@@ -171,6 +204,7 @@ def _accuracy(
     with_published = inputs.is_mnist
     data_arguments = "" if inputs.is_mnist else f" --dataset {inputs.data.name}"
     total = len(inputs.data.test_images)
+    seconds = accuracy.batch_seconds(inputs.store, inputs.runs)
     stated = (
         f"The mean of an as-published row may lie {PUBLISHED_POINTS} points from the published "
         f"number ({accuracy.PUBLISHED_POINTS_BY_ROW['sgd-5ep']} for sgd-5ep, whose initial values "
@@ -185,19 +219,19 @@ def _accuracy(
             "mean ± standard deviation over the seeds, n seeds."
         ),
         accuracy.accuracy_table(inputs.rows, scores, with_published),
-        *([accuracy.reasons_table(inputs.rows, scores)] if with_published else []),
+        *([accuracy.reasons_table(inputs.rows, scores, seconds)] if with_published else []),
         Paragraph(
             stated + f"the two backends' means may lie {BACKENDS_POINTS} points apart. `--check` "
             "fails if they do not keep to that."
         ),
         Heading("How closely the backends agree", 3),
+        Paragraph(accuracy.agreement_sentence(agreed)),
         Paragraph(
             f"One run per recipe, seed {inputs.seeds[0]}, with nothing copied across: each "
             "backend's own generator draws the same weights, shuffles and dropout masks. In "
             "float64 every step's loss must agree to "
             f"1e{np.log10(accuracy.LOSS_FLOAT64):.0f} (relative to its value) and all predictions "
-            f"must be the same; in float32 at least {accuracy.IDENTICAL_FLOAT32:.1%} of the MLP's. "
-            "Float32 runs part slowly, because sums are rounded in another order."
+            f"must be the same; in float32 at least {accuracy.IDENTICAL_FLOAT32:.1%} of the MLP's."
         ),
         accuracy.agreement_table(agreed),
         Heading("The command behind each row", 3),
@@ -218,6 +252,17 @@ def _curves(inputs: Inputs, pictures: dict[str, bytes]) -> list[Block]:
             "step where it is not 0."
         ),
     ]
+    if inputs.is_mnist:
+        blocks += [
+            Paragraph(
+                "The lab's curves are pictures: what is on record of their shapes, and what ours "
+                f"do (NumPy, float32, seed {inputs.seeds[0]}; the CNN as intended), read off their "
+                "evaluations of the dev set. Before and after a step of the schedule: the slopes "
+                "over the last and the first two intervals that lie wholly on that side; a bend is "
+                f"one whose slopes' ratio is at most {shapes.BEND:g} of that at a constant rate."
+            ),
+            shapes.table(inputs.rows, inputs.store, inputs.runs),
+        ]
     drawn = set()
     for row in inputs.rows:
         for reading in accuracy.READINGS:
@@ -275,19 +320,20 @@ def _defects() -> list[Block]:
         said = said if len(said) < 220 else said[:217] + "..."
         lines.append([defect.what, defect.effect, defect.check, said])
     header = ["in the lab", "what it did", "the check here that catches it", "what the check says"]
+    fold = f"{len(lines)} defects, and what catches each"
     return [
         Heading("What was wrong in the lab"),
         Paragraph(
             "Each defect was put into a copy of our component, just now; the last column is the "
             "failure of the check that is meant to see it (`parity_tests/test_lab_defects.py`)."
         ),
-        Table("defects", header, lines),
+        Table("defects", header, lines, fold=fold),
     ]
 
 
 def _speed(inputs: Inputs, pictures: dict[str, bytes]) -> list[Block]:
     """The benchmark as it was last run; it needs an idle machine, so it is not part of this."""
-    path = inputs.folder / "benchmark.json"
+    path = HERE / "benchmark.json"
     if not path.exists():
         return []
     return speed.blocks(json.loads(path.read_text()), inputs.folder, pictures)
@@ -357,7 +403,7 @@ def _pictures(inputs: Inputs, pictures: dict[str, bytes]) -> list[Block]:
             show(
                 f"confusion-{row}-{name}.png",
                 figures.confusion(f"{row}, {name}", c, max(1, most)),
-                f"{row}, {name}: true against predicted digits; the colour counts errors alone.",
+                f"{row}, {name}: true against predicted digits; the errors alone are coloured.",
             )
         for name, z in logits.items():
             p = softmax(z.astype(np.float64), 1)
@@ -387,5 +433,5 @@ def _environment(inputs: Inputs) -> list[Block]:
         Heading("Environment"),
         Table("environment", ["what", "value"], rows),
         Heading("Make it again", 3),
-        Code("python reports/make_report.py"),
+        Code(inputs.command),
     ]

@@ -58,6 +58,21 @@ def test_misses_are_named(numbers) -> None:
     ]
 
 
+def test_a_reason_stands_beside_slow_parts_alone(numbers) -> None:
+    numbers["threads"]["1"]["Sigmoid"] = sample(3.1)
+    numbers["threads"]["2"]["Tanh"] = sample(3.1)
+    numbers["threads"]["2"]["Softmax"] = sample(2.9)
+    numbers["threads"]["1"]["ReLU"] = sample(3.1)  # for which no reason is given
+    table = speed._layers_table(numbers, numbers["layers"])
+    assert table.header[-1] == "if above 3, why"
+    assert {row[0]: row[-1] for row in table.rows if row[-1]} == {
+        "Sigmoid": speed.WHY_SLOW["Sigmoid"],
+        "Tanh": speed.WHY_SLOW["Tanh"],
+        "ReLU": "no reason is known",
+    }
+    assert speed.misses(numbers) == ["ReLU, 1 thread: 3.10, without a reason"]
+
+
 def test_every_layer_and_optimizer_is_measured() -> None:
     measured = {name.split(",")[0] for name in workloads()} | {
         constructor.split("(")[0] for constructor, _ in LAYERS.values()
@@ -135,6 +150,15 @@ def test_wrong_flags_are_answered_in_one_line(arguments, message, capsys) -> Non
     said = capsys.readouterr().err
     assert message in said
     assert said.count("\n") == 1
+
+
+def test_a_name_that_matches_nothing_is_answered_in_one_line(capsys) -> None:
+    assert benchmark.main(["--only", "zzz"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err == (
+        "benchmark.py: error: --only: no workload's name holds 'zzz': nothing to time\n"
+    )
+    assert captured.out == ""
 
 
 def test_a_timing_waits_until_the_other_process_is_still(monkeypatch) -> None:

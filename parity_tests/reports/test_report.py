@@ -14,25 +14,15 @@ import numpy as np
 import pytest
 
 from experiments.data import load
-from reports import accuracy, figures, ledger, make_report, write
-from reports.document import Code, Figure, Heading, Paragraph, Table, csv_text, html_page, markdown
+from parity_tests.reports.conftest import ROW
+from reports import accuracy, ledger, make_report, write
+from reports.document import anchor, csv_text
 from reports.runs import ROOT, Run, Store, canonical, code_version
 from torch_ref.compare import Tolerance
-
-ROW = "momentum-5ep"
-PICTURE = figures._png(figures.plt.figure(figsize=(1, 1)))
 
 
 def new_store(folder: Path) -> Store:
     return Store(folder, load("digits").checksum, ["--dataset", "digits"])
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory) -> Store:
-    """The runs of one row on the digits, one seed."""
-    store = new_store(tmp_path_factory.mktemp("runs"))
-    store.make_missing(accuracy.plan([ROW], [0]), jobs=2)
-    return store
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +38,8 @@ def report(store, tmp_path_factory) -> Path:
         accuracy.plan([ROW], [0]),
         {"commit": "abc | def"},
         time.perf_counter(),
+        "python reports/make_report.py --rows momentum-5ep",
+        full=False,
     )
     with pytest.MonkeyPatch.context() as patch:
         lines = [ledger.Line("Linear", "float64", 3, {"forward": 1e-16}, 0.25, Tolerance(0.1, 0.2))]
@@ -114,7 +106,6 @@ def test_recipes_of_equal_configuration_share_their_runs() -> None:
     planned = accuracy.plan(accuracy.rows(), [0, 1, 2])
     assert len(planned) == len(set(planned))
     assert {run.seed for run in planned if run.recipe == "cnn-10ep"} == {0}
-    assert {run.recipe for run in planned if run.dtype == "float64"} == set(accuracy.rows())
 
 
 def test_pages_and_csv_hold_the_same_cells(report) -> None:
@@ -144,17 +135,37 @@ def test_pages_and_csv_hold_the_same_cells(report) -> None:
 
 def test_the_page_needs_no_other_file(report) -> None:
     page = (report / "report.html").read_text()
-    assert not re.search(r"(src|href)=['\"](?!data:)", page)
+    assert not re.search(r"(src|href)=['\"](?!data:|#)", page)
     assert "<script" not in page
     images = re.findall(r"src='data:image/png;base64,([^']+)'", page)
     files = sorted((report / "figures").glob("*.png"))
     assert sorted(base64.b64decode(image) for image in images) == sorted(
         file.read_bytes() for file in files
     )
-    # two curves; for each backend weights, confusion matrix, surest errors
-    assert len(files) == 8
+    # two curves, two of the benchmark; for each backend weights, confusion matrix, surest errors
+    assert len(files) == 10
     for file in files:
         assert f"(figures/{file.name})" in (report / "REPORT.md").read_text()
+
+
+def test_the_page_starts_with_its_contents_and_folds_its_long_tables(report) -> None:
+    page, text = (report / "report.html").read_text(), (report / "REPORT.md").read_text()
+    headings = re.findall(r"<h[23] id='([^']+)'>", page)
+    assert len(set(headings)) == len(headings) > 8
+    assert re.findall(r"href='#([^']+)'", page) == headings
+    assert page.index("<nav") < page.index("<h2")
+    lines = text.split("```")[0::2]  # without code
+    titles = re.findall(r"^##+ (.+)$", "".join(lines), re.MULTILINE)
+    assert [anchor(title) for title in titles] == headings
+    assert re.findall(r"\]\(#([^)]+)\)", text) == headings
+    unfolded = re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)
+    for table in re.findall(r"(?:^\|.*\n)+", unfolded, re.MULTILINE):
+        cells = table.count("\n") * table.splitlines()[0].count(" | ")
+        assert cells <= 100, f"fold this one: {table}"
+    for name in ("commands", "ledger", "defects", "layers", "growth", "agreement"):
+        header = next(csv.reader(io.StringIO((report / f"{name}.csv").read_text())))
+        assert f"| {' | '.join(header)} |" not in unfolded, name
+        assert f"| {' | '.join(header)} |" in text, name
 
 
 def test_digits_are_said_and_not_compared_with_the_lab(report) -> None:
@@ -162,23 +173,6 @@ def test_digits_are_said_and_not_compared_with_the_lab(report) -> None:
     assert "bundled 8x8 digits, not MNIST" in text.split("## ")[0]
     assert "0.8896" not in text.split("## What was wrong in the lab")[0]
     assert not (report / "reasons.csv").exists()
-
-
-def test_blocks_in_both_languages(tmp_path) -> None:
-    blocks = [
-        Heading("A & B"),
-        Paragraph("**bold**, `x < 1`"),
-        Code("a < b"),
-        Table("t", ["a|b", "share"], [["1|2", "50.0%"]], frozenset({"share"})),
-        Figure(tmp_path / "figures" / "f.png", "What it shows", PICTURE),
-    ]
-    text, page = markdown(blocks, tmp_path), html_page(blocks, "T & U")
-    assert "| 1\\|2 | 50.0% |" in text
-    assert "![What it shows](figures/f.png)" in text
-    assert "<h2>A &amp; B</h2>" in page
-    assert "<strong>bold</strong>, <code>x &lt; 1</code>" in page
-    assert "width:50.0%" in page
-    assert csv_text(blocks[3]) == "a|b,share\n1|2,50.0%\n"
 
 
 def score(*values: float) -> accuracy.Score:
@@ -296,7 +290,7 @@ def test_wrong_flags_are_answered_in_one_line(arguments, message, capsys) -> Non
 def test_without_training_missing_runs_are_named(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(make_report, "HERE", tmp_path)
     assert make_report.main(["--no-train", "--dataset", "digits", "--rows", ROW]) == 2
-    assert "--no-train: 14 of 14 runs are missing" in capsys.readouterr().err
+    assert "--no-train: 16 of 16 runs are missing" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -305,14 +299,32 @@ def test_seeds() -> None:
     assert make_report.parse_seeds("5,0-1,5") == [5, 0, 1]
 
 
+def test_readme_is_given_the_table_and_how_closely_the_backends_agree(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(write, "ROOT", tmp_path)
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{write._MARKS[0]}\nold\n{write._MARKS[1]}\nafter\n")
+    agreed = [accuracy.Agreement(ROW, dtype, 9, 9, 1e-9, 5) for dtype in accuracy.DTYPES]
+    table = accuracy.accuracy_table([ROW], scores_at(0.8896, 0.96), True)
+    for _ in range(2):  # the second time changes nothing
+        write._update_readme(table, agreed)
+        before, shown, after = re.split("|".join(write._MARKS), readme.read_text())
+        assert (before, after) == ("before\n", "\nafter\n")
+        assert shown.startswith("\n| row | published |")
+        assert shown.endswith(f"\n\n{accuracy.agreement_sentence(agreed)}\n")
+
+
 def test_readme_shows_the_committed_table() -> None:
     """README's table is the committed report's, cell for cell."""
     readme = (ROOT / "README.md").read_text()
     shown = readme.split(write._MARKS[0])[1].split(write._MARKS[1])[0].strip()
-    assert shown in (ROOT / "reports" / "REPORT.md").read_text()
+    report = (ROOT / "reports" / "REPORT.md").read_text()
+    table, *sentence = shown.split("\n\n")
+    assert all(block in report for block in (table, *sentence))
     with (ROOT / "reports" / "accuracy.csv").open(newline="") as file:
         rows = list(csv.reader(file))
-    for line, row in zip([shown.splitlines()[0], *shown.splitlines()[2:]], rows, strict=True):
+    for line, row in zip([table.splitlines()[0], *table.splitlines()[2:]], rows, strict=True):
         assert [cell.strip() for cell in line.split("|")[1:-1]] == row
 
 
@@ -321,3 +333,13 @@ def test_the_committed_report_is_of_mnist_and_within_its_tolerances() -> None:
     assert numbers["data"] == "mnist"
     assert numbers["outside_tolerance"] == []
     assert {row["row"] for row in numbers["tables"]["accuracy"]} == set(accuracy.rows())
+
+
+@pytest.mark.xfail(reason="the committed report was made before this was so", strict=True)
+def test_the_committed_report_is_of_a_commit_and_of_every_row_in_float64() -> None:
+    numbers = json.loads((ROOT / "reports" / "report.json").read_text())
+    assert re.fullmatch(r"[0-9a-f]{7,}", numbers["environment"]["commit"])
+    planned = {(r.variant, r.dtype) for r in accuracy.plan(accuracy.rows(), [0])}
+    assert {(a["recipe"], a["dtype"]) for a in numbers["agreement"]} == planned
+    readme = (ROOT / "README.md").read_text()
+    assert "Same seed, same run, in float64: all 10,000 predictions are identical" in readme
