@@ -146,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(flags: argparse.Namespace, threads: Sequence[int]) -> int:
     from reports import speed
-    from reports.workloads import GROWTH, floors, workloads
+    from reports.workloads import GROWTH, WHOLE, floors, workloads
 
     names = list(workloads())
     if flags.only is not None:
@@ -163,13 +163,15 @@ def _run(flags: argparse.Namespace, threads: Sequence[int]) -> int:
 
     started = time.perf_counter()
     grown = {f"{axis}: {n}" for axis, sizes in GROWTH.items() for n in sizes}
+    programs = {"MLP training step, arrays", *WHOLE}
     numbers: dict[str, Any] = {
         "rounds": flags.rounds,
         "cpu": cpu(),
         "threads": {str(t): measure(names, t, flags.rounds) for t in threads},
         "floors": {},
         "scikit-learn": {},
-        "layers": [n for n in names if n not in grown and n not in speed.TARGETS],
+        "programs": list(programs),
+        "layers": [n for n in names if n not in grown | programs and n not in speed.TARGETS],
         "growth": {axis: list(sizes) for axis, sizes in GROWTH.items()},
         "memory": {b: [memory(b) for _ in range(3)] for b in BACKENDS},
         "import": {b: [import_seconds(b) for _ in range(flags.rounds)] for b in BACKENDS},

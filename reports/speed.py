@@ -145,6 +145,19 @@ def _layers_table(numbers: Mapping[str, Any], names: list[str]) -> Table:
     return Table("layers", header, lines, fold=f"{len(lines)} layers, losses and optimizers")
 
 
+def _programs_table(numbers: Mapping[str, Any]) -> Table:
+    threads = sorted(numbers["threads"], key=int)
+    lines = []
+    for name in sorted(numbers["programs"]):
+        samples = [numbers["threads"][t][name] for t in threads]
+        cells = [cell for s in samples for cell in (_ms(s["numpy"]), _ms(s["torch"]))]
+        lines.append([name, *cells, *map(_ratio_cell, samples)])
+    header = ["training step"]
+    for t in threads:
+        header += [f"NumPy, ms, {_threads(t)}", f"PyTorch, ms, {t}"]
+    return Table("programs", [*header, *(f"ratio, {t}" for t in threads)], lines)
+
+
 def _growth_table(numbers: Mapping[str, Any]) -> Table:
     threads = sorted(numbers["threads"], key=int)
     lines = []
@@ -250,6 +263,15 @@ def blocks(numbers: Mapping[str, Any], folder: Path, pictures: dict[str, bytes])
             f"more than {DRIFT} times those of both the smallest and the middle one.",
             pictures["growth.png"],
         ),
+        Heading("Whole programs", 3),
+        Paragraph(
+            "Forward, loss, backward and SGD with momentum, from one source for both libraries: "
+            "torchvision's ResNet-18 at a quarter of its width; a U-Net of three stages; two LSTM "
+            "cells written out in operations on Tensors and called in a loop, where thousands of "
+            "calls on small arrays are what a step costs; and README's loop on arrays (beside "
+            "PyTorch's usual one), which the training step above runs on Tensors."
+        ),
+        _programs_table(numbers),
         Heading("Every part", 3),
         Paragraph(
             "Forward and backward (for optimizers: one step of the MLP's and CNN's weights)."

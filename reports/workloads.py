@@ -5,6 +5,7 @@ a line each, and answers with the seconds of one call. ``benchmark.py`` starts o
 each backend, so that their thread pools cannot get in each other's way.
 """
 
+import importlib
 import json
 import sys
 import time
@@ -20,6 +21,7 @@ if str(ROOT) not in sys.path:
 
 from experiments.backend import make_backend
 from experiments.models import cnn, mlp
+from experiments.programs import PROGRAMS
 
 Array = np.ndarray
 Call = Callable[[], object]
@@ -43,6 +45,7 @@ class World:
         self.name = name
         self.backend = make_backend(name)
         self.nn, self.optim = self.backend.nn, self.backend.optim
+        self.library = importlib.import_module({"numpy": "numpy_impl"}.get(name, name))
         self.backend.manual_seed(0)
 
     def tensor(self, array: Array) -> Any:
@@ -109,6 +112,41 @@ class World:
         step = self.backend.train_step
         return lambda: step(model, criterion, optimizer, images, labels)
 
+    def program(self, name: str, sizes: dict[str, Any], batch: dict[str, Any]) -> Call:
+        """A training step of one of ``experiments.programs``: forward, loss, backward, SGD."""
+        program, torch = PROGRAMS[name], self.library
+        model = program.build(torch, torch.nn, torch.nn.functional, **sizes)
+        values = program.batch(np.random.default_rng(0), **batch)
+        tensors = {
+            key: torch.from_numpy(value.astype(np.float32) if value.dtype.kind == "f" else value)
+            for key, value in values.items()
+        }
+        optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
+
+        def call() -> None:
+            optimizer.zero_grad()
+            program.loss(model, tensors, torch, torch.nn.functional).backward()
+            optimizer.step()
+
+        return call
+
+    def array_training(self, model: Any, images: Array) -> Call:
+        """README's loop on arrays; torch has none, so it is its usual one there."""
+        if self.name == "torch":
+            return self.training(model, images)
+        model.needs_input_grad_(False)
+        criterion = self.nn.CrossEntropyLoss()
+        optimizer = self.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+        labels = _labels(len(images))
+
+        def call() -> None:
+            optimizer.zero_grad()
+            criterion(model(images), labels)
+            model.backward(criterion.backward())
+            optimizer.step()
+
+        return call
+
     def inference(self, model: Any, images: Array) -> Call:
         model.eval()
         return lambda: self.backend.predict(model, images)
@@ -157,6 +195,14 @@ GROWTH = {
 }
 
 
+# name: (program, sizes of the model, sizes of the batch)
+WHOLE: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "ResNet, 8x3x64x64": ("resnet", {"width": 16, "layers": (2, 2, 2, 2)}, {"size": 8}),
+    "U-Net, 4x1x64x64": ("unet", {"width": 8, "depth": 3}, {"size": 4, "side": 64}),
+    "LSTM cells, 100 steps": ("lstm_cell_loop", {"hidden": 32}, {"steps": 100, "size": 16}),
+}
+
+
 def _grown(axis: str, n: int) -> Workload:
     if axis.startswith("batch"):
         return lambda w: w.training(cnn(w.nn), _random(n, 1, 28, 28))
@@ -188,10 +234,18 @@ def workloads() -> dict[str, Workload]:
         "MomentGD": lambda w: w.optimizer_step(lambda p: w.optim.MomentGD(p, lr=1e-4)),
         "Adam": lambda w: w.optimizer_step(lambda p: w.optim.Adam(p, lr=1e-4)),
     }
+    found |= {name: _program(*described) for name, described in WHOLE.items()}
+    found["MLP training step, arrays"] = lambda w: w.array_training(
+        mlp(w.nn, (784, 600, 10)), _random(BATCH, 784)
+    )
     found |= {name: _layer(*described) for name, described in LAYERS.items()}
     for axis, sizes in GROWTH.items():
         found |= {f"{axis}: {n}": _grown(axis, n) for n in sizes}
     return found
+
+
+def _program(name: str, sizes: dict[str, Any], batch: dict[str, Any]) -> Workload:
+    return lambda w: w.program(name, sizes, batch)
 
 
 def _layer(constructor: str, shape: tuple[int, ...]) -> Workload:

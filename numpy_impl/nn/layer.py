@@ -43,13 +43,17 @@ _NOTHING: Any = object()
 def _as_tensors(output: Any, found: list[Tensor]) -> Any:
     """The arrays as Tensors; those that a gradient can belong to are found."""
 
+    if type(output) is _ARRAY and output.dtype.kind == "f":
+        found.append(Tensor(output))
+        return found[0]
+
     def wrap(value: Any) -> Tensor:
         tensor = Tensor(value)
         if tensor._data.dtype.kind == "f":
             found.append(tensor)
         return tensor
 
-    return wrap(output) if type(output) is _ARRAY else mapped(output, wrap)
+    return mapped(output, wrap)
 
 
 # -- forward ---------------------------------------------------------------------------------------
@@ -78,19 +82,54 @@ def layer_call(
             and (not others or (type(others[0]) is _ARRAY and len(others) == 1))
         ):
             own["_call"] = None
-            output = forward(self, input, *others)
+            output = forward(self, input, *others) if others else forward(self, input)
             if is_ours:
                 return output
             if own["_call"] is None and grad_mode.enabled:
                 own["_call"] = _with_attributes(self, output, None, None)
             return output if type(output) is _ARRAY else mapped(output, to_array)
         inputs = () if input is _NOTHING else (input, *others)
+        # and the one after it: a Tensor, and perhaps a target, into a layer of this library
+        if is_ours and isinstance(input, Tensor) and own["_is_plain"] and not kwargs:
+            if not others:
+                return _call_plain(self, forward, backward, inputs, (input._data,))
+            if len(others) == 1 and isinstance(others[0], _LEAVES):
+                arrays = input._data, to_array(others[0])
+                return _call_plain(self, forward, backward, inputs, arrays)
         if with_hooks and own["_hooks"] is not None:
             return call_with_hooks(self, inputs, kwargs)
         return call_any(self, forward, backward, inputs, kwargs)
 
     call._of_layer = forward  # type: ignore[attr-defined]
     return call
+
+
+def _call_plain(
+    self: Any,
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    inputs: tuple,
+    arrays: tuple,
+) -> Any:
+    """:func:`call_any` for a layer without parts that keeps things by ``save_for_backward``."""
+    calls: dict[Any, Call | None] = {self: None}
+    outer, within.calls = within.calls, calls
+    owner, within.owner = within.owner, self
+    running.append(None)
+    try:
+        output = forward(self, *arrays)
+    finally:
+        running.pop()
+        within.calls, within.owner = outer, owner
+    call = calls[self]
+    found: list[Tensor] = []
+    output = _as_tensors(output, found)
+    if call is not None:
+        needs = [isinstance(value, Tensor) and value._requires_grad for value in inputs]
+        if True in needs or _is_trained(self, call):
+            plain = backward._of_layer  # type: ignore[attr-defined]
+            attach(found, _LayerNode(self, plain, call, inputs, needs, len(found), True))
+    return output
 
 
 def call_any(
@@ -130,16 +169,18 @@ def _in_order(forward: Callable[..., Any], kwargs: dict[str, Any]) -> dict[str, 
 
 
 def _is_trained(self: Any, call: Call) -> bool:
-    parameters = self.parameters() if self._modules else self._parameters.values()
-    if any(p is not None and p._requires_grad for p in parameters):
-        return True  # else modules that are no parts of it may be, in a plain list or elsewhere
-    return any(_is_trained(m, c) for m, c in call.within.items() if m is not SUPER)
+    for parameter in self.parameters() if self._modules else self._parameters.values():
+        if parameter is not None and parameter._requires_grad:
+            return True  # else modules that are no parts of it may be, in a plain list or elsewhere
+    return bool(call.within) and any(
+        _is_trained(m, c) for m, c in call.within.items() if m is not SUPER
+    )
 
 
 class _LayerNode(Node):
     """A layer's call in the graph: its way back is the layer's own backward, through that call."""
 
-    __slots__ = ("call", "module", "places", "specs", "wanted")
+    __slots__ = ("call", "is_plain", "module", "places", "specs", "wanted")
 
     def __init__(
         self,
@@ -149,16 +190,20 @@ class _LayerNode(Node):
         slots: tuple,
         needs: list[bool],
         count: int,
+        is_plain: bool = False,
     ) -> None:
         inputs = tuple([slots[i] for i, needed in enumerate(needs) if needed])
         super().__init__(type(module).__name__, inputs, backward, count, is_layer=True)
         self.module = _view(module) if module in within.roots else module
         self.call = call
+        self.is_plain = is_plain  # then backward is as its class writes it
         # what was passed: True for arrays and Tensors, False for None; and which need a gradient
         self.places = tuple([value is not None for value in slots])
         self.wanted = tuple(needs)
-        self.specs = tuple([Spec(tensor._data.shape, tensor._data.dtype) for tensor in inputs])
-        call.needs = tuple([n for n, here in zip(needs, self.places, strict=True) if here])
+        self.specs = tuple([(tensor._data.shape, tensor._data.dtype) for tensor in inputs])
+        call.needs = self.wanted
+        if False in self.places:
+            call.needs = tuple([n for n, here in zip(needs, self.places, strict=True) if here])
 
     def input_grads(self, grads: list[Array | None], retain_graph: bool) -> list[Array | None]:
         module, call = self.module, self.call
@@ -168,12 +213,17 @@ class _LayerNode(Node):
         try:
             is_single = type(call.output) is Spec
             upstream = grads[0] if is_single else _rebuilt(call.output, iter(grads))
-            result = self.way_back(module, upstream, retain_graph=retain_graph)
+            if self.is_plain:
+                result = self.way_back(module, upstream)
+            else:
+                result = self.way_back(module, upstream, retain_graph=retain_graph)
         finally:
             running.pop()
             within.calls, within.owner = outer, owner
         if not self.inputs:
             return []
+        if type(result) is _ARRAY and len(self.inputs) == 1 and self.wanted[0]:
+            return [_checked(self.name, result, self.specs[0])]
         found = list(leaves(result)) if isinstance(result, tuple | list) else [result]
         if len(found) != len(self.wanted):
             # None is passed over; and one gradient alone is the first input's
@@ -207,16 +257,17 @@ def _view(self: Any) -> Any:
     return view
 
 
-def _checked(name: str, grad: Any, input: Spec) -> Array | None:
+def _checked(name: str, grad: Any, input: tuple[tuple[int, ...], np.dtype]) -> Array | None:
     """A gradient that a layer's backward returned, in the dtype of the input."""
     if grad is None:
         return None
-    if grad.shape != input.shape:
+    shape, dtype = input
+    if grad.shape != shape:
         raise RuntimeError(
             f"{name}: backward returned a gradient of shape {grad.shape} for an input of shape "
-            f"{input.shape}"
+            f"{shape}"
         )
-    return grad if grad.dtype == input.dtype else np.asarray(grad, input.dtype)
+    return grad if grad.dtype == dtype else np.asarray(grad, dtype)
 
 
 def _rebuilt(spec: Any, grads: Iterator[Array | None]) -> Any:

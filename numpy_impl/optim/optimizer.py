@@ -124,7 +124,7 @@ class Optimizer:
         """Forget all gradients; with ``set_to_none=False`` fill the existing ones with zeros."""
         for param in self._parameters():
             if set_to_none:
-                param.grad = None
+                param._grad = None
             elif param.grad is not None:
                 param.grad.fill(0)
 

@@ -210,6 +210,12 @@ def repeat_interleave(input: Any, repeats: Any, dim: int | None = None) -> Tenso
         input, dim = reshape(input, -1), 0
     x = to_array(input)
     axis = _axis(dim, x.ndim)
+    if isinstance(repeats, int) and repeats > 0:
+        split = (*x.shape[: axis + 1], repeats, *x.shape[axis + 1 :])
+        output = np.repeat(x, repeats, axis)
+        return record(
+            output, "repeat_interleave", (input, lambda g: g.reshape(split).sum(axis + 1))
+        )
     return index_select(input, axis, np.repeat(np.arange(x.shape[axis]), to_array(repeats)))
 
 
