@@ -45,7 +45,7 @@ class World:
         self.name = name
         self.backend = make_backend(name)
         self.nn, self.optim = self.backend.nn, self.backend.optim
-        self.library = importlib.import_module({"numpy": "numpy_impl"}.get(name, name))
+        self.torch = importlib.import_module({"numpy": "numpy_impl"}.get(name, name))
         self.backend.manual_seed(0)
 
     def tensor(self, array: Array) -> Any:
@@ -114,7 +114,7 @@ class World:
 
     def program(self, name: str, sizes: dict[str, Any], batch: dict[str, Any]) -> Call:
         """A training step of one of ``experiments.programs``: forward, loss, backward, SGD."""
-        program, torch = PROGRAMS[name], self.library
+        program, torch = PROGRAMS[name], self.torch
         model = program.build(torch, torch.nn, torch.nn.functional, **sizes)
         values = program.batch(np.random.default_rng(0), **batch)
         tensors = {

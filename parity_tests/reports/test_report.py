@@ -335,7 +335,6 @@ def test_the_committed_report_is_of_mnist_and_within_its_tolerances() -> None:
     assert {row["row"] for row in numbers["tables"]["accuracy"]} == set(accuracy.rows())
 
 
-@pytest.mark.xfail(reason="the committed report was made before this was so", strict=True)
 def test_the_committed_report_is_of_a_commit_and_of_every_row_in_float64() -> None:
     numbers = json.loads((ROOT / "reports" / "report.json").read_text())
     assert re.fullmatch(r"[0-9a-f]{7,}", numbers["environment"]["commit"])
