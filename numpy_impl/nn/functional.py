@@ -28,6 +28,7 @@ from numpy_impl.nn.activation import (
     softmax_backward,
     tanh_backward,
 )
+from numpy_impl.nn.checks import check_array
 from numpy_impl.nn.conv import conv1d_backward, conv2d_backward, conv3d_backward
 from numpy_impl.nn.dropout import Dropout
 from numpy_impl.nn.linear import linear_backward
@@ -64,6 +65,7 @@ def _by_pair(
 ) -> Any:
     """A pair of functions of input, weight and bias as one call of the graph."""
     arrays = [to_array(value) for value in inputs]
+    _check_operands(forward.__name__, *arrays)
     output = forward(*arrays, *options)
     if not any(isinstance(value, Tensor) for value in inputs):
         return output
@@ -79,6 +81,18 @@ def _by_pair(
         tracked = tuple(value for value, needed in zip(inputs, needs, strict=True) if needed)
         attach([result], Node(forward.__name__, tracked, way_back, is_layer=True))
     return result
+
+
+def _check_operands(owner: str, input: Any, weight: Any, bias: Any) -> None:
+    """One floating-point dtype for all (nothing is promoted), and a bias for each output."""
+    dtype = check_array(weight, "weight", owner).dtype
+    check_array(input, "input", owner, dtype)
+    if owner == "linear" and input.shape[-1:] != weight.shape[1:]:
+        raise ValueError(
+            f"linear: input's last axis must be that of weight {weight.shape}, got {input.shape}"
+        )
+    if bias is not None and check_array(bias, "bias", owner, dtype).shape != weight.shape[:1]:
+        raise ValueError(f"{owner}: bias must have shape {weight.shape[:1]}, got {bias.shape}")
 
 
 # -- layers with weights ---------------------------------------------------------------------------

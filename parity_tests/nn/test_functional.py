@@ -1,0 +1,116 @@
+"""torch.nn.functional's names: Tensors for Tensors, arrays for arrays, and torch's numbers."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import numpy_impl
+from numpy_impl.nn import functional
+from parity_tests.tolerances import tolerance
+from torch_ref.compare import Result
+from torch_ref.convert import to_numpy, to_torch
+
+RNG = np.random.default_rng(0)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return RNG.standard_normal(shape)
+
+
+LABELS = np.array([0, 2, 1])
+# name: rows of (arrays, options); floating-point arrays get gradients
+ROWS: dict[str, list[tuple[list[np.ndarray], dict[str, Any]]]] = {
+    "linear": [
+        ([normal(2, 5, 3), normal(4, 3), normal(4)], {}),
+        ([normal(3), normal(4, 3)], {}),
+    ],
+    "conv1d": [([normal(2, 4, 9), normal(6, 2, 3), normal(6)], {"stride": 2, "groups": 2})],
+    "conv2d": [
+        ([normal(2, 3, 7, 6), normal(4, 3, 3, 2), normal(4)], {"padding": 1, "dilation": 2}),
+        ([normal(3, 6, 6), normal(4, 3, 3, 3)], {"padding": "same"}),
+    ],
+    "conv3d": [([normal(1, 2, 4, 5, 4), normal(3, 2, 2, 2, 2), normal(3)], {"stride": (1, 2, 1)})],
+    "relu": [([normal(3, 4)], {})],
+    "leaky_relu": [([normal(3, 4)], {"negative_slope": 0.3})],
+    "sigmoid": [([normal(3, 4)], {})],
+    "tanh": [([normal(3, 4)], {})],
+    "softmax": [([normal(3, 4)], {"dim": 1}), ([normal(2, 3, 4)], {"dim": 0})],
+    "log_softmax": [([normal(3, 4)], {"dim": -1})],
+    "dropout": [([normal(3, 4)], {"p": 0.4}), ([normal(3, 4)], {"training": False})],
+    "max_pool1d": [([normal(2, 3, 8)], {"kernel_size": 3, "stride": 2})],
+    "max_pool2d": [([normal(2, 3, 6, 8)], {"kernel_size": 2})],
+    "max_pool3d": [([normal(1, 2, 4, 4, 4)], {"kernel_size": 2, "padding": 1})],
+    "avg_pool1d": [([normal(2, 3, 8)], {"kernel_size": 3, "padding": 1})],
+    "avg_pool2d": [([normal(2, 3, 6, 8)], {"kernel_size": (2, 3), "divisor_override": 5})],
+    "avg_pool3d": [([normal(1, 2, 4, 4, 5)], {"kernel_size": 2, "ceil_mode": True})],
+    "cross_entropy": [
+        ([normal(3, 4), LABELS], {"label_smoothing": 0.2}),
+        ([normal(3, 4), LABELS], {"reduction": "sum", "ignore_index": 2}),
+    ],
+    "nll_loss": [([normal(3, 4), LABELS], {"reduction": "none"})],
+    "mse_loss": [([normal(3, 4), normal(3, 4)], {})],
+    "pad": [
+        ([normal(2, 3, 4)], {"pad": (1, 2, 0, 3), "value": 0.5}),
+        ([normal(2, 3, 4)], {"pad": (-1, 2)}),
+    ],
+    "normalize": [([normal(3, 4)], {}), ([normal(3, 4)], {"p": 1.0, "dim": 0})],
+    "one_hot": [([LABELS], {}), ([LABELS], {"num_classes": 5})],
+}
+CONFIGURATIONS = [(name, row) for name, rows in ROWS.items() for row in rows]
+
+
+def test_every_function_has_a_row() -> None:
+    names = {name for name in functional.__all__ if not name.endswith("_backward")}
+    assert names == set(ROWS)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("name", "row"), CONFIGURATIONS, ids=[name for name, _ in CONFIGURATIONS])
+def test_functions_agree_with_torch(name, row, dtype) -> None:
+    values, options = row
+    arrays = [value.astype(dtype) if value.dtype.kind == "f" else value for value in values]
+    ours = [numpy_impl.tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
+    theirs = [to_torch(a).requires_grad_(a.dtype.kind == "f") for a in arrays]
+    numpy_impl.manual_seed(0)
+    torch.manual_seed(0)
+    mine = getattr(functional, name)(*ours, **options)
+    twin = getattr(torch.nn.functional, name)(*theirs, **options)
+    results = [Result(name, "forward", mine.data, to_numpy(twin))]
+    if mine.dtype.kind == "f":
+        upstream = np.asarray(np.random.default_rng(1).standard_normal(mine.shape)).astype(dtype)
+        mine.backward(upstream)
+        twin.backward(to_torch(upstream))
+        results += [
+            Result(f"grad of input {i}", "input_grad", a.grad, to_numpy(b.grad))
+            for i, (a, b) in enumerate(zip(ours, theirs, strict=True))
+            if b.requires_grad
+        ]
+    for result in results:
+        result.check(tolerance(dtype, result.direction), name)
+    numpy_impl.manual_seed(0)
+    plain = getattr(functional, name)(*arrays, **options)
+    assert isinstance(plain, np.ndarray)
+    np.testing.assert_array_equal(plain, mine.data)
+
+
+F32, F64 = normal(4, 3).astype("f"), normal(4, 3)
+
+
+@pytest.mark.parametrize("wrap", [lambda a: a, numpy_impl.tensor], ids=["arrays", "tensors"])
+@pytest.mark.parametrize(
+    ("name", "arrays", "error", "message"),
+    [
+        ("linear", [F32, F64], TypeError, "linear: input must have the parameters' dtype float64"),
+        ("linear", [F32, F32, F64[:, 0]], TypeError, "linear: bias must have the parameters' dty"),
+        ("linear", [F32.astype(int)] * 2, TypeError, "weight must be float32 or float64, got int"),
+        ("linear", [F32, normal(4, 5).astype("f")], ValueError, r"linear: input's last axis must"),
+        ("linear", [F32, F32, F32[0]], ValueError, r"linear: bias must have shape \(4,\), got"),
+        ("conv1d", [normal(1, 2, 5), normal(3, 2, 2), normal(2)], ValueError, "bias must have"),
+        ("one_hot", [F32], TypeError, "tensor must hold integers, got float32"),
+    ],
+)
+def test_wrong_use(name, arrays, error, message, wrap) -> None:
+    with pytest.raises(error, match=message):
+        getattr(functional, name)(*map(wrap, arrays))
