@@ -1,37 +1,24 @@
-"""torch.nn.functional's names, and the pure pairs behind the layers.
+"""torch.nn.functional's names.
 
-A function returns what it is given: arrays for arrays, Tensors for Tensors. A name that ends in
-``_backward`` is the other half of a pair: arrays alone, from the gradient of the output to those of
-the inputs.
+A function returns what it is given: arrays for arrays, Tensors for Tensors. ``f_backward`` is the
+other half of ``f``: arrays alone, the gradient of the output and then ``f``'s own arguments. It
+returns a gradient for each floating-point array among them, in their order: the array itself if
+there is one, else a tuple, with ``None`` for what ``f`` takes as a constant (class weights).
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from numpy_impl.grad_mode import grad_mode, no_grad
-from numpy_impl.nn import activation as _activation
+from numpy_impl.grad_mode import enable_grad, grad_mode, no_grad
 from numpy_impl.nn import conv as _conv
 from numpy_impl.nn import linear as _linear
-from numpy_impl.nn.activation import (
-    LeakyReLU,
-    LogSoftmax,
-    ReLU,
-    Sigmoid,
-    Softmax,
-    Tanh,
-    leaky_relu_backward,
-    log_softmax_backward,
-    relu_backward,
-    sigmoid_backward,
-    softmax_backward,
-    tanh_backward,
-)
-from numpy_impl.nn.checks import check_array
-from numpy_impl.nn.conv import conv1d_backward, conv2d_backward, conv3d_backward
+from numpy_impl.nn.activation import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from numpy_impl.nn.call import check_grad, describe, leaves, mapped
+from numpy_impl.nn.checks import check_array, names_itself
 from numpy_impl.nn.dropout import Dropout
-from numpy_impl.nn.linear import linear_backward
 from numpy_impl.nn.loss import CrossEntropyLoss, MSELoss, NLLLoss
 from numpy_impl.nn.module import Module
 from numpy_impl.nn.pooling import (
@@ -42,7 +29,7 @@ from numpy_impl.nn.pooling import (
     MaxPool2d,
     MaxPool3d,
 )
-from numpy_impl.tensor.graph import Node
+from numpy_impl.tensor.graph import Node, run_backward
 from numpy_impl.tensor.methods import cast
 from numpy_impl.tensor.tensor import Tensor, attach, record, to_array
 
@@ -60,22 +47,22 @@ def _by(layer: Module, *inputs: Any) -> Any:
 def _by_pair(
     forward: Callable[..., Array],
     backward: Callable[..., Sequence[Array | None]],
-    inputs: Sequence[Any],
-    options: Sequence[Any] = (),
+    inputs: tuple[Any, Any, Any],
+    *options: Any,
 ) -> Any:
     """A pair of functions of input, weight and bias as one call of the graph."""
-    arrays = [to_array(value) for value in inputs]
-    _check_operands(forward.__name__, *arrays)
+    x, weight, bias = arrays = tuple(to_array(value) for value in inputs)
+    if bias is not None and check_array(bias, "bias", weight.dtype).shape != weight.shape[:1]:
+        raise ValueError(f"bias must have shape {weight.shape[:1]}, got {bias.shape}")
     output = forward(*arrays, *options)
     if not any(isinstance(value, Tensor) for value in inputs):
         return output
     result = Tensor(output)
     needs = tuple(isinstance(v, Tensor) and v.requires_grad for v in inputs)
     if grad_mode.enabled and any(needs):
-        x, weight, _ = arrays
 
         def way_back(grads: list[Array | None], retain_graph: bool) -> list[Array | None]:
-            found = backward(grads[0], x, weight, *options, needs=needs)
+            found = backward(grads[0], x, weight, *options, needs)
             return [grad for grad, needed in zip(found, needs, strict=True) if needed]
 
         tracked = tuple(value for value, needed in zip(inputs, needs, strict=True) if needed)
@@ -83,26 +70,58 @@ def _by_pair(
     return result
 
 
-def _check_operands(owner: str, input: Any, weight: Any, bias: Any) -> None:
-    """One floating-point dtype for all (nothing is promoted), and a bias for each output."""
-    dtype = check_array(weight, "weight", owner).dtype
-    check_array(input, "input", owner, dtype)
-    if owner == "linear" and input.shape[-1:] != weight.shape[1:]:
-        raise ValueError(
-            f"linear: input's last axis must be that of weight {weight.shape}, got {input.shape}"
-        )
-    if bias is not None and check_array(bias, "bias", owner, dtype).shape != weight.shape[:1]:
-        raise ValueError(f"{owner}: bias must have shape {weight.shape[:1]}, got {bias.shape}")
+def _backward_of(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``f_backward``, by the rule above: through the layer's or the operations' own backward."""
+    name = f"{function.__name__}_backward"
+
+    @functools.wraps(function)
+    def backward(grad_output: Any, *args: Any, **kwargs: Any) -> Any:
+        inputs = [v for v in leaves((args, kwargs)) if v is not None and v.dtype.kind == "f"]
+        tensors = [Tensor(value, True) for value in inputs]
+        rest = iter(tensors)
+
+        def wrap(value: Any) -> Any:
+            return next(rest) if value.dtype.kind == "f" else value
+
+        with enable_grad():
+            output = function(*mapped(args, wrap), **mapped(kwargs, wrap))
+        outputs = [t for t in leaves(output) if isinstance(t, Tensor) and t.requires_grad]
+        grad = check_grad(grad_output, describe(outputs[0]), f"{name}: grad_output")
+        run_backward(outputs[:1], [grad])
+        grads = tuple(tensor.grad for tensor in tensors)
+        return grads[0] if len(grads) == 1 else grads
+
+    backward.__name__ = backward.__qualname__ = name
+    backward.__doc__ = (
+        f"Gradients for the floating-point arrays among the arguments of "
+        f":func:`{function.__name__}`, from that of its output."
+    )
+    return backward
 
 
 # -- layers with weights ---------------------------------------------------------------------------
 
 
+@names_itself
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     r""":math:`y = x W^\top + b`; see :class:`~numpy_impl.nn.Linear`."""
-    return _by_pair(_linear.linear, linear_backward, (input, weight, bias))
+    x, w = to_array(input), check_array(to_array(weight), "weight")
+    check_array(x, "input", w.dtype)
+    if x.shape[-1:] != w.shape[1:]:
+        raise ValueError(f"input's last axis must be that of weight {w.shape}, got {x.shape}")
+    return _by_pair(_linear.linear, _linear.linear_backward, (input, weight, bias))
 
 
+def _convolved(n: int, input: Any, weight: Any, bias: Any, *options: Any) -> Any:
+    """Conv1d, 2d, 3d with the weights as inputs; options from stride to groups."""
+    w = check_array(to_array(weight), "weight", ndim=(n + 2,))
+    if check_array(to_array(input), "input", w.dtype, (n + 1, n + 2)).ndim == n + 1:
+        return _convolved(n, input[None], weight, bias, *options)[0]
+    steps = _conv.steps_of(w.shape, *options)
+    return _by_pair(_conv.conv, _conv.conv_backward, (input, weight, bias), steps)
+
+
+@names_itself
 def conv1d(
     input: Any,
     weight: Any,
@@ -113,10 +132,10 @@ def conv1d(
     groups: int = 1,
 ) -> Any:
     """Cross-correlation over one axis; see :class:`~numpy_impl.nn.Conv1d`."""
-    options = (stride, padding, dilation, groups)
-    return _by_pair(_conv.conv1d, conv1d_backward, (input, weight, bias), options)
+    return _convolved(1, input, weight, bias, stride, padding, dilation, groups)
 
 
+@names_itself
 def conv2d(
     input: Any,
     weight: Any,
@@ -127,10 +146,10 @@ def conv2d(
     groups: int = 1,
 ) -> Any:
     """Cross-correlation over two axes; see :class:`~numpy_impl.nn.Conv2d`."""
-    options = (stride, padding, dilation, groups)
-    return _by_pair(_conv.conv2d, conv2d_backward, (input, weight, bias), options)
+    return _convolved(2, input, weight, bias, stride, padding, dilation, groups)
 
 
+@names_itself
 def conv3d(
     input: Any,
     weight: Any,
@@ -141,8 +160,7 @@ def conv3d(
     groups: int = 1,
 ) -> Any:
     """Cross-correlation over three axes; see :class:`~numpy_impl.nn.Conv3d`."""
-    options = (stride, padding, dilation, groups)
-    return _by_pair(_conv.conv3d, conv3d_backward, (input, weight, bias), options)
+    return _convolved(3, input, weight, bias, stride, padding, dilation, groups)
 
 
 # -- activations and dropout -----------------------------------------------------------------------
@@ -150,7 +168,7 @@ def conv3d(
 
 def relu(input: Any, inplace: bool = False) -> Any:
     """max(x, 0); see :class:`~numpy_impl.nn.ReLU`."""
-    return _by(ReLU(), input) if isinstance(input, Tensor) else _activation.relu(input)
+    return _by(ReLU(), input)
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
@@ -370,10 +388,38 @@ def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> A
     return output if isinstance(input, Tensor) else output.data
 
 
+# -- the other halves ------------------------------------------------------------------------------
+# (not of dropout, whose mask is drawn anew, nor of one_hot, which has none)
+
+avg_pool1d_backward = _backward_of(avg_pool1d)
+avg_pool2d_backward = _backward_of(avg_pool2d)
+avg_pool3d_backward = _backward_of(avg_pool3d)
+conv1d_backward = _backward_of(conv1d)
+conv2d_backward = _backward_of(conv2d)
+conv3d_backward = _backward_of(conv3d)
+cross_entropy_backward = _backward_of(cross_entropy)
+leaky_relu_backward = _backward_of(leaky_relu)
+linear_backward = _backward_of(linear)
+log_softmax_backward = _backward_of(log_softmax)
+max_pool1d_backward = _backward_of(max_pool1d)
+max_pool2d_backward = _backward_of(max_pool2d)
+max_pool3d_backward = _backward_of(max_pool3d)
+mse_loss_backward = _backward_of(mse_loss)
+nll_loss_backward = _backward_of(nll_loss)
+normalize_backward = _backward_of(normalize)
+pad_backward = _backward_of(pad)
+relu_backward = _backward_of(relu)
+sigmoid_backward = _backward_of(sigmoid)
+softmax_backward = _backward_of(softmax)
+tanh_backward = _backward_of(tanh)
+
 __all__ = [
     "avg_pool1d",
+    "avg_pool1d_backward",
     "avg_pool2d",
+    "avg_pool2d_backward",
     "avg_pool3d",
+    "avg_pool3d_backward",
     "conv1d",
     "conv1d_backward",
     "conv2d",
@@ -381,6 +427,7 @@ __all__ = [
     "conv3d",
     "conv3d_backward",
     "cross_entropy",
+    "cross_entropy_backward",
     "dropout",
     "leaky_relu",
     "leaky_relu_backward",
@@ -389,13 +436,20 @@ __all__ = [
     "log_softmax",
     "log_softmax_backward",
     "max_pool1d",
+    "max_pool1d_backward",
     "max_pool2d",
+    "max_pool2d_backward",
     "max_pool3d",
+    "max_pool3d_backward",
     "mse_loss",
+    "mse_loss_backward",
     "nll_loss",
+    "nll_loss_backward",
     "normalize",
+    "normalize_backward",
     "one_hot",
     "pad",
+    "pad_backward",
     "relu",
     "relu_backward",
     "sigmoid",
