@@ -14,7 +14,6 @@ from numpy_impl.tensor.creation import check_device
 from numpy_impl.tensor.methods import is_dtype
 from numpy_impl.tensor.tensor import Tensor
 
-
 Array = np.ndarray
 
 
