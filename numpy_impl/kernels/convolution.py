@@ -40,20 +40,15 @@ def _depthwise_axes(n: int) -> tuple[list[int], list[int], list[int]]:
 
 def convolve(input: Array, weight: Array, bias: Array | None, steps: Steps) -> Array:
     """``textbook.conv``: (N, C, S...) and (F, C/G, K...) -> (N, F, O...)."""
-    return channels_first(_convolve(channels_last(input), weight, bias, steps))
-
-
-def _convolve(last: Array, weight: Array, bias: Array | None, steps: Steps) -> Array:
-    """(N, S..., C) -> (N, O..., F)."""
-    shape = weight.shape
+    last, shape = channels_last(input), weight.shape
     windows = geometry(last.shape, last.itemsize, shape[0], shape[2:], steps)
     size = (len(last), *windows.outputs, shape[0])
     if windows.is_small:
-        return windows.product(last, weight, bias).reshape(size)
+        return channels_first(windows.product(last, weight, bias).reshape(size))
     output = np.empty(size, last.dtype)
     if _is_depthwise(weight, steps.groups):
         _convolve_depthwise(windows.windows(last), weight, bias, output)
-        return output
+        return channels_first(output)
     first, *others = windows.filters(weight, bias)
 
     def product(view: Array, part: Array) -> None:
@@ -70,7 +65,7 @@ def _convolve(last: Array, weight: Array, bias: Array | None, steps: Steps) -> A
     else:
         view = windows.windows_of_blocks(last)
         for_each(lambda block: product(view(block), output[block]), windows.blocks)
-    return output
+    return channels_first(output)
 
 
 def _convolve_depthwise(windows: Array, weight: Array, bias: Array | None, output: Array) -> None:
@@ -144,7 +139,7 @@ def _input_grad_by_convolution(upstream: Array, weight: Array, steps: Steps) -> 
     transposed = by_group.reshape(groups * per_group, filters // groups, *kernel)
     halo = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
     pads = tuple((h - low, h - high) for h, (low, high) in zip(halo, steps.pads, strict=True))
-    return channels_first(_convolve(upstream, transposed, None, steps._replace(pads=pads)))
+    return convolve(channels_first(upstream), transposed, None, steps._replace(pads=pads))
 
 
 def _input_grad_by_scattering(upstream: Array, shape: Ints, weight: Array, steps: Steps) -> Array:

@@ -52,25 +52,25 @@ def elementwise(function: F) -> F:
 def positive_part(x: Array) -> Array:
     """``np.maximum(x, 0)``, twice as fast: by an array of zeros; NaN stays NaN."""
     output = np.empty_like(x)
-
-    def fill(x: Array, out: Array) -> None:
-        out.fill(0)
-        np.maximum(x, out, out=out)
-
-    slicewise(fill, x, output)
+    slicewise(_fill_positive_part, x, output)
     return output
+
+
+def _fill_positive_part(x: Array, out: Array) -> None:
+    out.fill(0)
+    np.maximum(x, out, out=out)
 
 
 def is_positive(x: Array) -> Array:
     """``~(x <= 0)`` as a mask for :func:`where_mask`; true for NaN."""
     mask = np.empty_like(x, np.bool_)
-
-    def compare(x: Array, mask: Array) -> None:
-        np.less_equal(x, 0, out=mask)
-        as_opposite_mask(mask)
-
-    slicewise(compare, x, mask)
+    slicewise(_fill_is_positive, x, mask)
     return mask.view(np.int8)
+
+
+def _fill_is_positive(x: Array, mask: Array) -> None:
+    np.less_equal(x, 0, out=mask)
+    as_opposite_mask(mask)
 
 
 def where_mask(mask: Array, values: Array) -> Array:

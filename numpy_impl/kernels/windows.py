@@ -68,13 +68,16 @@ def _padding(pads: Pads, sizes: Ints) -> tuple[Slices | None, Ints, Slices | Non
 
 
 def interior(pads: Pads, sizes: Sequence[int]) -> Slices:
-    """Where an array of ``sizes`` lies in its padded (N, Sp..., C)."""
+    """``padded[interior(pads, sizes)]`` is what was padded, in (N, Sp..., C)."""
     inner = (slice(low, low + size) for (low, _), size in zip(pads, sizes, strict=True))
     return (slice(None), *inner)
 
 
 def window_slices(offset: Ints, stride: Ints, dilation: Ints, outputs: Ints) -> Slices:
-    """The element at kernel position ``offset`` of every window: (N, Sp..., C) -> (N, O..., C)."""
+    """``padded[window_slices(...)]``: what stands at kernel position ``offset`` of every window.
+
+    (N, Sp..., C) -> (N, O..., C), a view.
+    """
     spans = (
         slice(k * d, k * d + s * (o - 1) + 1, s)
         for k, s, d, o in zip(offset, stride, dilation, outputs, strict=True)

@@ -32,15 +32,17 @@ class Batched(Module):
 
     def forward(self, input: Array, *others: Any) -> Any:
         weight = self.__dict__.get("weight")  # the pooling layers have none
-        dtype = None if weight is None else weight.data.dtype
-        input = check_array(input, "input", dtype, ndim=(self._n + 1, self._n + 2))
-        is_single = input.ndim == self._n + 1
-        if is_single:
-            input, *others = (_with_batch(part) for part in (input, *others))  # type: ignore[assignment]
-        output, *saved = self.forward_batch(input, *others)
-        if is_single:
-            output = _without_batch(output)
-        self.save_for_backward(output, is_single, *saved)
+        n = self._n
+        input = check_array(
+            input, "input", None if weight is None else weight.dtype, (n + 1, n + 2)
+        )
+        if input.ndim == n + 2:
+            output, *saved = self.forward_batch(input, *others)
+            self.save_for_backward(output, False, *saved)
+            return output
+        output, *saved = self.forward_batch(input[None], *map(_with_batch, others))
+        output = _without_batch(output)
+        self.save_for_backward(output, True, *saved)
         return output
 
     def backward(self, grad_output: Any) -> Array | None:

@@ -175,8 +175,11 @@ class Module(State):
 
         One that is ``None`` or frozen needs none, and should cost none.
         """
-        parameters = (getattr(self, name) for name in names)
-        return self.needs_grad(), *(p is not None and p.requires_grad for p in parameters)
+        needs = [self.needs_grad()]
+        for name in names:
+            parameter = getattr(self, name)
+            needs.append(parameter is not None and parameter.requires_grad)
+        return tuple(needs)
 
     def accumulate_grads(self, grads: Sequence[Array | None], *names: str) -> Array | None:
         """End a layer's backward: add each parameter's gradient to it, and return the input's.
