@@ -457,5 +457,11 @@ def test_the_page_shows_the_code() -> None:
     assert sorted(shown) == sorted([*FUNCTIONS, "Windows"])
 
 
+def test_the_page_s_example(capsys) -> None:
+    exec(re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)[-1], {})
+    measured, claimed = map(float, capsys.readouterr().out.split())
+    assert measured == pytest.approx(claimed, rel=1e-6)
+
+
 if __name__ == "__main__":
     PAGE.write_text(with_code(PAGE.read_text()))
