@@ -4,11 +4,13 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import parity_tests
 from numpy_impl import kernels
 from numpy_impl.kernels import channels, elementwise, masks, memory, products, threads, windows
 from parity_tests.tolerances import tolerance
@@ -16,12 +18,12 @@ from torch_ref.compare import Result
 
 Array = np.ndarray
 RNG = np.random.default_rng(0)
-# proven by tests of their own: a layer's definition is in textbook.py
+# proven elsewhere: a layer's kernel against the layer's definition in textbook.py
 ELSEWHERE = {
-    "convolution": "test_convolution.py",
-    "im2col": "test_im2col.py",
-    "pooling": "test_pooling.py",
-    "pieces": "test_pieces.py",
+    "convolution": "test_textbook.py",
+    "im2col": "kernels/test_im2col.py",
+    "pieces": "kernels/test_pieces.py",
+    "pooling": "test_textbook.py",
 }
 SHAPES = [(), (0, 3), (5,), (3, 4), (2, 3, 4, 5), (700, 640)]  # the last is worked on in slices
 
@@ -281,3 +283,8 @@ def test_every_kernel_is_tested_and_says_what_it_equals(name) -> None:
         assert key in NAMED, f"{key} has no row"
         says = "``" in (function.__doc__ or "") or key.endswith(("num_threads", "cache_slices"))
         assert says, f"{key} does not name its expression"
+
+
+@pytest.mark.parametrize("name", [m for m in MODULES if m in ELSEWHERE])
+def test_the_others_have_a_test_too(name) -> None:
+    assert (Path(parity_tests.__file__).parent / ELSEWHERE[name]).is_file()
