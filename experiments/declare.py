@@ -93,7 +93,7 @@ def add_flags(parser: argparse.ArgumentParser, groups: Sequence[str], *classes: 
                 group.add_argument(spelt(field.name), **how)
 
 
-def _metavar(field: Declared) -> str | None:
+def _metavar(field: Declared) -> str:
     choices = [choice for rule in field.rules for choice in rule.choices]
     kinds = {int: "N", float: "X"}
     return "{" + ",".join(choices) + "}" if choices else field.flag.metavar or kinds[field.kind]

@@ -109,12 +109,12 @@ def ways_out(config: Config, overflow: bool = False) -> str:
     ways = ["a smaller --lr (a tenth)"]
     if config.momentum and config.optimizer != "adam":  # beta1 makes no step of Adam larger
         ways.append("less --momentum")
-    for field in declared(config):
-        growing = (
-            field.name in ("lr_decay", "mu_decay", "gamma") and getattr(config, field.name) > 1
-        )
-        if growing and not _lack(config, field):
-            ways.append(f"{spelt(field.name)} of at most 1")
+    ways += [
+        f"{spelt(field.name)} of at most 1"
+        for field in declared(config)
+        if field.name in ("lr_decay", "mu_decay", "gamma")
+        if getattr(config, field.name) > 1 and not _lack(config, field)
+    ]
     if config.init_scale > 1:
         ways.append("--init-scale 1")
     if overflow and config.dtype == "float32":

@@ -30,7 +30,7 @@ RUN, NETWORK, OPTIMIZER = "what to run", "network", "optimizer"
 SCHEDULE, STOPPING, DATA = "schedule", "early stopping and evaluation", "data and output"
 GROUPS = (RUN, NETWORK, OPTIMIZER, SCHEDULE, STOPPING, DATA)
 
-_TEST = ("evaluate",)
+_TEST = ("evaluate",)  # also used by --evaluate
 _SIZES = Rule("hold sizes of at least 1", lambda sizes, _: min(sizes, default=0) >= 1)
 _ONE_SIZE = Rule(
     "be one size for the cnn", lambda sizes, run: run.model != "cnn" or len(sizes) == 1
