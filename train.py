@@ -17,12 +17,24 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 
 import argparse
 import dataclasses
-from pathlib import Path
 
+from experiments.declare import add_flags
 from experiments.errors import UserError, need, out_of_memory, silence, tell
+from experiments.flags import Job, check_effect, check_job
+from experiments.recipes import BESIDE_RECIPES, DEFAULT_RECIPE, GROUPS, RECIPES, Config, resolve
 from experiments.threads import set_threads
 
 # Nothing here may import NumPy before --threads has been read: BLAS counts its threads once.
+
+_AFTER_HELP = f"""\
+Without a recipe or pieces it runs the lab's best row, {DEFAULT_RECIPE}. Flags given beside a
+recipe replace its values; flags without effect are refused.
+
+examples:
+  python train.py --recipe sgd-5ep --backend torch
+  python train.py --model cnn --optimizer adam --lr 0.001 --epochs 3
+  python train.py --scheduler step --step-size 1000 --patience 2 --out runs/mine
+"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -31,53 +43,26 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (--help shows the flags)\n")
 
 
-def parse(arguments: list[str] | None) -> argparse.Namespace:
-    """The command line; every flag that was not given is None."""
+def parse(arguments: list[str] | None) -> dict[str, Any]:
+    """The flags that were given, and no others: their fields' names and values."""
     parser = _Parser(
+        prog="train.py",
+        usage="python train.py [flags]",
         description="Train the lab's networks on MNIST with NumPy or with PyTorch.",
-        epilog="Without a recipe or pieces it runs the lab's best row, momentum-10ep. "
-        "Flags given beside a recipe replace its values.",
+        epilog=_AFTER_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add = parser.add_argument
-    add("--backend", help="numpy (default) or torch")
-    add("--recipe", metavar="NAME", help="a row of the lab's table; see --list")
-    add("--list", action="store_true", help="show the recipes and stop")
-    add("--model", help="mlp or cnn")
-    add("--hidden", type=int, nargs="+", metavar="N", help="widths of the hidden layers")
-    add("--epochs", type=int)
-    add("--batch-size", type=int)
-    add("--optimizer", help="sgd, momentgd or adam")
-    add("--lr", type=float, help="learning rate")
-    add("--momentum", type=float, help="of sgd; mu of momentgd; beta1 of adam")
-    add("--lr-decay", type=float, help="momentgd: factor of the learning rate per step")
-    add("--mu-decay", type=float, help="momentgd: factor of mu per step")
-    add("--weight-decay", type=float, help="L2, added to the gradients")
-    add("--dropout", type=float, help="probability after each hidden ReLU of the linear layers")
-    add("--scheduler", help="none, step, multistep, exponential or cosine; stepped per iteration")
-    add("--step-size", type=int, help="iterations between the reductions of step")
-    add("--gamma", type=float, help="factor of step, multistep, exponential")
-    add("--milestones", type=int, nargs="+", metavar="N", help="iterations of multistep")
-    add("--patience", type=int, help="epochs without a better dev loss before stopping (0: never)")
-    add("--min-delta", type=float, help="fall of the dev loss that counts as better")
-    add("--evaluations", type=int, help="dev evaluations per epoch")
-    add("--init-scale", type=float, help="factor on the initial weights")
-    add("--dtype", help="float32 or float64")
-    add("--seed", type=int)
-    add("--threads", type=int, help="BLAS threads (default: all cores)")
-    add("--dataset", help="auto (MNIST, else the bundled digits), mnist or digits")
-    add("--data-dir", type=Path, help="folder with the four MNIST files (default: $MNIST_DIR)")
-    add("--out", type=Path, help="run folder to create (default: runs/NAME)")
-    add("--resume", type=Path, metavar="RUN", help="go on with an interrupted run folder")
-    add("--evaluate", type=Path, metavar="FILE", help="only test saved weights")
-    return parser.parse_args(arguments)
+    add_flags(parser, GROUPS, Config, Job)
+    given = vars(parser.parse_args(arguments))
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; the exit code."""
-    flags = parse(arguments)
+    given = parse(arguments)
     try:
-        code = _run(flags)
+        code = _run(given)
         sys.stdout.flush()
         return code
     except UserError as error:
@@ -101,39 +86,31 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
 
 
-def _run(flags: argparse.Namespace) -> int:
-    given = {n: v for n, v in vars(flags).items() if v is not None and v is not False}
-    set_threads(flags.threads)
+def _run(given: dict[str, Any]) -> int:
+    beside = {field.name for field in dataclasses.fields(Job)}
+    job = Job(**{name: value for name, value in given.items() if name in beside})
+    pieces = {name: value for name, value in given.items() if name not in beside | {"recipe"}}
+    set_threads(job.threads)
+    check_job(given)
+    if job.list:
+        print(_recipe_list())
+        return 0
     need("NumPy", "numpy", "train.py")
     from experiments import evaluate, run
-    from experiments.flags import check_effect, check_job
-    from experiments.recipes import DEFAULT_RECIPE, Config, resolve
 
     if signal.getsignal(signal.SIGINT) is _interrupted_early:  # from here on there is tidying up
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    check_job(given)
-    if flags.list:
-        print(_recipe_list())
-        return 0
-    if flags.resume is not None:
-        return run.resume(flags.resume, flags.data_dir)
-    fields = given.keys() & {field.name for field in dataclasses.fields(Config)} - {"recipe"}
-    overrides = {n: tuple(v) if isinstance(v := given[n], list) else v for n in fields}
-    if flags.evaluate is not None:
-        return evaluate.evaluate(flags.evaluate, overrides, flags.data_dir)
-    plain = flags.recipe is None and not overrides.keys() - _NEUTRAL
-    config = resolve(DEFAULT_RECIPE if plain else flags.recipe, overrides)
+    if job.resume is not None:
+        return run.resume(job.resume, job.data_dir)
+    if job.evaluate is not None:
+        return evaluate.evaluate(job.evaluate, pieces, job.data_dir)
+    plain = pieces.keys() <= BESIDE_RECIPES | {"epochs", "evaluations"}
+    config = resolve(given.get("recipe", DEFAULT_RECIPE if plain else None), pieces)
     check_effect(config, given)
-    return run.train(config, flags.data_dir, flags.out)
-
-
-# given alone, these leave the default recipe in place
-_NEUTRAL = {"backend", "dataset", "dtype", "seed", "epochs", "evaluations"}
+    return run.train(config, job.data_dir, job.out)
 
 
 def _recipe_list() -> str:
-    from experiments.recipes import RECIPES
-
     width = max(map(len, RECIPES))
     lines = [f"{'recipe':<{width}}  published  what it is"]
     for name, recipe in RECIPES.items():

@@ -5,9 +5,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from experiments.errors import UserError
+from experiments.recipes import BACKENDS
 
 Array = np.ndarray
-BACKENDS = ("numpy", "torch")
 
 
 class Backend(Protocol):

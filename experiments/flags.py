@@ -1,37 +1,47 @@
-"""Flags that would do nothing: refused, so that nobody believes that they did something."""
+"""The command line beside :class:`Config`, and flags that would do nothing: refused, so that
+nobody believes that they did something."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
+from experiments.declare import Declared, Flag, declared, spelt
 from experiments.errors import UserError
-from experiments.recipes import Config
+from experiments.recipes import DATA, RUN, Config
 
-# train.py's other jobs, and what each of them listens to
-_COMPANIONS = {
-    "list": set[str](),
-    "resume": {"data_dir", "threads"},
-    "evaluate": {
-        "backend",
-        "model",
-        "hidden",
-        "dropout",
-        "dtype",
-        "dataset",
-        "data_dir",
-        "threads",
-    },
-}
-_WHY = {
+
+@dataclass(frozen=True)
+class Job:
+    """What to do, with what and where: flags that decide nothing of a run's result."""
+
+    list: Annotated[bool, Flag(RUN, "show the recipes and stop")] = False
+    resume: Annotated[
+        Path | None, Flag(RUN, "go on with an interrupted run folder", metavar="RUN")
+    ] = None
+    evaluate: Annotated[Path | None, Flag(RUN, "only test saved weights", metavar="FILE")] = None
+    threads: Annotated[
+        int | None, Flag(RUN, "BLAS threads (default: all cores)", also=("resume", "evaluate"))
+    ] = None
+    data_dir: Annotated[
+        Path | None,
+        Flag(
+            DATA,
+            "the four MNIST files (default: $MNIST_DIR, else ./data)",
+            also=("resume", "evaluate"),
+            metavar="FOLDER",
+        ),
+    ] = None
+    out: Annotated[
+        Path | None, Flag(DATA, "run folder to create (default: runs/NAME)", metavar="FOLDER")
+    ] = None
+
+
+# train.py's other jobs, and why they do not listen to most flags
+_OTHERS = {
     "list": "it only shows the recipes",
     "resume": "it takes its configuration from the run folder",
     "evaluate": "it only tests saved weights",
-}
-# a flag, the field that decides whether it is used, and the values with which it is
-_NEEDS = {
-    "step_size": ("scheduler", ("step",)),
-    "gamma": ("scheduler", ("step", "multistep", "exponential")),
-    "milestones": ("scheduler", ("multistep",)),
-    "lr_decay": ("optimizer", ("momentgd",)),
-    "mu_decay": ("optimizer", ("momentgd",)),
 }
 
 
@@ -44,14 +54,13 @@ def check_job(given: Collection[str]) -> None:
     Raises:
         UserError: naming the first of them.
     """
-    for job, companions in _COMPANIONS.items():
-        ignored = [name for name in given if name not in companions | {job}]
+    for job, why in _OTHERS.items():
+        companions = sorted(field.name for field in declared(Config, Job) if job in field.flag.also)
+        ignored = [name for name in given if name not in {*companions, job}]
         if job in given and ignored:
-            allowed = ", ".join(map(_flag, sorted(companions)))
+            allowed = ", ".join(map(spelt, companions))
             only = f"beside it only {allowed} may be given" if allowed else "give it alone"
-            raise UserError(
-                f"{_flag(ignored[0])} has no effect with {_flag(job)}: {_WHY[job]}; {only}"
-            )
+            raise UserError(f"{spelt(ignored[0])} has no effect with {spelt(job)}: {why}; {only}")
 
 
 def check_effect(config: Config, given: Collection[str]) -> None:
@@ -60,17 +69,21 @@ def check_effect(config: Config, given: Collection[str]) -> None:
     Raises:
         UserError: naming the flag, and what it needs.
     """
-    for name in given:
-        if name in _NEEDS:
-            field, values = _NEEDS[name]
-            has = getattr(config, field)
-            if has not in values:
-                raise UserError(
-                    f"{_flag(name)} has no effect: it needs {_flag(field)} {' or '.join(values)}, "
-                    f"this run has {has}"
-                )
-    if "min_delta" in given and not config.patience:
-        raise UserError("--min-delta has no effect without --patience of at least 1")
+    for field in declared(config):
+        if field.name in given and (lack := _lack(config, field)):
+            raise UserError(f"{spelt(field.name)} has no effect{lack}")
+
+
+def _lack(config: Config, field: Declared) -> str:
+    """What ``field`` needs to have an effect and ``config`` has not; "" if there is nothing."""
+    if not field.flag.needs:
+        return ""
+    chooser, *values = field.flag.needs
+    has = getattr(config, chooser)
+    if not values:
+        return "" if has else f" without {spelt(chooser)} of at least 1"
+    needed = f"{spelt(chooser)} {' or '.join(values)}"
+    return "" if has in values else f": it needs {needed}, this run has {has}"
 
 
 def remarks(config: Config, steps: int) -> list[str]:
@@ -86,5 +99,25 @@ def remarks(config: Config, steps: int) -> list[str]:
     return [f"without effect: {line}" for line in found]
 
 
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+def ways_out(config: Config, overflow: bool = False) -> str:
+    """What may help a run of ``config`` that diverged, of the flags that it has.
+
+    Args:
+        config: of the run.
+        overflow: whether numbers became too large for the dtype.
+    """
+    ways = ["a smaller --lr (a tenth)"]
+    if config.momentum and config.optimizer != "adam":  # beta1 makes no step of Adam larger
+        ways.append("less --momentum")
+    ways += [
+        f"{spelt(field.name)} of at most 1"
+        for field in declared(config)
+        if field.name in ("lr_decay", "mu_decay", "gamma")
+        if getattr(config, field.name) > 1 and not _lack(config, field)
+    ]
+    if config.init_scale > 1:
+        ways.append("--init-scale 1")
+    if overflow and config.dtype == "float32":
+        ways.append("--dtype float64")
+    *others, last = ways
+    return f"try {', '.join(others)} or {last}" if others else f"try {last}"

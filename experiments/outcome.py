@@ -10,10 +10,6 @@ import numpy as np
 from experiments.data import Dataset
 from experiments.trainer import accuracy, mean_cross_entropy
 
-WAYS_OUT = (
-    "try a smaller --lr (a tenth), less --momentum, --mu-decay of at most 1, or --init-scale 1"
-)
-
 
 def divergence(logits: np.ndarray, data: Dataset) -> str:
     """What is wrong with the test loss of a run that blew up; "" for a sound one.

@@ -6,116 +6,148 @@ included) with the suffix ``-as-published``.
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from experiments.backend import BACKENDS
+from experiments.declare import (
+    AT_LEAST_1,
+    FRACTION,
+    NOT_NEGATIVE,
+    POSITIVE,
+    Flag,
+    Rule,
+    declared,
+    one_of,
+    settle,
+    typed,
+)
 from experiments.errors import UserError
 from experiments.models import MODELS
 
-OPTIMIZERS = ("sgd", "momentgd", "adam")
-SCHEDULERS = ("none", "step", "multistep", "exponential", "cosine")
-DTYPES = ("float32", "float64")
-DATASETS = ("auto", "mnist", "digits")
+BACKENDS = ("numpy", "torch")
+RUN, NETWORK, OPTIMIZER = "what to run", "network", "optimizer"
+SCHEDULE, STOPPING, DATA = "schedule", "early stopping and evaluation", "data and output"
+GROUPS = (RUN, NETWORK, OPTIMIZER, SCHEDULE, STOPPING, DATA)
+
+_TEST = ("evaluate",)  # also used by --evaluate
+_SIZES = Rule("hold sizes of at least 1", lambda sizes, _: min(sizes, default=0) >= 1)
+_ONE_SIZE = Rule(
+    "be one size for the cnn", lambda sizes, run: run.model != "cnn" or len(sizes) == 1
+)
+_MOMENTGD = ("optimizer", "momentgd")
+_ELSE_1 = Rule(
+    "be 1 unless the optimizer is momentgd",
+    lambda value, run: value == 1 or run.optimizer == "momentgd",
+)
+_ELSE_0 = Rule(
+    "be 0 for momentgd (use sgd, which has the same momentum)",
+    lambda value, run: value == 0 or run.optimizer != "momentgd",
+)
+_INCREASING = Rule(
+    "be increasing iterations, from 1",
+    lambda steps, _: list(steps) == sorted(set(steps)) and min(steps, default=1) >= 1,
+)
 
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that decides a run's result, and nothing else.
+    """Everything that decides a run's result, and nothing else; each field is a flag."""
 
-    Attributes:
-        recipe: the recipe it started from, or "".
-        hidden: widths of the hidden linear layers; the CNN has exactly one.
-        momentum: of sgd (0 unless given); mu of momentgd and beta1 of adam (0.9 unless given).
-        lr_decay, mu_decay: momentgd's factors per step.
-        weight_decay: L2, added to the gradients (decoupled in no optimizer here).
-        scheduler: stepped after every iteration, as in the lab.
-        step_size: iterations between StepLR's reductions.
-        gamma: factor of step, multistep and exponential.
-        milestones: iterations of multistep.
-        patience: epochs without a better dev loss before stopping; 0 never stops.
-        min_delta: by how much the dev loss must fall to count as better.
-        evaluations: dev evaluations in each epoch, the one at its end included.
-        init_scale: factor on the initial weights of ``models.lab_init``.
-    """
-
-    backend: str = "numpy"
-    recipe: str = ""
-    dataset: str = "auto"
-    model: str = "mlp"
-    hidden: tuple[int, ...] = ()
-    epochs: int = 10
-    batch_size: int = 128
-    optimizer: str = "momentgd"
-    lr: float = 0.01
-    momentum: float | None = None
-    lr_decay: float = 1.0
-    mu_decay: float = 1.0
-    weight_decay: float = 0.0
-    dropout: float = 0.0
-    scheduler: str = "none"
-    step_size: int = 500
-    gamma: float = 0.5
-    milestones: tuple[int, ...] = (800, 2400)
-    patience: int = 0
-    min_delta: float = 0.001
-    evaluations: int = 4
-    init_scale: float = 1.0
-    dtype: str = "float32"
-    seed: int = 0
+    backend: Annotated[str, Flag(RUN, "what computes", also=_TEST), one_of(*BACKENDS)] = "numpy"
+    recipe: Annotated[str, Flag(RUN, "row of the lab's table, see --list", metavar="NAME")] = ""
+    dataset: Annotated[
+        str,
+        Flag(DATA, "auto: MNIST, else the bundled digits", also=_TEST),
+        one_of("auto", "mnist", "digits"),
+    ] = "auto"
+    model: Annotated[str, Flag(NETWORK, "which network", also=_TEST), one_of(*MODELS)] = "mlp"
+    hidden: Annotated[
+        tuple[int, ...],
+        Flag(
+            NETWORK,
+            "widths of the hidden linear layers; the cnn has exactly one",
+            by=("model", {"mlp": (600,), "cnn": (128,)}),
+            also=_TEST,
+        ),
+        _SIZES,
+        _ONE_SIZE,
+    ] = ()
+    epochs: Annotated[int, Flag(SCHEDULE, "passes over the training images"), AT_LEAST_1] = 10
+    batch_size: Annotated[int, Flag(SCHEDULE, "images in each iteration"), AT_LEAST_1] = 128
+    optimizer: Annotated[
+        str, Flag(OPTIMIZER, "momentgd: the lab's heavy ball"), one_of("sgd", "momentgd", "adam")
+    ] = "momentgd"
+    lr: Annotated[float, Flag(OPTIMIZER, "learning rate"), POSITIVE] = 0.01
+    momentum: Annotated[
+        float | None,
+        Flag(
+            OPTIMIZER,
+            "momentum of sgd, mu of momentgd, beta1 of adam",
+            by=("optimizer", {"sgd": 0.0, "momentgd": 0.9, "adam": 0.9}),
+        ),
+        FRACTION,
+    ] = None
+    lr_decay: Annotated[
+        float, Flag(OPTIMIZER, "factor of lr per iteration", needs=_MOMENTGD), POSITIVE, _ELSE_1
+    ] = 1.0
+    mu_decay: Annotated[
+        float, Flag(OPTIMIZER, "factor of mu per iteration", needs=_MOMENTGD), POSITIVE, _ELSE_1
+    ] = 1.0
+    weight_decay: Annotated[
+        float,
+        Flag(OPTIMIZER, "L2, added to the gradients; not for momentgd"),
+        NOT_NEGATIVE,
+        _ELSE_0,
+    ] = 0.0
+    dropout: Annotated[
+        float,
+        Flag(NETWORK, "probability after each ReLU of the linear layers", also=_TEST),
+        FRACTION,
+    ] = 0.0
+    scheduler: Annotated[
+        str,
+        Flag(SCHEDULE, "of the learning rate, stepped per iteration"),
+        one_of("none", "step", "multistep", "exponential", "cosine"),
+    ] = "none"
+    step_size: Annotated[
+        int, Flag(SCHEDULE, "iterations between drops", needs=("scheduler", "step")), AT_LEAST_1
+    ] = 500
+    gamma: Annotated[
+        float,
+        Flag(SCHEDULE, "factor of a drop", needs=("scheduler", "step", "multistep", "exponential")),
+        POSITIVE,
+    ] = 0.5
+    milestones: Annotated[
+        tuple[int, ...],
+        Flag(SCHEDULE, "iterations of the drops", needs=("scheduler", "multistep")),
+        _INCREASING,
+    ] = (800, 2400)
+    patience: Annotated[
+        int,
+        Flag(STOPPING, "epochs without a better dev loss before stopping; 0: never"),
+        Rule("be at least 0 (0: never stop early)", lambda value, _: value >= 0),
+    ] = 0
+    min_delta: Annotated[
+        float,
+        Flag(STOPPING, "fall of the dev loss that counts as better", needs=("patience",)),
+        NOT_NEGATIVE,
+    ] = 0.001
+    evaluations: Annotated[
+        int, Flag(STOPPING, "dev evaluations per epoch, the one at its end included"), AT_LEAST_1
+    ] = 4
+    init_scale: Annotated[float, Flag(NETWORK, "factor on the initial weights"), POSITIVE] = 1.0
+    dtype: Annotated[
+        str, Flag(RUN, "of weights and images", also=_TEST), one_of("float32", "float64")
+    ] = "float32"
+    seed: Annotated[
+        int,
+        Flag(RUN, "of weights, shuffling and dropout"),
+        Rule("lie within 0..2**63 - 1", lambda value, _: 0 <= value < 2**63),
+    ] = 0
 
     def __post_init__(self) -> None:
-        if not self.hidden:
-            object.__setattr__(self, "hidden", (600,) if self.model == "mlp" else (128,))
-        if self.momentum is None:
-            object.__setattr__(self, "momentum", 0.0 if self.optimizer == "sgd" else 0.9)
-        self._check()
-
-    def _check(self) -> None:
-        for name, allowed in (
-            ("backend", BACKENDS),
-            ("dataset", DATASETS),
-            ("model", MODELS),
-            ("optimizer", OPTIMIZERS),
-            ("scheduler", SCHEDULERS),
-            ("dtype", DTYPES),
-        ):
-            if getattr(self, name) not in allowed:
-                self._refuse(name, f"be one of {', '.join(allowed)}")
-        for name in ("epochs", "batch_size", "step_size", "evaluations"):
-            if getattr(self, name) < 1:
-                self._refuse(name, "be at least 1")
-        if min(self.hidden) < 1:
-            self._refuse("hidden", "hold sizes of at least 1")
-        if self.model == "cnn" and len(self.hidden) != 1:
-            self._refuse("hidden", "be one size for the cnn")
-        if self.patience < 0:
-            self._refuse("patience", "be at least 0 (0: never stop early)")
-        for name in ("lr", "lr_decay", "mu_decay", "gamma", "init_scale"):
-            if not 0 < getattr(self, name) < math.inf:
-                self._refuse(name, "be above 0 and finite")
-        for name in ("weight_decay", "min_delta"):
-            if not 0 <= getattr(self, name) < math.inf:
-                self._refuse(name, "be at least 0 and finite")
-        for name in ("momentum", "dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                self._refuse(name, "be at least 0 and below 1")
-        increasing = list(self.milestones) == sorted(set(self.milestones))
-        if not increasing or min(self.milestones, default=0) < 1:
-            self._refuse("milestones", "be increasing iterations, from 1")
-        if not 0 <= self.seed < 2**63:
-            self._refuse("seed", "lie within 0..2**63 - 1")
-        if self.optimizer == "momentgd" and self.weight_decay:
-            self._refuse("weight_decay", "be 0 for momentgd (use sgd, which has the same momentum)")
-        for name in ("lr_decay", "mu_decay"):
-            if self.optimizer != "momentgd" and getattr(self, name) != 1:
-                self._refuse(name, "be 1 unless the optimizer is momentgd")
-
-    def _refuse(self, name: str, must: str) -> None:
-        flag = "--" + name.replace("_", "-")
-        raise UserError(f"{flag} must {must}, got {getattr(self, name)!r}")
+        settle(self)
 
     @property
     def changed(self) -> dict[str, Any]:
@@ -126,7 +158,7 @@ class Config:
         return {
             key: value
             for key, value in self.as_dict().items()
-            if key not in _BESIDE_RECIPES and value != own[key]
+            if key not in BESIDE_RECIPES and value != own[key]
         }
 
     @property
@@ -151,37 +183,15 @@ class Config:
         """
         if not isinstance(values, Mapping):
             raise UserError(f"a configuration must be an object of fields, got {values!r}")
-        defaults = cls()
-        known = [field.name for field in dataclasses.fields(cls)]
-        unknown = sorted(set(values) - set(known))
+        known = {field.name: field for field in declared(cls)}
+        unknown = sorted(values.keys() - known.keys())
         if unknown:
             raise UserError(f"unknown configuration fields: {', '.join(unknown)}")
-        return cls(**{k: _typed(k, v, getattr(defaults, k)) for k, v in values.items()})
+        return cls(**{k: typed(known[k], v) for k, v in values.items()})
 
 
 # where and how exactly a run computes: a recipe says nothing of these
-_BESIDE_RECIPES = frozenset({"recipe", "backend", "dataset", "dtype", "seed"})
-
-
-def _typed(name: str, value: Any, like: Any) -> Any:
-    """``value`` if it has the type of ``like``; JSON may hold anything."""
-
-    def whole(number: Any) -> bool:
-        return isinstance(number, int) and not isinstance(number, bool)
-
-    if isinstance(like, str):
-        good, must = isinstance(value, str), "text"
-    elif isinstance(like, tuple):
-        good = isinstance(value, list | tuple) and len(value) > 0 and all(map(whole, value))
-        must = "a list of whole numbers"
-    elif isinstance(like, int):
-        good, must = whole(value), "a whole number"
-    else:
-        good = isinstance(value, float) or (whole(value) and abs(value) < 1e300)
-        must = "a number"
-    if not good:
-        raise UserError(f"{name} must be {must}, got {value!r}")
-    return tuple(value) if isinstance(like, tuple) else value
+BESIDE_RECIPES = {field.name for field in declared(Config) if field.flag.group in (RUN, DATA)}
 
 
 def _short(value: Any) -> str:

@@ -18,9 +18,9 @@ from experiments.curves import plot_run
 from experiments.data import load
 from experiments.errors import UserError, out_of_memory, silence, tell
 from experiments.files import read_json, write_atomically
-from experiments.flags import remarks
+from experiments.flags import remarks, ways_out
 from experiments.folder import BEST, CHECKPOINT, CONFIG, CURVES, LAST, METRICS, RESULT, RunFolder
-from experiments.outcome import WAYS_OUT, divergence, overflow_is_reported_later, result_line
+from experiments.outcome import divergence, overflow_is_reported_later, result_line
 from experiments.prepare import check_evaluations, make_trainer, need_packages
 from experiments.recipes import Config
 from experiments.trainer import (
@@ -200,7 +200,7 @@ def _finish(trainer: Trainer, folder: Path, state: State) -> None:
     last = trainer.predict(data.test_images)
     problem = divergence(last, data)
     if problem:
-        raise NotFinite(f"{problem} after {state.epoch} epochs; {WAYS_OUT}")
+        raise NotFinite(f"{problem} after {state.epoch} epochs; {ways_out(config)}")
     backend.load_arrays(trainer.model, state.best_weights)
     best = trainer.predict(data.test_images)
     backend.load_arrays(trainer.model, state.weights)

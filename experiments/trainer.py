@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments.data import Dataset, split, to_float
+from experiments.flags import ways_out
 from experiments.models import cnn, lab_init, mlp
 from experiments.recipes import Config
 
@@ -253,7 +254,7 @@ class Trainer:
     def _not_finite(self, what: str, lr: float) -> NotFinite:
         return NotFinite(
             f"{what} at step {self.state.step} (epoch {self.state.epoch + 1}, learning rate "
-            f"{lr:g}): try a smaller --lr (a tenth), less --momentum, or --dtype float64"
+            f"{lr:g}): {ways_out(self.config, overflow=True)}"
         )
 
     def _close_epoch(self, before: dict[str, Array], losses: Sequence[float]) -> None:

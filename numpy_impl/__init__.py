@@ -8,7 +8,6 @@ import math as _math
 import numpy as np
 
 from numpy_impl import autograd, cuda, nn, optim, random
-from numpy_impl._threads import get_num_threads, set_num_threads
 from numpy_impl.grad_mode import (
     enable_grad,
     inference_mode,
@@ -16,6 +15,7 @@ from numpy_impl.grad_mode import (
     no_grad,
     set_grad_enabled,
 )
+from numpy_impl.kernels.threads import get_num_threads, set_num_threads
 from numpy_impl.random import (
     Generator,
     get_rng_state,

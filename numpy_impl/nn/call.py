@@ -146,8 +146,13 @@ def no_forward(self: Any) -> str:
     )
 
 
-def check_grad(grad: Any, output: Any, name: str, owner: str) -> Any:
+def check_grad(grad: Any, output: Any, name: str) -> Any:
     """An upstream gradient, checked against what forward returned, in its dtype.
+
+    Args:
+        grad: an array, or a structure of them; None within it stands for zeros.
+        output: what :func:`describe` said of the output.
+        name: of the layer and the argument, for messages.
 
     Raises:
         TypeError: if it is no array (or tuple, or dict, of arrays).
@@ -156,28 +161,25 @@ def check_grad(grad: Any, output: Any, name: str, owner: str) -> Any:
     if isinstance(output, tuple) and not isinstance(output, Spec):
         if not isinstance(grad, tuple | list) or len(grad) != len(output):
             raise TypeError(
-                f"{owner}: {name} must be a tuple of {len(output)}, as forward returned, "
-                f"got {summary(grad)}"
+                f"{name} must be a tuple of {len(output)}, as forward returned, got {summary(grad)}"
             )
         return tuple(
-            check_grad(g, o, f"{name}[{i}]", owner)
+            check_grad(g, o, f"{name}[{i}]")
             for i, (g, o) in enumerate(zip(grad, output, strict=True))
         )
     if isinstance(output, dict):
         if not isinstance(grad, dict) or not grad.keys() <= output.keys():
             raise TypeError(
-                f"{owner}: {name} must be a dict with the keys {list(output)}, got {summary(grad)}"
+                f"{name} must be a dict with the keys {list(output)}, got {summary(grad)}"
             )
-        return {k: check_grad(grad.get(k), o, f"{name}[{k!r}]", owner) for k, o in output.items()}
+        return {k: check_grad(grad.get(k), o, f"{name}[{k!r}]") for k, o in output.items()}
     grad = to_array(grad)
-    if output is None or (grad is None and name != "grad_output"):
+    if output is None or (grad is None and name.endswith("]")):
         return None if output is None else np.zeros(output.shape, output.dtype)
     if not isinstance(grad, np.ndarray | np.generic):
-        raise TypeError(f"{owner}: {name} must be a NumPy array, got {summary(grad)}")
+        raise TypeError(f"{name} must be a NumPy array, got {summary(grad)}")
     if grad.shape != output.shape:
-        raise ValueError(
-            f"{owner}: {name} must have the output's shape {output.shape}, got {grad.shape}"
-        )
+        raise ValueError(f"{name} must have the output's shape {output.shape}, got {grad.shape}")
     return np.asarray(grad, output.dtype)
 
 

@@ -1,6 +1,12 @@
-"""Arguments of constructors and forwards, checked."""
+"""Arguments of constructors and forwards, checked.
 
-from typing import Any
+An error says which argument, its value and what is allowed; the class or function whose argument it
+is puts its name before that (:func:`names_itself`, and the call of every layer).
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -8,6 +14,10 @@ from numpy_impl.nn.call import summary
 from numpy_impl.tensor.creation import check_device
 
 Array = np.ndarray
+Ints = tuple[int, ...]
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+ARGUMENT_ERRORS = (TypeError, ValueError)
 _FLOAT32 = np.dtype(np.float32)
 _FLOATS = (_FLOAT32, np.dtype(np.float64))
 
@@ -30,14 +40,13 @@ def float_dtype(dtype: Any, device: Any = None) -> np.dtype:
 
 
 def check_array(
-    value: Any, name: str, owner: str, dtype: np.dtype | None = None, ndim: tuple[int, ...] = ()
+    value: Any, name: str, dtype: np.dtype | None = None, ndim: tuple[int, ...] = ()
 ) -> Array:
     """A floating-point array argument, checked.
 
     Args:
         value: what the caller passed.
         name: the argument's name, for the message.
-        owner: the function or class whose argument it is.
         dtype: the dtype it must have, the parameters' one; None allows float32 and float64.
         ndim: the numbers of dimensions allowed; empty allows any.
 
@@ -54,14 +63,90 @@ def check_array(
         return value
     if type(value) is not np.ndarray:
         if not isinstance(value, np.ndarray | np.generic):
-            raise TypeError(f"{owner}: {name} must be a NumPy array, got {summary(value)}")
+            raise TypeError(f"{name} must be a NumPy array, got {summary(value)}")
         value = np.asarray(value)
     found = value.dtype
     if dtype is not None and found != dtype:
-        raise TypeError(f"{owner}: {name} must have the parameters' dtype {dtype}, got {found}")
+        raise TypeError(f"{name} must have the parameters' dtype {dtype}, got {found}")
     if found not in _FLOATS:
-        raise TypeError(f"{owner}: {name} must be float32 or float64, got {found}")
+        raise TypeError(f"{name} must be float32 or float64, got {found}")
     if ndim and value.ndim not in ndim:
         allowed = " or ".join(f"{n}-d" for n in ndim)
-        raise ValueError(f"{owner}: {name} must be {allowed}, got shape {value.shape}")
+        raise ValueError(f"{name} must be {allowed}, got shape {value.shape}")
     return value
+
+
+def check_int(value: Any, name: str, minimum: int) -> int:
+    """An int argument of at least ``minimum``, checked.
+
+    Raises:
+        TypeError: if it is no int.
+        ValueError: if it is below ``minimum``.
+    """
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an int, got {value!r}")
+    if value < minimum:
+        allowed = f"be at least {minimum}" if minimum else "not be negative"
+        raise ValueError(f"{name} must {allowed}, got {value}")
+    return int(value)
+
+
+def ntuple(value: Any, n: int, name: str, minimum: int = 1, broadcast: bool = False) -> Ints:
+    """An int or a sequence of ``n`` ints, as a tuple of ``n``; with ``broadcast`` also one of 1.
+
+    Raises:
+        TypeError: if it is neither.
+        ValueError: if there are not ``n``, or one is below ``minimum``.
+    """
+    many = isinstance(value, tuple | list)
+    values = tuple(value) if many else (value,)
+    if not all(isinstance(v, int | np.integer) and not isinstance(v, bool) for v in values):
+        raise TypeError(f"{name} must be an int or a tuple of {n} ints, got {value!r}")
+    if broadcast and len(values) == 1:
+        many = False
+    if many and len(values) != n:
+        raise ValueError(f"{name} must be an int or a tuple of {n} ints, got {value!r}")
+    if min(values, default=minimum) < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value!r}")
+    return tuple(int(v) for v in values) * (1 if many else n)
+
+
+def cached(function: Callable[..., T]) -> Callable[..., T]:
+    """``lru_cache`` for functions whose arguments may be lists.
+
+    So a layer's attributes are checked at every call and may change, at the price of a look-up.
+    """
+    remembered = functools.lru_cache(maxsize=512)(function)
+
+    def call(*arguments: Any) -> T:
+        try:
+            return remembered(*arguments)
+        except TypeError:  # either a list, which has no hash, or the function's own error
+            if not any(isinstance(a, list) for a in arguments):
+                raise
+        return remembered(*(tuple(a) if isinstance(a, list) else a for a in arguments))
+
+    return call
+
+
+def name_owner(error: Exception, owner: str) -> None:
+    """Put the owner's name before an error's message, unless there is one already."""
+    message = str(error.args[0]) if error.args else ""
+    if not getattr(error, "has_owner", False) and not message.startswith(owner):
+        error.args = (f"{owner}: {message}", *error.args[1:])
+    error.has_owner = True  # type: ignore[attr-defined]
+
+
+def names_itself(function: F) -> F:
+    """A constructor or function whose errors begin with its class's or its own name."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except ARGUMENT_ERRORS as error:
+            is_constructor = function.__name__ == "__init__"
+            name_owner(error, type(args[0]).__name__ if is_constructor else function.__name__)
+            raise
+
+    return call  # type: ignore[return-value]

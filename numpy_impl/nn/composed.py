@@ -134,7 +134,7 @@ def _pair_upstream(
     grad = to_array(grad)
     if isinstance(grad, int | float | np.number):  # as for a loss: for every element
         grad = np.full(spec.shape, grad, spec.dtype)
-    grad = check_grad(grad, spec, name, owner)
+    grad = check_grad(grad, spec, f"{owner}: {name}")
     if output._requires_grad:
         outputs.append(output)
         grads.append(grad)

@@ -19,7 +19,7 @@ class _IndexedModules(Module):
         return len(self._modules)
 
     def __iter__(self) -> Iterator[Module]:
-        return iter(self._modules.values())
+        return iter([module for _, module in self._of_kind("module")])
 
     def _key(self, index: int) -> str:
         position = operator.index(index)
@@ -103,7 +103,7 @@ class Sequential(_IndexedModules):
 
     def forward(self, input: Any) -> Any:
         output = input
-        for module in self._modules.values():
+        for _, module in self._of_kind("module"):
             output = module(output)
         return np.copy(input) if output is input and isinstance(input, np.ndarray) else output
 

@@ -2,22 +2,21 @@
 
 import numpy as np
 
+from numpy_impl.kernels.elementwise import silently
 from numpy_impl.nn.checks import check_array
 from numpy_impl.nn.module import Module
 from numpy_impl.random import bernoulli_mask
 
 Array = np.ndarray
-# a decorator: 0 * inf is NaN, as in torch, without a warning
-_silently = np.errstate(over="ignore", invalid="ignore")
 
 
-@_silently
+@silently
 def dropout(input: Array, noise: Array) -> Array:
     """The input times the noise, which is 0 or 1 / (1 - p)."""
     return np.asarray(input * noise)
 
 
-@_silently
+@silently
 def dropout_backward(grad_output: Array, noise: Array) -> Array:
     """The upstream gradient times the same noise."""
     return np.asarray(grad_output * noise)
@@ -61,7 +60,7 @@ class Dropout(Module):
         return bernoulli_mask(input.shape, 1 - self.p) * keep
 
     def forward(self, input: Array) -> Array:
-        input = check_array(input, "input", "Dropout")
+        input = check_array(input, "input")
         noise = self._noise(input)
         output = dropout(input, noise)
         self.save_for_backward(output, noise)

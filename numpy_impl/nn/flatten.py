@@ -19,7 +19,7 @@ class _Reshape(Module):
         raise NotImplementedError
 
     def forward(self, input: Array) -> Array:
-        input = check_array(input, "input", type(self).__name__)
+        input = check_array(input, "input")
         # order="C" copies once, whatever the memory layout: the logical order is what counts
         output = np.array(input, order="C").reshape(self._new_shape(input.shape))
         self.save_for_backward(output, input.shape)
@@ -33,11 +33,11 @@ class _Reshape(Module):
 @lru_cache(maxsize=128)
 def _merged(shape: tuple[int, ...], start_dim: int, end_dim: int) -> tuple[int, ...]:
     """The shape with the axes from ``start_dim`` to ``end_dim`` as one."""
-    start = _axis(start_dim, max(len(shape), 1), "start_dim", "Flatten")
-    end = _axis(end_dim, max(len(shape), 1), "end_dim", "Flatten")
+    start = _axis(start_dim, max(len(shape), 1), "start_dim")
+    end = _axis(end_dim, max(len(shape), 1), "end_dim")
     if start > end:
         raise ValueError(
-            f"Flatten: start_dim must not lie behind end_dim, got {start_dim} and {end_dim} "
+            f"start_dim must not lie behind end_dim, got {start_dim} and {end_dim} "
             f"for shape {shape}"
         )
     return (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
@@ -101,14 +101,14 @@ class Unflatten(_Reshape):
         self.unflattened_size = tuple(unflattened_size)
 
     def _new_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        dim = _axis(self.dim, len(shape), "dim", "Unflatten")
+        dim = _axis(self.dim, len(shape), "dim")
         sizes = self.unflattened_size
         known = math.prod(size for size in sizes if size != -1)
         free = sizes.count(-1)
         fits = known == shape[dim] if not free else known > 0 and shape[dim] % known == 0
         if free > 1 or not fits or min(sizes, default=-2) < -1:
             raise ValueError(
-                f"Unflatten: unflattened_size must multiply to {shape[dim]}, the size of axis "
+                f"unflattened_size must multiply to {shape[dim]}, the size of axis "
                 f"{self.dim} of {shape} (one -1 allowed), got {sizes}"
             )
         sizes = tuple(shape[dim] // known if size == -1 else size for size in sizes)
@@ -118,7 +118,7 @@ class Unflatten(_Reshape):
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
 
 
-def _axis(dim: int, ndim: int, name: str, owner: str) -> int:
+def _axis(dim: int, ndim: int, name: str) -> int:
     if not -ndim <= dim < ndim:
-        raise ValueError(f"{owner}: {name} must lie within -{ndim}..{ndim - 1}, got {dim}")
+        raise ValueError(f"{name} must lie within -{ndim}..{ndim - 1}, got {dim}")
     return dim % ndim

@@ -28,6 +28,7 @@ from numpy_impl.nn.call import (
     set_call,
     within,
 )
+from numpy_impl.nn.checks import ARGUMENT_ERRORS, name_owner
 from numpy_impl.nn.composed import backward_of_calls
 from numpy_impl.nn.hooks import call_with_hooks
 from numpy_impl.tensor.graph import Node
@@ -72,32 +73,37 @@ def layer_call(
     @functools.wraps(forward)
     def call(self: Any, input: Any = _NOTHING, /, *others: Any, **kwargs: Any) -> Any:
         own = self.__dict__
-        # the most frequent case, in as few steps as can be: arrays into a layer without parts
-        if (
-            type(input) is _ARRAY
-            and own["_is_plain"]
-            and not running
-            and not kwargs
-            and (not others or (type(others[0]) is _ARRAY and len(others) == 1))
-        ):
-            own["_call"] = None
-            output = forward(self, input, *others) if others else forward(self, input)
+        try:
+            # the most frequent case, in as few steps as can be: arrays into a layer without parts
+            if (
+                type(input) is _ARRAY
+                and own["_is_plain"]
+                and not running
+                and not kwargs
+                and (not others or (type(others[0]) is _ARRAY and len(others) == 1))
+            ):
+                own["_call"] = None
+                output = forward(self, input, *others) if others else forward(self, input)
+                if is_ours:
+                    return output
+                if own["_call"] is None and grad_mode.enabled:
+                    own["_call"] = _with_attributes(self, output, None, None)
+                return output if type(output) is _ARRAY else mapped(output, to_array)
+            inputs = () if input is _NOTHING else (input, *others)
+            # and the one after it: a Tensor, and perhaps a target, into a layer of this library
+            if is_ours and isinstance(input, Tensor) and own["_is_plain"] and not kwargs:
+                if not others:
+                    return _call_plain(self, forward, backward, inputs, (input._data,))
+                if len(others) == 1 and isinstance(others[0], _LEAVES):
+                    arrays = input._data, to_array(others[0])
+                    return _call_plain(self, forward, backward, inputs, arrays)
+            if with_hooks and own["_hooks"] is not None:
+                return call_with_hooks(self, inputs, kwargs)
+            return call_any(self, forward, backward, inputs, kwargs)
+        except ARGUMENT_ERRORS as error:
             if is_ours:
-                return output
-            if own["_call"] is None and grad_mode.enabled:
-                own["_call"] = _with_attributes(self, output, None, None)
-            return output if type(output) is _ARRAY else mapped(output, to_array)
-        inputs = () if input is _NOTHING else (input, *others)
-        # and the one after it: a Tensor, and perhaps a target, into a layer of this library
-        if is_ours and isinstance(input, Tensor) and own["_is_plain"] and not kwargs:
-            if not others:
-                return _call_plain(self, forward, backward, inputs, (input._data,))
-            if len(others) == 1 and isinstance(others[0], _LEAVES):
-                arrays = input._data, to_array(others[0])
-                return _call_plain(self, forward, backward, inputs, arrays)
-        if with_hooks and own["_hooks"] is not None:
-            return call_with_hooks(self, inputs, kwargs)
-        return call_any(self, forward, backward, inputs, kwargs)
+                name_owner(error, type(self).__name__)
+            raise
 
     call._of_layer = forward  # type: ignore[attr-defined]
     return call
@@ -172,9 +178,13 @@ def _in_order(forward: Callable[..., Any], kwargs: dict[str, Any]) -> dict[str, 
 
 
 def _is_trained(self: Any, call: Call) -> bool:
-    for parameter in self.parameters() if self._modules else self._parameters.values():
-        if parameter is not None and parameter._requires_grad:
-            return True  # else modules that are no parts of it may be, in a plain list or elsewhere
+    own = self.__dict__
+    for name, kind in own["_members"].items():
+        if kind == "parameter" and own[name] is not None and own[name]._requires_grad:
+            return True
+        if kind == "module" and any(p._requires_grad for p in self.parameters()):
+            return True
+    # modules that are no parts of it may be, in a plain list or elsewhere
     return bool(call.within) and any(
         _is_trained(m, c) for m, c in call.within.items() if m is not SUPER
     )
@@ -324,20 +334,21 @@ def _with_attributes(self: Any, output: Any, call: Call | None, base: Call | Non
         call.output = describe(output)
         if base is not None:  # what super().forward(...) saved
             call.saved = base.saved
-    call.attributes = {k: v for k, v in self.__dict__.items() if k not in OF_EVERY_MODULE}
+    members = self._members
+    call.attributes = {
+        k: v for k, v in self.__dict__.items() if k not in OF_EVERY_MODULE and k not in members
+    }
     return call
 
 
 OF_EVERY_MODULE = frozenset(
     (
-        "_buffers",
         "_call",
         "_hooks",
         "_is_plain",
         "_lock",
-        "_modules",
+        "_members",
         "_non_persistent",
-        "_parameters",
         "_wants_grad",
     )
 )
@@ -398,7 +409,8 @@ def _through(
     own = self.__dict__
     grad_output = mapped(grad_output, to_array)
     if call.attributes is not None and len(grad_output) == 1 and not _is_number(grad_output[0]):
-        grad_output = (check_grad(grad_output[0], call.output, "grad_output", type(self).__name__),)
+        name = f"{type(self).__name__}: grad_output"
+        grad_output = (check_grad(grad_output[0], call.output, name),)
     lock = None if self._is_ours else _lock(self)
     attributes = call.attributes or {}
     now = {name: own.get(name, own) for name in attributes}  # own itself: not there

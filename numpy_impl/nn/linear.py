@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from numpy_impl import _threads
+from numpy_impl.kernels.memory import aligned_empty
+from numpy_impl.kernels.products import matmul, sum_rows
 from numpy_impl.nn import init
-from numpy_impl.nn.checks import check_array, float_dtype
+from numpy_impl.nn.checks import check_array, check_int, float_dtype
 from numpy_impl.nn.module import Module
-from numpy_impl.nn.parameter import Parameter, aligned_empty
+from numpy_impl.nn.parameter import Parameter
+from numpy_impl.tensor.tensor import to_array
 
 Array = np.ndarray
 
@@ -18,11 +20,11 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
     r""":math:`y = x W^\top + b`; input (\*, in), weight (out, in), bias (out,) -> (\*, out)."""
     if input.ndim == 2 and 1 < len(input) < len(weight):
         # fewer rows than features: the transposed product, (out, M) in memory, is faster
-        turned = _threads.matmul(weight, input.T)
+        transposed = matmul(weight, input.T)
         if bias is not None:
-            turned += bias[:, None]
-        return turned.T
-    output = _threads.matmul(_rows(input), weight.T)  # (*, in) -> (M, in): one GEMM
+            transposed += bias[:, None]
+        return transposed.T
+    output = matmul(_rows(input), weight.T)  # (*, in) -> (M, in): one GEMM
     if bias is not None:
         output += bias[None]  # for a single row nothing is broadcast: half the time of that
     return output if input.ndim == 2 else output.reshape(*input.shape[:-1], weight.shape[0])
@@ -32,7 +34,7 @@ def linear_backward(
     grad_output: Array,
     input: Array,
     weight: Array,
-    needs: tuple[bool, bool, bool] = (True, True, True),
+    needs: tuple[bool, ...] = (True, True, True),
 ) -> tuple[Array | None, Array | None, Array | None]:
     r"""Gradients for input, weight and bias; ``needs`` says which (None for the others).
 
@@ -42,12 +44,12 @@ def linear_backward(
     dx = None
     if needs[0]:
         # in the memory layout of x, which whatever made x finds faster to work on
-        turned = x.flags.f_contiguous and not x.flags.c_contiguous
-        dx = _threads.matmul(weight.T, dy.T).T if turned else _threads.matmul(dy, weight)
+        is_transposed = x.flags.f_contiguous and not x.flags.c_contiguous
+        dx = matmul(weight.T, dy.T).T if is_transposed else matmul(dy, weight)
         dx = dx.reshape(input.shape)
     return (
         dx,
-        _threads.matmul(dy.T, x) if needs[1] else None,
+        matmul(dy.T, x) if needs[1] else None,
         sum_rows(dy) if needs[2] else None,
     )
 
@@ -56,21 +58,6 @@ def _rows(array: Array) -> Array:
     if array.ndim == 2:
         return array
     return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
-
-
-def sum_rows(rows: Array) -> Array:
-    """(M, C) -> (C,): the sum over the first axis, by matrix-vector products over blocks.
-
-    Several times as fast as ``rows.sum(0)``; the blocks keep float32 rounding from growing with M.
-    """
-    block = 1024
-    whole = len(rows) // block
-    if whole < 2:
-        return _threads.matmul(np.ones(len(rows), rows.dtype), rows)
-    head = rows[: whole * block].reshape(whole, block, rows.shape[1])
-    total = _threads.matmul(np.ones(block, rows.dtype), head).sum(0)
-    total += _threads.matmul(np.ones(len(rows) - whole * block, rows.dtype), rows[whole * block :])
-    return total
 
 
 class Identity(Module):
@@ -83,7 +70,7 @@ class Identity(Module):
         super().__init__()
 
     def forward(self, input: Array) -> Array:
-        output = np.copy(check_array(input, "input", "Identity"), order="K")
+        output = np.copy(check_array(input, "input"), order="K")
         self.save_for_backward(output)
         return output
 
@@ -124,8 +111,8 @@ class Linear(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        self.in_features = _check_features(in_features, "in_features")
-        self.out_features = _check_features(out_features, "out_features")
+        self.in_features = check_int(in_features, "in_features", 0)
+        self.out_features = check_int(out_features, "out_features", 0)
         dtype = float_dtype(dtype, device)
         self.weight = Parameter(aligned_empty((out_features, in_features), dtype))
         if bias:
@@ -142,43 +129,24 @@ class Linear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input: Array) -> Array:
-        own = self._parameters  # self.weight would take Python's longest way to an attribute
-        try:
-            weight, bias = own["weight"]._data, own["bias"]
-        except KeyError as name:
-            raise AttributeError(f"Linear: parameter {name} was deleted") from None
-        input = check_array(input, "input", "Linear", weight.dtype)
+        weight = self.weight.data
+        input = check_array(input, "input", weight.dtype)
         if input.shape[-1:] != weight.shape[1:]:
             raise ValueError(
-                f"Linear: input's last axis must be in_features={self.in_features}, "
-                f"got shape {input.shape}"
+                f"input's last axis must be in_features={self.in_features}, got shape {input.shape}"
             )
-        output = linear(input, weight, None if bias is None else bias.data)
+        output = linear(input, weight, to_array(self.bias))
         self.save_for_backward(output, input)
         return output
 
     def backward(self, grad_output: Array) -> Array | None:
         grad_output, input = self.saved_for_backward(grad_output)
-        weight, bias = self.weight, self.bias
-        needs_bias = bias is not None and bias.requires_grad
-        needs = (self.needs_grad(), weight.requires_grad, needs_bias)
-        grad_input, grad_weight, grad_bias = linear_backward(grad_output, input, weight.data, needs)
-        if grad_weight is not None:
-            weight.accumulate_grad(grad_weight)
-        if grad_bias is not None:
-            bias.accumulate_grad(grad_bias)
-        return grad_input
+        needs = self.needs_grads("weight", "bias")
+        grads = linear_backward(grad_output, input, self.weight.data, needs)
+        return self.accumulate_grads(grads, "weight", "bias")
 
     def extra_repr(self) -> str:
         return (
             f"in_features={self.in_features}, out_features={self.out_features}, "
             f"bias={self.bias is not None}"
         )
-
-
-def _check_features(value: int, name: str) -> int:
-    if not isinstance(value, int | np.integer) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an int, got {value!r}")
-    if value < 0:
-        raise ValueError(f"{name} must not be negative, got {value}")
-    return int(value)

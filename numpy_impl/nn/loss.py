@@ -13,13 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from numpy_impl.kernels.elementwise import silently
 from numpy_impl.nn.activation import log_softmax
 from numpy_impl.nn.checks import check_array
 from numpy_impl.nn.module import Module
 
 Array = np.ndarray
-# a decorator: overflow, 0 * inf and x / 0 give what they give, without NumPy's warnings
-_silently = np.errstate(divide="ignore", over="ignore", invalid="ignore")
 REDUCTIONS = ("mean", "sum", "none")
 
 
@@ -49,8 +48,8 @@ def _reduced(values: Array, reduction: str, divisor: Any) -> Array:
     return np.asarray(total)
 
 
-def _spread(grad: Array, reduction: str, divisor: Any) -> Array:
-    """The upstream of every unreduced value."""
+def _unreduced(grad: Array, reduction: str, divisor: Any) -> Array:
+    """The upstream gradient of every value before the reduction."""
     return np.asarray(grad / grad.dtype.type(divisor)) if reduction == "mean" else grad
 
 
@@ -69,14 +68,14 @@ class _Loss(Module):
         return self.saved_for_backward(grad_output)
 
 
-@_silently
+@silently
 def mse_loss(input: Array, target: Array, reduction: str = "mean") -> tuple[Array, Array]:
     """(x - y)**2, reduced, for shapes that broadcast; and x - y, which backward needs."""
     difference = np.asarray(input - target)
     return _reduced(difference * difference, reduction, difference.size), difference
 
 
-@_silently
+@silently
 def mse_loss_backward(
     grad_output: Array,
     difference: Array,
@@ -86,7 +85,7 @@ def mse_loss_backward(
     needs: tuple[bool, bool] = (True, True),
 ) -> tuple[Array | None, Array | None]:
     """Gradients for input, 2 * (x - y) * dy, and target, its opposite; ``needs`` says which."""
-    grad = difference * (2 * _spread(grad_output, reduction, difference.size))
+    grad = difference * (2 * _unreduced(grad_output, reduction, difference.size))
     return (
         _sum_to(grad, input_shape) if needs[0] else None,
         _sum_to(-grad, target_shape) if needs[1] else None,
@@ -119,10 +118,10 @@ class MSELoss(_Loss):
         super().__init__(size_average, reduce, reduction)
 
     def forward(self, input: Array, target: Array) -> Array:
-        input = check_array(input, "input", "MSELoss")
+        input = check_array(input, "input")
         if not isinstance(target, np.ndarray | np.generic) or target.dtype != input.dtype:
             found = getattr(target, "dtype", type(target).__name__)
-            raise TypeError(f"MSELoss: target must be an array of {input.dtype}, got {found}")
+            raise TypeError(f"target must be an array of {input.dtype}, got {found}")
         if target.shape != input.shape:
             warnings.warn(
                 f"MSELoss: target has shape {target.shape}, input {input.shape}: they are "
@@ -134,7 +133,7 @@ class MSELoss(_Loss):
             output, difference = mse_loss(input, target, self.reduction)
         except ValueError:
             raise ValueError(
-                f"MSELoss: target {target.shape} does not broadcast with input {input.shape}"
+                f"target {target.shape} does not broadcast with input {input.shape}"
             ) from None
         self.save_for_backward(output, difference, input.shape, target.shape)
         return output
@@ -186,35 +185,31 @@ class _ClassLoss(_Loss):
         self.ignore_index = ignore_index
 
     def _check(self, input: Any) -> Array:
-        owner = type(self).__name__
-        input = check_array(input, "input", owner)
+        input = check_array(input, "input")
         if input.ndim == 0:
-            raise ValueError(f"{owner}: input must have a class axis, got shape ()")
+            raise ValueError("input must have a class axis, got shape ()")
         classes = input.shape[0 if input.ndim == 1 else 1]
         if self.weight is not None:
             if self.weight.shape != (classes,):
                 raise ValueError(
-                    f"{owner}: weight must have one value for each of {classes} classes, "
+                    f"weight must have one value for each of {classes} classes, "
                     f"got shape {self.weight.shape}"
                 )
             if self.weight.dtype != input.dtype:
                 raise TypeError(
-                    f"{owner}: input must have weight's dtype {self.weight.dtype}, "
-                    f"got {input.dtype}"
+                    f"input must have weight's dtype {self.weight.dtype}, got {input.dtype}"
                 )
         return input
 
     def _indices(self, input: Array, target: Any) -> tuple[Array, Array | None]:
         """Class index of every row (0 where ignored), and which rows count: None if all."""
-        owner = type(self).__name__
         if not isinstance(target, np.ndarray | np.generic) or target.dtype.kind not in "iu":
             found = getattr(target, "dtype", type(target).__name__)
-            raise TypeError(f"{owner}: target must be an array of integers, got {found}")
+            raise TypeError(f"target must be an array of integers, got {found}")
         wanted = () if input.ndim == 1 else (input.shape[0], *input.shape[2:])
         if target.shape != wanted:
             raise ValueError(
-                f"{owner}: target must have shape {wanted} for input {input.shape}, "
-                f"got {target.shape}"
+                f"target must have shape {wanted} for input {input.shape}, got {target.shape}"
             )
         flat = np.asarray(target).reshape(-1)
         classes, ignored = input.shape[0 if input.ndim == 1 else 1], self.ignore_index
@@ -230,7 +225,7 @@ class _ClassLoss(_Loss):
         if wrong is not None and (wrong & counted).any():
             at = int(np.argmax(wrong & counted))
             raise ValueError(
-                f"{owner}: target must hold classes 0..{classes - 1} (or ignore_index="
+                f"target must hold classes 0..{classes - 1} (or ignore_index="
                 f"{ignored}), got {flat[at]} at position {at}"
             )
         return np.where(counted, flat, 0), counted
@@ -275,7 +270,7 @@ class NLLLoss(_ClassLoss):
     ) -> None:
         super().__init__(weight, size_average, ignore_index, reduce, reduction)
 
-    @_silently
+    @silently
     def forward(self, input: Array, target: Array) -> Array:
         input = self._check(input)
         index, counted = self._indices(input, target)
@@ -287,10 +282,10 @@ class NLLLoss(_ClassLoss):
         self.save_for_backward(output, index, counted, weights, total, input.shape, rows.shape)
         return output
 
-    @_silently
+    @silently
     def backward(self, grad_output: Any = 1.0) -> Array:
         grad, index, counted, weights, total, shape, rows_shape = self._upstream(grad_output)
-        scale = _row_scale(weights, counted, _spread(grad, self.reduction, total))
+        scale = _row_scale(weights, counted, _unreduced(grad, self.reduction, total))
         rows = np.zeros(rows_shape, grad.dtype)
         rows[np.arange(len(rows)), index] = -scale
         return _from_rows(rows, shape)
@@ -307,16 +302,16 @@ def _picked(log_p: Array, index: Array, weights: Array | None, counted: Array | 
     return picked
 
 
-def _row_scale(weights: Array | None, counted: Array | None, spread: Array) -> Array:
+def _row_scale(weights: Array | None, counted: Array | None, upstream: Array) -> Array:
     """Weight times upstream; ignored rows stay 0 where the mean over nothing is NaN.
 
     One value for each row, or a single one for all.
     """
-    spread = spread.reshape(-1)
+    upstream = upstream.reshape(-1)
     if weights is None:
-        return spread
+        return upstream
     where = True if counted is None else counted
-    return np.multiply(weights, spread, out=np.zeros_like(weights), where=where)
+    return np.multiply(weights, upstream, out=np.zeros_like(weights), where=where)
 
 
 class CrossEntropyLoss(_ClassLoss):
@@ -359,7 +354,7 @@ class CrossEntropyLoss(_ClassLoss):
             raise ValueError(f"label_smoothing must lie in [0, 1], got {label_smoothing}")
         self.label_smoothing = label_smoothing
 
-    @_silently
+    @silently
     def forward(self, input: Array, target: Array) -> Array:
         input = self._check(input)
         rows = _as_rows(input)
@@ -407,12 +402,12 @@ class CrossEntropyLoss(_ClassLoss):
         """(N, C): the smoothed targets times the class weights."""
         if target.shape != input.shape or target.dtype != input.dtype:
             raise ValueError(
-                "CrossEntropyLoss: target probabilities must have the input's shape and dtype "
+                "target probabilities must have the input's shape and dtype "
                 f"{input.shape} {input.dtype}, got {target.shape} {target.dtype}"
             )
         if self.ignore_index >= 0:
             raise ValueError(
-                "CrossEntropyLoss: ignore_index must be negative where the target holds "
+                "ignore_index must be negative where the target holds "
                 f"probabilities, got {self.ignore_index}"
             )
         q = _as_rows(target)
@@ -420,19 +415,19 @@ class CrossEntropyLoss(_ClassLoss):
             q = q * (1 - self.label_smoothing) + self.label_smoothing / q.shape[1]
         return q if self.weight is None else q * self.weight
 
-    @_silently
+    @silently
     def backward(self, grad_output: Any = 1.0) -> Array:
         grad, log_p, target, counted, divisor, shape = self._upstream(grad_output)
-        spread, rows = _spread(grad, self.reduction, divisor), np.exp(log_p)  # the probabilities
+        grad, rows = _unreduced(grad, self.reduction, divisor), np.exp(log_p)  # the probabilities
         if isinstance(target, tuple):
             index, weights = target
-            scale = _row_scale(weights, counted, spread)
+            scale = _row_scale(weights, counted, grad)
             rows *= scale[:, None]
             rows[np.arange(len(rows)), index] -= scale
         else:
             if counted is not None:  # 0, also where the mean over nothing is NaN
-                spread = np.where(counted, spread.reshape(-1), spread.dtype.type(0))
-            upstream = target * spread.reshape(-1, 1)
-            rows *= upstream.sum(1, keepdims=True)
-            rows -= upstream
+                grad = np.where(counted, grad.reshape(-1), grad.dtype.type(0))
+            weighted = target * grad.reshape(-1, 1)
+            rows *= weighted.sum(1, keepdims=True)
+            rows -= weighted
         return _from_rows(rows, shape)

@@ -8,12 +8,10 @@ Array = np.ndarray
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
-def check_mode(mode: str, owner: str) -> None:
+def check_mode(mode: str) -> None:
     """Raise ValueError for a ``padding_mode`` that there is not."""
     if mode not in PADDING_MODES:
-        raise ValueError(
-            f"{owner}: padding_mode must be one of {', '.join(PADDING_MODES)}, got {mode!r}"
-        )
+        raise ValueError(f"padding_mode must be one of {', '.join(PADDING_MODES)}, got {mode!r}")
 
 
 def pad(input: Array, pads: Sequence[tuple[int, int]], mode: str) -> Array:

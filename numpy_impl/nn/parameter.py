@@ -1,26 +1,11 @@
 """Parameter: a Tensor that is trained; and Buffer."""
 
-import math
 from typing import Any
 
 import numpy as np
 
 from numpy_impl.tensor.graph import hand_over
 from numpy_impl.tensor.tensor import Tensor, to_array
-
-_CACHE_LINE = 64
-
-
-def aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An uninitialised array that starts at a cache line, for weights.
-
-    NumPy starts its arrays 16 bytes behind one, so that every vector register is filled from two
-    lines: a matrix-vector product then takes a sixth longer.
-    """
-    size = math.prod(shape) * dtype.itemsize
-    memory = np.empty(size + _CACHE_LINE, np.uint8)
-    start = -memory.ctypes.data % _CACHE_LINE
-    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 class Parameter(Tensor):

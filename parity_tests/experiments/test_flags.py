@@ -1,10 +1,16 @@
-"""What a run is called, and flags that would do nothing."""
+"""The help, what a run is called, flags that would do nothing, and those named to help a run."""
+
+import re
+import shlex
 
 import pytest
 
+import train
+from experiments import run
 from experiments.checkpoint import load_arrays
-from experiments.flags import remarks
-from experiments.recipes import RECIPES, Config, resolve
+from experiments.declare import declared, spelt
+from experiments.flags import Job, remarks, ways_out
+from experiments.recipes import GROUPS, RECIPES, Config, resolve
 from parity_tests.experiments.calls import QUICK, about, call, refusal
 
 
@@ -130,3 +136,99 @@ def test_what_a_run_is_too_short_for_is_said(tmp_path, capsys) -> None:
 @pytest.mark.parametrize("threads", ["99999999999999999999", "-1", "0"])
 def test_threads_beyond_reason(threads, capsys) -> None:
     assert f"got {threads}" in refusal(capsys, "--threads", threads, "--list")
+
+
+@pytest.fixture
+def help_text(capsys, monkeypatch) -> str:
+    monkeypatch.setenv("COLUMNS", "400")
+    assert call("--help") == 0
+    return capsys.readouterr().out
+
+
+def test_the_help_shows_every_flag_in_its_group_with_its_default(help_text) -> None:
+    shown, title = {}, ""
+    for line in re.sub("\n {9,}", " ", help_text).splitlines():  # continued lines
+        title = line[:-1] if line.endswith(":") else title
+        if found := re.match(r"  (--\S+)", line):
+            shown[found[1]] = (title, line)
+    fields = list(declared(Config, Job))
+    assert {spelt(field.name) for field in fields} == set(shown)
+    assert {title for title, _ in shown.values()} == set(GROUPS)
+    for field in fields:
+        title, line = shown[spelt(field.name)]
+        assert title == field.flag.group
+        assert field.flag.help in line
+        if field.default not in (None, (), "") and field.kind is not bool:
+            default = field.default if field.many else (field.default,)
+            assert f"default: {' '.join(map(str, default))})" in line
+    assert "(default: 600 for mlp, 128 for cnn)" in shown["--hidden"][1]
+    assert "{sgd,momentgd,adam}" in shown["--optimizer"][1]
+    assert "(needs --scheduler step or multistep or exponential;" in shown["--gamma"][1]
+    assert "(needs --patience;" in shown["--min-delta"][1]
+
+
+def test_the_examples_of_the_help_run(help_text, monkeypatch) -> None:
+    runs: list[Config] = []
+    monkeypatch.setattr(run, "train", lambda config, *_: runs.append(config) or 0)
+    examples = re.findall("^  python train.py (.*)$", help_text, re.MULTILINE)
+    assert all(call(*shlex.split(example)) == 0 for example in examples)
+    assert len(runs) == 3
+
+
+def test_a_flag_that_was_not_given_is_unset() -> None:
+    assert train.parse([]) == {}
+    given = ["--lr", "0.01", "--hidden", "3", "4", "--list", "--out", "x"]
+    assert train.parse(given).keys() == {"lr", "hidden", "list", "out"}
+    assert train.parse(given)["hidden"] == (3, 4)
+
+
+@pytest.mark.parametrize("name", [field.name for field in declared(Config) if field.flag.by[0]])
+def test_a_default_for_every_value_of_the_field_it_hangs_on(name) -> None:
+    fields = {field.name: field for field in declared(Config)}
+    chooser, defaults = fields[name].flag.by
+    (rule,) = fields[chooser].rules
+    for choice in rule.choices:
+        assert getattr(Config(**{chooser: choice}), name) == defaults[choice]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, "try a smaller --lr (a tenth) or less --momentum"),
+        ({"optimizer": "adam", "lr": 1.0}, "try a smaller --lr (a tenth)"),
+        ({"optimizer": "sgd"}, "try a smaller --lr (a tenth)"),
+        ({"optimizer": "sgd", "momentum": 0.5}, "try a smaller --lr (a tenth) or less --momentum"),
+        (
+            {"mu_decay": 2.0},
+            "try a smaller --lr (a tenth), less --momentum or --mu-decay of at most 1",
+        ),
+        (
+            {"lr_decay": 3.0, "momentum": 0.0, "init_scale": 2.0},
+            "try a smaller --lr (a tenth), --lr-decay of at most 1 or --init-scale 1",
+        ),
+        (
+            {"optimizer": "adam", "scheduler": "exponential", "gamma": 2.0},
+            "try a smaller --lr (a tenth) or --gamma of at most 1",
+        ),
+        (
+            {"optimizer": "adam", "scheduler": "cosine", "gamma": 2.0},
+            "try a smaller --lr (a tenth)",
+        ),
+    ],
+)
+def test_only_flags_that_a_run_has_are_named_to_help_it(fields, said) -> None:
+    assert ways_out(Config(**fields)) == said
+    assert ways_out(Config(**fields, dtype="float64"), overflow=True) == said
+    assert "--dtype float64" in ways_out(Config(**fields), overflow=True)
+
+
+@pytest.mark.parametrize(
+    ("lr", "said"),
+    [("1e300", "at step "), ("100", "the run diverged: ")],
+    ids=["not finite", "diverged"],
+)
+def test_a_run_with_adam_that_diverges_is_told_of_lr(lr, said, tmp_path, capsys) -> None:
+    arguments = [*QUICK, "--optimizer", "adam", "--lr", lr, "--dtype", "float64"]
+    message = refusal(capsys, *arguments, "--out", str(tmp_path / "run"), code=1)
+    assert said in message
+    assert re.findall("--[a-z-]+", message) == ["--lr"]

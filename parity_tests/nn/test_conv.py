@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numpy_impl import _threads, nn
+from numpy_impl import nn
+from numpy_impl.kernels import convolution
 from numpy_impl.nn import functional
 from parity_tests.cases import Case, ModuleParity
 from parity_tests.tolerances import tolerance
@@ -104,7 +105,7 @@ def test_any_geometry(sizes, kernel, stride, padding, dilation, groups, per_grou
     actual = functional.conv2d(x, w, b, stride, padding, dilation, groups)
     upstream = rng.standard_normal(actual.shape)
     expected.backward(to_torch(upstream))
-    grads = functional.conv2d_backward(upstream, x, w, stride, padding, dilation, groups)
+    grads = functional.conv2d_backward(upstream, x, w, b, stride, padding, dilation, groups)
     Result("output", "forward", actual, to_numpy(expected)).check(tolerance("float64", "forward"))
     for name, grad, tensor in zip("xwb", grads, tensors, strict=True):
         result = Result(f"grad of {name}", "param_grad", grad, to_numpy(tensor.grad))
@@ -196,7 +197,7 @@ def test_repr_after_changes() -> None:
 @pytest.mark.parametrize("groups", [1, 2, 8, 32])
 def test_input_gradient_in_pieces_of_the_same_size_for_any_groups(groups, monkeypatch) -> None:
     sizes = []
-    sound = _threads.pieces
+    sound = convolution.cache_slices
 
     def pieces(length: int, size: int) -> list[slice]:
         found = sound(length, size)
@@ -204,7 +205,7 @@ def test_input_gradient_in_pieces_of_the_same_size_for_any_groups(groups, monkey
         assert size == 9 * 32 * 7 * 7, "elements of an image's windows"
         return found
 
-    monkeypatch.setattr(_threads, "pieces", pieces)
+    monkeypatch.setattr(convolution, "cache_slices", pieces)
     layer = nn.Conv2d(32, 64, 3, stride=2, groups=groups)
     layer.backward(np.ones_like(layer(np.ones((40, 32, 15, 15), "f"))))
     assert len(sizes) == 1
@@ -291,8 +292,8 @@ def test_wrong_arguments(args, kwargs, message) -> None:
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ((2, 5, 8, 8), "in_channels=3 channels, got shape"),
-        ((2, 3, 8), r"in_channels=3 channels, got shape \(2, 3, 8\)"),
+        ((2, 5, 8, 8), "in_channels=3 channels, got"),
+        ((2, 3, 8), "in_channels=3 channels, got 2"),
         ((8, 8), "must be 3-d or 4-d"),
         ((2, 3, 2, 8), "must not be larger than the padded input"),
     ],

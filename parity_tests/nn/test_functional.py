@@ -95,6 +95,45 @@ def test_functions_agree_with_torch(name, row, dtype) -> None:
     np.testing.assert_array_equal(plain, mine.data)
 
 
+WITHOUT_PAIR = {"dropout": "its mask is drawn anew", "one_hot": "integers have no gradient"}
+
+
+def test_every_function_has_its_other_half() -> None:
+    pairs = {n.removesuffix("_backward") for n in functional.__all__ if n.endswith("_backward")}
+    assert pairs == set(ROWS) - WITHOUT_PAIR.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [c for c in CONFIGURATIONS if c[0] not in WITHOUT_PAIR],
+    ids=lambda v: str(v)[:20],
+)
+def test_the_other_half_takes_the_same_arguments(name, row) -> None:
+    arrays, options = row
+    theirs = [to_torch(a).requires_grad_(a.dtype.kind == "f") for a in arrays]
+    twin = getattr(torch.nn.functional, name)(*theirs, **options)
+    upstream = np.asarray(np.random.default_rng(1).standard_normal(tuple(twin.shape)))
+    twin.backward(to_torch(upstream))
+    before = [a.copy() for a in arrays]
+    found = getattr(functional, f"{name}_backward")(upstream, *arrays, **options)
+    wanted = [tensor.grad for tensor in theirs if tensor.requires_grad]
+    assert isinstance(found, tuple) == (len(wanted) > 1)
+    for i, (grad, b) in enumerate(zip(found if len(wanted) > 1 else (found,), wanted, strict=True)):
+        result = Result(f"{name}: grad of input {i}", "input_grad", grad, to_numpy(b))
+        result.check(tolerance("float64", "input_grad"), name)
+    for a, b in zip(arrays, before, strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(ValueError, match=f"{name}_backward: grad_output must have the output's"):
+        getattr(functional, f"{name}_backward")(np.ones((1, 2, 3, 1)), *arrays, **options)
+
+
+def test_class_weights_are_constants() -> None:
+    arguments = normal(4, 3), np.array([0, 2, 1, 1]), np.array([1.0, 2.0, 3.0])
+    grad, none = functional.cross_entropy_backward(np.float64(1.0), *arguments)
+    assert grad.shape == (4, 3)
+    assert none is None
+
+
 F32, F64 = normal(4, 3).astype("f"), normal(4, 3)
 
 

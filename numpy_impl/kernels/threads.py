@@ -10,7 +10,7 @@ import contextvars
 import ctypes
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from queue import SimpleQueue
@@ -20,12 +20,10 @@ import numpy as np
 
 Array = np.ndarray
 # elements of a slice: a few arrays of this size stay in the cache
-_PIECE = 128 * 1024
+_SLICE = 128 * 1024
+IN_CACHE = 2 * _SLICE  # smaller arrays are worked on as a whole
 # how many sums of their own large reductions are made of
-PARTS = 8
-# multiplications of a matrix product: up to the one BLAS itself stays on one thread, from the
-# other on its threads save more than their spinning costs afterwards
-_TINY_PRODUCT, _LARGE_PRODUCT = 2**13, 2**25
+_SUMS = 8
 
 
 def _blas() -> tuple[Any, Any] | None:
@@ -198,8 +196,8 @@ def _run(tasks: Sequence[Callable[[], object]], threads: int) -> None:
         raise errors[0]
 
 
-def run_each(function: Callable[[Any], object], items: Sequence[Any]) -> None:
-    """Call ``function`` on each item; the calls may run at the same time."""
+def for_each(function: Callable[[Any], object], items: Sequence[Any]) -> None:
+    """``for item in items: function(item)``; the calls may run at the same time."""
     # a multi-threaded BLAS under several threads would fight for the cores
     threads = min(_one_blas_thread.enter(), len(items))
     try:
@@ -212,17 +210,21 @@ def run_each(function: Callable[[Any], object], items: Sequence[Any]) -> None:
         _one_blas_thread.leave()
 
 
-def pieces(length: int, size: int) -> list[slice]:
-    """Slices that make up ``range(length)``, of ``size`` elements a step; for any threads the same.
+def cache_slices(length: int, size: int) -> list[slice]:
+    """Slices that make up ``range(length)``, short enough for the cache; for any threads the same.
 
     So each may be a matrix product: those of other slices would have other last bits.
+
+    Args:
+        length: of the first axis.
+        size: elements in a step along it.
     """
-    step = max(1, _PIECE // max(1, size))
+    step = max(1, _SLICE // max(1, size))
     return [slice(i, i + step) for i in range(0, length, step)]
 
 
-def over_slices(function: Callable[[slice], object], length: int, size: int) -> None:
-    """Call ``function`` on slices that make up ``range(length)``.
+def for_each_slice(function: Callable[[slice], object], length: int, size: int) -> None:
+    """``function(slice(0, length))``, in slices.
 
     One thread gets slices that stay in the cache; several get one each, because every operation
     on a slice costs them a turn at the interpreter lock.
@@ -232,60 +234,78 @@ def over_slices(function: Callable[[slice], object], length: int, size: int) -> 
         length: of that axis.
         size: elements in all.
     """
-    count = min(length, size // _PIECE)
+    count = min(length, size // _SLICE)
     if count > 1:
         threads = get_num_threads()
         count = count if threads == 1 else min(threads, length)
-    _over(function, length, count)
+    if count > 1:
+        for_each(function, _equal_slices(length, count))
+    else:
+        function(slice(0, length))
 
 
-def on_slices(function: Callable[..., object], *arrays: Array) -> None:
-    """Call ``function`` on slices of the arrays along their first axis, as large as the first's.
+def slicewise(function: Callable[..., object], *arrays: Array) -> None:
+    """``function(*arrays)``, in slices along their first axis, as large as the first's.
 
     Args:
         function: takes a slice of each array, some of which it fills.
         arrays: of equal length.
     """
     first = arrays[0]
-    if first.size < 2 * _PIECE:  # slicing does not pay
+    if first.size < IN_CACHE:
         function(*arrays)
     else:
-        over_slices(lambda s: function(*(array[s] for array in arrays)), len(first), first.size)
+        for_each_slice(lambda s: function(*(a[s] for a in arrays)), len(first), first.size)
 
 
-def over_parts(function: Callable[[slice], object], length: int, size: int) -> None:
-    """The same for slices that make sums: as many whatever the number of threads.
+def sum_each(function: Callable[[Any], Sequence[Array]], items: Sequence[Any]) -> Sequence[Array]:
+    """``[sum(parts) for parts in zip(*map(function, items))]``.
 
-    So the sums, and every bit that follows from them, are the same.
+    The sums are made of as many sums of their own, whatever the number of threads: every bit that
+    follows from them is the same.
+
+    Args:
+        function: gives new arrays, as many for every item; the calls may run at the same time.
+        items: at least one.
     """
-    _over(function, length, min(length, PARTS, size // (2 * _PIECE)))
+    runs = [items[i::_SUMS] for i in range(min(_SUMS, len(items)))]
+    sums: list[Sequence[Array]] = [()] * len(runs)
+
+    def accumulate(run: int) -> None:
+        sums[run] = _added(map(function, runs[run]))
+
+    for_each(accumulate, range(len(runs)))
+    return _added(iter(sums))
 
 
-def _over(function: Callable[[slice], object], length: int, count: int) -> None:
-    if count <= 1:
-        function(slice(0, length))
-        return
+def sum_slices(
+    function: Callable[[slice], Sequence[Array]], length: int, size: int
+) -> Sequence[Array]:
+    """``function(slice(0, length))``, whose arrays are sums over that axis; arguments as above."""
+    count = min(length, _SUMS, size // IN_CACHE)
+    return (
+        sum_each(function, _equal_slices(length, count))
+        if count > 1
+        else function(slice(0, length))
+    )
+
+
+def _added(terms: Iterator[Sequence[Array]]) -> Sequence[Array]:
+    """The first term, with each of the others added to it in place."""
+    totals = next(terms)
+    for term in terms:
+        for total, summand in zip(totals, term, strict=True):
+            total += summand
+    return totals
+
+
+def _equal_slices(length: int, count: int) -> list[slice]:
     bounds = [length * i // count for i in range(count + 1)]
-    run_each(function, [slice(low, high) for low, high in pairwise(bounds)])
-
-
-def matmul(a: Array, b: Array) -> Array:
-    """``a @ b``, on one thread unless it is large.
-
-    BLAS's own threads spin for a while after their work, and would take the cores from whatever
-    is sliced next. Its product's last bits may differ with their number; so would those of a
-    product made from slices.
-    """
-    # dot starts in half the time of @
-    product = a.dot if a.ndim == b.ndim == 2 else a.__matmul__
-    # a single row, as in inference, is best left to BLAS
-    if len(a) == 1 or not _TINY_PRODUCT < a.size * b.shape[-1] < _LARGE_PRODUCT:
-        return product(b)
-    return with_one_blas_thread(partial(product, b))
+    return [slice(low, high) for low, high in pairwise(bounds)]
 
 
 def with_one_blas_thread(function: Callable[[], Any]) -> Any:
-    """What ``function`` returns, called while BLAS has one thread."""
+    """``function()``, called while BLAS has one thread."""
     if _BLAS is None or (not _one_blas_thread.inside and _BLAS[1]() == 1):
         return function()  # it has one anyway
     _one_blas_thread.enter()

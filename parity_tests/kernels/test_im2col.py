@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch.nn.functional as F
 
-from numpy_impl.nn import _im2col, functional
+from numpy_impl.kernels import im2col
+from numpy_impl.nn import functional
 from parity_tests.tolerances import tolerance
 from torch_ref.compare import Result
 from torch_ref.convert import to_numpy, to_torch
@@ -26,14 +27,14 @@ GEOMETRIES = [
 
 @pytest.fixture(params=[100, 3_000, 10**9], ids=["rows", "parts of images", "all at once"])
 def small_blocks(request, monkeypatch) -> int:
-    monkeypatch.setattr(_im2col, "_LEAST_ROWS", 1)
-    monkeypatch.setattr(_im2col, "_LEAST_ELEMENTS", 0)
-    monkeypatch.setattr(_im2col, "_LONG_SUM", 30)
-    monkeypatch.setattr(_im2col, "_BLOCK_BYTES", request.param)
-    monkeypatch.setattr(_im2col, "_KEPT_ELEMENTS", -1)
-    _im2col.geometry.cache_clear()
+    monkeypatch.setattr(im2col, "_LEAST_ROWS", 1)
+    monkeypatch.setattr(im2col, "_LEAST_ELEMENTS", 0)
+    monkeypatch.setattr(im2col, "_LONG_SUM", 30)
+    monkeypatch.setattr(im2col, "_BLOCK_BYTES", request.param)
+    monkeypatch.setattr(im2col, "_KEPT_ELEMENTS", -1)
+    im2col.geometry.cache_clear()
     yield request.param
-    _im2col.geometry.cache_clear()
+    im2col.geometry.cache_clear()
 
 
 GROUPED = ((3, 4, 9, 8), (6, 2, 3, 3), 1, 1, 1, 2)
@@ -41,8 +42,8 @@ GROUPED = ((3, 4, 9, 8), (6, 2, 3, 3), 1, 1, 1, 2)
 
 @pytest.mark.parametrize(
     ("described", "way"),
-    [(g, way) for g in GEOMETRIES for way in (_im2col.Im2col, _im2col.ByRows)]
-    + [(GROUPED, _im2col.Im2col)],
+    [(g, way) for g in GEOMETRIES for way in (im2col.Im2col, im2col.ByRows)]
+    + [(GROUPED, im2col.Im2col)],
     ids=str,
 )
 def test_both_ways_in_blocks(described, way, small_blocks, monkeypatch) -> None:
@@ -53,7 +54,7 @@ def test_both_ways_in_blocks(described, way, small_blocks, monkeypatch) -> None:
         used.append(way(*arguments))
         return used[-1]
 
-    monkeypatch.setattr("numpy_impl.nn.conv.geometry", only)
+    monkeypatch.setattr("numpy_impl.kernels.convolution.geometry", only)
     rng = np.random.default_rng(0)
     n = len(shape) - 2
     x, w, b = (rng.standard_normal(size) for size in (shape, filters, filters[:1]))
@@ -62,7 +63,7 @@ def test_both_ways_in_blocks(described, way, small_blocks, monkeypatch) -> None:
     actual = getattr(functional, f"conv{n}d")(x, w, b, *steps)
     upstream = rng.standard_normal(actual.shape)
     expected.backward(to_torch(upstream))
-    grads = getattr(functional, f"conv{n}d_backward")(upstream, x, w, *steps)
+    grads = getattr(functional, f"conv{n}d_backward")(upstream, x, w, b, *steps)
     Result("output", "forward", actual, to_numpy(expected)).check(tolerance("float64", "forward"))
     for name, grad, tensor in zip("xwb", grads, tensors, strict=True):
         result = Result(f"grad of {name}", "param_grad", grad, to_numpy(tensor.grad))
@@ -81,7 +82,7 @@ def test_kept_operands_hold_nothing_of_the_call_before(described) -> None:
     shape, filters, *steps = described
     n = len(shape) - 2
     convolution, reference = getattr(functional, f"conv{n}d"), getattr(F, f"conv{n}d")
-    _im2col.geometry.cache_clear()
+    im2col.geometry.cache_clear()
     rng = np.random.default_rng(0)
     outputs, expected = [], []
     for with_bias in (True, True, False, False, True):
@@ -96,10 +97,10 @@ def test_kept_operands_hold_nothing_of_the_call_before(described) -> None:
 
 
 def test_operands_are_kept_for_small_inputs_alone() -> None:
-    steps = _im2col.Steps((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    steps = im2col.Steps((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
 
-    def is_small(batch: int, filters: int, changed: _im2col.Steps = steps) -> bool:
-        return _im2col.geometry((batch, 14, 14, 16), 4, filters, (3, 3), changed).is_small
+    def is_small(batch: int, filters: int, changed: im2col.Steps = steps) -> bool:
+        return im2col.geometry((batch, 14, 14, 16), 4, filters, (3, 3), changed).is_small
 
     assert is_small(1, 32)
     assert not is_small(128, 32)
@@ -133,10 +134,10 @@ def test_callers_at_the_same_time_have_operands_of_their_own() -> None:
 )
 def test_by_rows_where_it_pays(shape, filters, kernel, stride, groups) -> None:
     n = len(kernel)
-    steps = _im2col.Steps(stride, ((1, 1),) * n, (1,) * n, groups)
+    steps = im2col.Steps(stride, ((1, 1),) * n, (1,) * n, groups)
     arguments = (shape, 4, filters, kernel, steps)
-    chosen = _im2col.geometry(*arguments)
-    assert type(chosen) is _im2col.ByRows
+    chosen = im2col.geometry(*arguments)
+    assert type(chosen) is im2col.ByRows
 
 
 @pytest.mark.parametrize(
@@ -154,6 +155,6 @@ def test_by_rows_where_it_pays(shape, filters, kernel, stride, groups) -> None:
 )
 def test_one_product_elsewhere(shape, filters, kernel, stride, groups) -> None:
     n = len(kernel)
-    steps = _im2col.Steps(stride, ((1, 1),) * n, (1,) * n, groups)
+    steps = im2col.Steps(stride, ((1, 1),) * n, (1,) * n, groups)
     arguments = (shape, 4, filters, kernel, steps)
-    assert type(_im2col.geometry(*arguments)) is _im2col.Im2col
+    assert type(im2col.geometry(*arguments)) is im2col.Im2col

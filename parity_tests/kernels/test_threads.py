@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 import numpy_impl
-from numpy_impl import _threads, nn, optim
+from numpy_impl import nn, optim
+from numpy_impl.kernels import threads as kernel_threads
 
 pytestmark = pytest.mark.skipif(
-    _threads._BLAS is None, reason="this NumPy's BLAS does not tell its threads: none are used"
+    kernel_threads._BLAS is None,
+    reason="this NumPy's BLAS does not tell its threads: none are used",
 )
 
 
@@ -22,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 def _restore():
     before = numpy_impl.get_num_threads()
     yield
-    assert _threads.get_num_threads() in (before, 1, 2, 3, 8)
+    assert kernel_threads.get_num_threads() in (before, 1, 2, 3, 8)
     numpy_impl.set_num_threads(before)
 
 
@@ -59,9 +61,9 @@ def run(constructor: str, shape: tuple[int, ...], dtype: str, threads: int) -> l
 @pytest.mark.parametrize(("constructor", "shape"), LAYERS, ids=[c for c, _ in LAYERS])
 def test_the_number_of_threads_changes_no_bit(constructor, shape, dtype, monkeypatch) -> None:
     started = []
-    sound = _threads._Helper.start
+    sound = kernel_threads._Helper.start
     monkeypatch.setattr(
-        _threads._Helper, "start", lambda self, work: (started.append(1), sound(self, work))
+        kernel_threads._Helper, "start", lambda self, work: (started.append(1), sound(self, work))
     )
     one = run(constructor, shape, dtype, 1)
     assert not started
@@ -85,17 +87,19 @@ def test_pieces_do_not_depend_on_the_number_of_threads() -> None:
     found = []
     for threads in (1, 2, 3):
         numpy_impl.set_num_threads(threads)
-        found.append(_threads.pieces(100, 10_000))
+        found.append(kernel_threads.cache_slices(100, 10_000))
     assert found[0] == found[1] == found[2]
     assert [i for piece in found[0] for i in range(100)[piece]] == list(range(100))
     assert len(found[0]) == 8  # of 13 steps, 131,072 elements at most
-    assert _threads.pieces(3, 10**9) == [slice(0, 1), slice(1, 2), slice(2, 3)]
-    assert _threads.pieces(0, 5) == []
+    assert kernel_threads.cache_slices(3, 10**9) == [slice(0, 1), slice(1, 2), slice(2, 3)]
+    assert kernel_threads.cache_slices(0, 5) == []
 
 
 def test_small_operations_stay_in_one_piece(monkeypatch) -> None:
     numpy_impl.set_num_threads(2)
-    monkeypatch.setattr(_threads._Helper, "start", lambda *_: pytest.fail("a helper was started"))
+    monkeypatch.setattr(
+        kernel_threads._Helper, "start", lambda *_: pytest.fail("a helper was started")
+    )
     model = nn.Sequential(
         nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4 * 9, 10)
     )
@@ -113,10 +117,10 @@ def test_a_fault_in_a_slice_is_raised_and_blas_gets_its_threads_back() -> None:
 
     for _ in range(3):
         with pytest.raises(ValueError, match="in a slice"):
-            _threads.over_slices(fail_late, 10, 10**7)
+            kernel_threads.for_each_slice(fail_late, 10, 10**7)
         assert numpy_impl.get_num_threads() == 2
     seen: list[int] = []
-    _threads.over_slices(lambda part: seen.extend(range(part.start, part.stop)), 10, 10**7)
+    kernel_threads.for_each_slice(lambda part: seen.extend(range(part.start, part.stop)), 10, 10**7)
     assert sorted(seen) == list(range(10))
 
 
@@ -126,13 +130,15 @@ def test_a_fault_in_a_slice_is_raised_and_blas_gets_its_threads_back() -> None:
         lambda: nn.Conv2d(3, 8, 3)(np.ones((4, 3, 128, 128), "f")),
         lambda: nn.MaxPool2d(2)(np.ones((4, 16, 70, 70), "f")),
         lambda: nn.Linear(300, 200)(np.ones((64, 300), "f")),
-        lambda: _threads.run_each(int, [1]),
-        lambda: _threads.run_each(int, [1, 2]),
-        lambda: _threads.run_each(int, ["one"]),
-        lambda: _threads.run_each(int, [1, "two", 3]),
-        lambda: _threads.with_one_blas_thread(lambda: int("one")),
-        lambda: _threads.run_each(lambda _: _threads.run_each(int, [1, 2]), [1, 2, 3]),
-        lambda: _threads.with_one_blas_thread(lambda: _threads.run_each(int, [1, "two"])),
+        lambda: kernel_threads.for_each(int, [1]),
+        lambda: kernel_threads.for_each(int, [1, 2]),
+        lambda: kernel_threads.for_each(int, ["one"]),
+        lambda: kernel_threads.for_each(int, [1, "two", 3]),
+        lambda: kernel_threads.with_one_blas_thread(lambda: int("one")),
+        lambda: kernel_threads.for_each(lambda _: kernel_threads.for_each(int, [1, 2]), [1, 2, 3]),
+        lambda: kernel_threads.with_one_blas_thread(
+            lambda: kernel_threads.for_each(int, [1, "two"])
+        ),
     ],
 )
 def test_the_number_of_threads_is_put_back(operation) -> None:
@@ -153,7 +159,7 @@ def test_the_last_of_overlapping_callers_puts_the_number_back() -> None:
             leave[number].wait(30)
             seen.append(numpy_impl.get_num_threads())
 
-        _threads.with_one_blas_thread(stay)
+        kernel_threads.with_one_blas_thread(stay)
 
     callers = [threading.Thread(target=call, args=(i,)) for i in range(2)]
     for number, caller in enumerate(callers):
@@ -171,8 +177,8 @@ def test_many_overlapping_callers_leave_the_number_as_it_was() -> None:
 
     def call(_: int) -> None:
         for items in ([1], [1, 2], [1, 2, 3]):
-            _threads.run_each(int, items)
-            _threads.with_one_blas_thread(int)
+            kernel_threads.for_each(int, items)
+            kernel_threads.with_one_blas_thread(int)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(call, range(200)))
@@ -181,7 +187,7 @@ def test_many_overlapping_callers_leave_the_number_as_it_was() -> None:
 
 def test_a_number_set_meanwhile_holds_afterwards() -> None:
     numpy_impl.set_num_threads(3)
-    _threads.with_one_blas_thread(lambda: numpy_impl.set_num_threads(2))
+    kernel_threads.with_one_blas_thread(lambda: numpy_impl.set_num_threads(2))
     assert numpy_impl.get_num_threads() == 2
 
 
@@ -194,21 +200,23 @@ def test_an_interrupted_wait_leaves_no_answer_for_the_next_caller(monkeypatch) -
         done.append(item)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_threads._Helper, "finish", lambda _: signal.raise_signal(signal.SIGINT))
+        patch.setattr(
+            kernel_threads._Helper, "finish", lambda _: signal.raise_signal(signal.SIGINT)
+        )
         with pytest.raises(KeyboardInterrupt):
-            _threads.run_each(work, range(4))
+            kernel_threads.for_each(work, range(4))
     assert numpy_impl.get_num_threads() == 2
     time.sleep(0.5)  # until its answer to the interrupted caller is there
     done.clear()
-    _threads.run_each(work, range(4))
+    kernel_threads.for_each(work, range(4))
     assert sorted(done) == [0, 1, 2, 3]
 
 
 def test_blas_has_one_thread_inside_slices() -> None:
     numpy_impl.set_num_threads(2)
     seen: list[int] = []
-    _threads.over_slices(lambda _: seen.append(numpy_impl.get_num_threads()), 10, 10**7)
-    _threads.run_each(lambda _: seen.append(numpy_impl.get_num_threads()), [0])
+    kernel_threads.for_each_slice(lambda _: seen.append(numpy_impl.get_num_threads()), 10, 10**7)
+    kernel_threads.for_each(lambda _: seen.append(numpy_impl.get_num_threads()), [0])
     assert seen == [1, 1, 1]
     assert numpy_impl.get_num_threads() == 2
 
@@ -272,7 +280,7 @@ def test_a_child_forked_meanwhile_has_the_number_too() -> None:
         entered.set()
         leave.wait(60)
 
-    caller = threading.Thread(target=_threads.with_one_blas_thread, args=(stay,))
+    caller = threading.Thread(target=kernel_threads.with_one_blas_thread, args=(stay,))
     caller.start()
     assert entered.wait(30)
     context = multiprocessing.get_context("fork")
@@ -288,7 +296,7 @@ def test_a_child_forked_meanwhile_has_the_number_too() -> None:
 
 def _numbers(queue) -> None:
     number = numpy_impl.get_num_threads
-    queue.put([number(), _threads.with_one_blas_thread(number), number()])
+    queue.put([number(), kernel_threads.with_one_blas_thread(number), number()])
 
 
 @pytest.mark.parametrize("num", [0, -1, 1.5, True, "2"])

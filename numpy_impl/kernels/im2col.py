@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numpy_impl.nn._window import Ints, Pads, interior, pad_channels_last
+from numpy_impl.kernels.windows import Ints, Pads, interior, pad_channels_last
 
 Array = np.ndarray
 Block = tuple[slice, slice]  # of N and of the first of O...
@@ -105,12 +105,13 @@ class Im2col:
         self._split_shape = (*group_axis, *kernel, channels // groups, filters // groups)
         self._filter_axes = (*range(2, n + 2), 1, 0) if groups == 1 else (0, *range(3, n + 3), 2, 1)
         self._weight_axes = np.argsort(self._filter_axes)
-        # where each tap's part of the matrix starts, and how far behind the output's end it ends
+        # where each tap's part of the matrix starts; the halo is by how much windows are wider than
+        # their output
         self._starts = [
             tuple(k * d for k, d in zip(tap, dilation, strict=False))
             for tap in np.ndindex(*kernel[:outer])
         ]
-        self._reach = [span - 1 for span in spans[:outer]]
+        self._halo = [span - 1 for span in spans[:outer]]
         # windows: (N, Sp... of the outer axes, O... and K... of the others, C), and the bytes from
         # one element to the next of each axis
         self._shape = (*padded[:outer], *self.outputs[outer:], *kernel[outer:], channels)
@@ -144,15 +145,15 @@ class Im2col:
 
     def _make_blocks(self, batch: int, row_bytes: int) -> list[Block]:
         """``row_bytes`` are those of a row of the matrix."""
-        height, reach = self.outputs[0], self._first_reach
+        height, halo = self.outputs[0], self._first_halo
         rows = math.prod(self._shape[1 : len(self.outputs)])  # for one step of the first axis
-        image_bytes = (height + reach) * rows * row_bytes
+        image_bytes = (height + halo) * rows * row_bytes
         # several blocks need the same image: then it is padded once, beforehand
         self._padded_once = image_bytes > _BLOCK_BYTES
         images, steps = 1, height
         if self._padded_once:
-            fitting = _BLOCK_BYTES // (rows * row_bytes) - reach
-            steps = max(fitting, 2 * reach, -(-_LEAST_ROWS // rows))
+            fitting = _BLOCK_BYTES // (rows * row_bytes) - halo
+            steps = max(fitting, 2 * halo, -(-_LEAST_ROWS // rows))
         else:
             images = _BLOCK_BYTES // max(1, image_bytes)
         return [
@@ -162,8 +163,8 @@ class Im2col:
         ]
 
     @property
-    def _first_reach(self) -> int:
-        return self._reach[0] if self._reach else 0
+    def _first_halo(self) -> int:
+        return self._halo[0] if self._halo else 0
 
     def windows(self, input: Array) -> Array:
         """(N, S..., C) -> its windows, a view of the padded input: (N, O..., K..., C).
@@ -180,8 +181,8 @@ class Im2col:
         """The same, block by block: padding is cheaper on what stays in the cache."""
         if not self._padded_once:
             return lambda block: self.windows(input[block[0]])
-        whole, reach = self.windows(input), self._first_reach
-        return lambda block: whole[block[0], block[1].start : block[1].stop + reach]
+        whole, halo = self.windows(input), self._first_halo
+        return lambda block: whole[block[0], block[1].start : block[1].stop + halo]
 
     def filters(self, weight: Array, bias: Array | None) -> list[Array]:
         """Weight (F, C/G, K...) -> for each tap (G, columns, F/G), the right side of its product.
@@ -221,8 +222,8 @@ class Im2col:
         sizes, rows = self._tap_shape[:-2], windows.size // (groups * columns)
         # gathered a window at a time, or one element of all windows at a time
         if self._along_positions:
-            turned = np.empty((*sizes, columns + ones, rows), windows.dtype)
-            matrix = turned.swapaxes(-1, -2)
+            transposed = np.empty((*sizes, columns + ones, rows), windows.dtype)
+            matrix = transposed.swapaxes(-1, -2)
         else:
             matrix = np.empty((*sizes, rows, columns + ones), windows.dtype)
         return [_fill(matrix, windows, columns)]
@@ -297,7 +298,7 @@ class ByRows(Im2col):
         *positions, _, _ = windows.shape
         gathered = np.empty((*positions, self._columns + ones), windows.dtype)
         _fill(gathered, windows, self._columns)
-        ends = [size - reach for size, reach in zip(positions[1:], self._reach, strict=False)]
+        ends = [size - halo for size, halo in zip(positions[1:], self._halo, strict=False)]
         taps = [
             gathered[(slice(None), *(slice(a, a + b) for a, b in zip(starts, ends, strict=True)))]
             for starts in self._starts

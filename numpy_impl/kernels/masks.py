@@ -7,22 +7,22 @@ _INTEGER: dict[int, type] = {4: np.int32, 8: np.int64}
 
 
 def as_mask(condition: Array) -> Array:
-    """A boolean array as int8: 0 where False, -1 (every bit set) where True; reuses its memory."""
+    """``-condition.astype(np.int8)``: every bit set where True; in the condition's own memory."""
     mask = np.asarray(condition).view(np.int8)
     return np.negative(mask, out=mask)
 
 
 def as_opposite_mask(condition: Array) -> Array:
-    """The same of the opposite: -1 where False, 0 where True."""
+    """``-(~condition).astype(np.int8)``: every bit set where False; in its own memory."""
     mask = condition.view(np.int8)
     return np.subtract(mask, 1, out=mask)
 
 
 def select(values: Array, mask: Array, out: Array | None = None) -> Array:
-    """``values`` where ``mask`` is set, 0 elsewhere, even where the value is inf or NaN.
+    """``np.where(mask, values, 0)``, about ten times as fast, since nothing branches.
 
-    The same as ``np.where(mask, values, 0)``, by a bitwise and of the floats with the mask
-    (sign-extended to their width): about ten times as fast, since nothing branches.
+    By a bitwise and of the floats with the mask, sign-extended to their width: 0 also where the
+    value is inf or NaN.
     """
     if out is None:
         out = np.empty_like(values)
@@ -32,7 +32,7 @@ def select(values: Array, mask: Array, out: Array | None = None) -> Array:
 
 
 def choose(values: Array, others: Array, mask: Array, out: Array) -> None:
-    """``values`` where ``mask`` is set, ``others`` elsewhere, bit for bit; ``out`` may be others.
+    """``out[...] = np.where(mask, values, others)``, bit for bit; ``out`` may be others.
 
     By exclusive or: others ^ ((others ^ values) & mask).
     """

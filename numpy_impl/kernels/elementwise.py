@@ -1,0 +1,103 @@
+"""Functions of one element at a time: in slices that stay in the cache, on several threads."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+
+from numpy_impl.kernels.masks import as_mask, as_opposite_mask, choose, select
+from numpy_impl.kernels.threads import IN_CACHE, slicewise
+
+Array = np.ndarray
+F = TypeVar("F", bound=Callable[..., Array])
+# a decorator: inf * 0, inf - inf, x / 0 and log(0) give what they give, without NumPy's warnings
+silently = np.errstate(divide="ignore", over="ignore", invalid="ignore")
+
+
+def elementwise(function: F) -> F:
+    """The function itself, slice by slice: ``elementwise(f)(x, *options) == f(x, *options)``.
+
+    Infinities and NaN are computed with, as in torch, without NumPy's warnings.
+
+    Args:
+        function: of one or more arrays of one shape, which come first and have no default, and of
+            options, which have one. If it takes ``out``, it must write its result there.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    count = sum(p.default is p.empty for p in parameters)
+    takes_out = any(p.name == "out" for p in parameters)
+
+    @functools.wraps(function)
+    @silently
+    def call(*arguments: Array, **options: object) -> Array:
+        if arguments[0].size < IN_CACHE:
+            return np.asarray(function(*arguments, **options))
+        arrays, others = arguments[:count], arguments[count:]
+        output = np.empty_like(arrays[0])
+
+        def fill(out: Array, *parts: Array) -> None:
+            if takes_out:
+                function(*parts, *others, **options, out=out)
+            else:
+                out[...] = function(*parts, *others, **options)
+
+        slicewise(fill, output, *arrays)
+        return output
+
+    return call  # type: ignore[return-value]
+
+
+def positive_part(x: Array) -> Array:
+    """``np.maximum(x, 0)``, twice as fast: by an array of zeros; NaN stays NaN."""
+    output = np.empty_like(x)
+    slicewise(_fill_positive_part, x, output)
+    return output
+
+
+def _fill_positive_part(x: Array, out: Array) -> None:
+    out.fill(0)
+    np.maximum(x, out, out=out)
+
+
+def is_positive(x: Array) -> Array:
+    """``~(x <= 0)`` as a mask for :func:`where_mask`; true for NaN."""
+    mask = np.empty_like(x, np.bool_)
+    slicewise(_fill_is_positive, x, mask)
+    return mask.view(np.int8)
+
+
+def _fill_is_positive(x: Array, mask: Array) -> None:
+    np.less_equal(x, 0, out=mask)
+    as_opposite_mask(mask)
+
+
+def where_mask(mask: Array, values: Array) -> Array:
+    """``np.where(mask, values, 0)`` with a mask of :func:`is_positive`, about ten times as fast."""
+    output = np.empty_like(values)
+    slicewise(select, values, mask, output)
+    return output
+
+
+@elementwise
+def scale_negative(values: Array, x: Array, slope: float = 0.0, out: Array | None = None) -> Array:
+    """``np.where(x > 0, values, slope * values)``, by masks instead of branches."""
+    scaled = np.asarray(np.multiply(values, values.dtype.type(slope), out=out))
+    choose(values, scaled, as_mask(np.greater(x, 0)), scaled)
+    return scaled
+
+
+def leak(x: Array, slope: float) -> Array:
+    """``np.where(x > 0, x, slope * x)``."""
+    if (
+        0 < x.dtype.type(slope) <= 1
+    ):  # then that is the larger of the two (not for 0: inf * 0 is NaN)
+        return _larger(x, slope)
+    return scale_negative(x, x, slope)
+
+
+@elementwise
+def _larger(x: Array, slope: float = 1.0, out: Array | None = None) -> Array:
+    scaled = np.multiply(x, x.dtype.type(slope), out=out)
+    return np.maximum(x, scaled, out=out)

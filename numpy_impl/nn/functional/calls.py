@@ -1,0 +1,79 @@
+"""What makes a function of a layer, of a pair, and of a function its other half."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from numpy_impl.grad_mode import enable_grad, grad_mode, no_grad
+from numpy_impl.nn.call import check_grad, describe, leaves, mapped
+from numpy_impl.nn.checks import check_array
+from numpy_impl.nn.module import Module
+from numpy_impl.tensor.graph import Node, run_backward
+from numpy_impl.tensor.tensor import Tensor, attach, to_array
+
+Array = np.ndarray
+
+
+def by_layer(layer: Module, *inputs: Any) -> Any:
+    """What a new layer makes of the inputs; of arrays without keeping anything for backward."""
+    if any(isinstance(value, Tensor) for value in inputs):
+        return layer(*inputs)
+    with no_grad():
+        return layer(*inputs)
+
+
+def by_pair(
+    forward: Callable[..., Array],
+    backward: Callable[..., Sequence[Array | None]],
+    inputs: tuple[Any, Any, Any],
+    *options: Any,
+) -> Any:
+    """A pair of functions of input, weight and bias as one call of the graph."""
+    x, weight, bias = arrays = tuple(to_array(value) for value in inputs)
+    if bias is not None and check_array(bias, "bias", weight.dtype).shape != weight.shape[:1]:
+        raise ValueError(f"bias must have shape {weight.shape[:1]}, got {bias.shape}")
+    output = forward(*arrays, *options)
+    if not any(isinstance(value, Tensor) for value in inputs):
+        return output
+    result = Tensor(output)
+    needs = tuple(isinstance(v, Tensor) and v.requires_grad for v in inputs)
+    if grad_mode.enabled and any(needs):
+
+        def way_back(grads: list[Array | None], retain_graph: bool) -> list[Array | None]:
+            found = backward(grads[0], x, weight, *options, needs)
+            return [grad for grad, needed in zip(found, needs, strict=True) if needed]
+
+        tracked = tuple(value for value, needed in zip(inputs, needs, strict=True) if needed)
+        attach([result], Node(forward.__name__, tracked, way_back, is_layer=True))
+    return result
+
+
+def backward_of(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``f_backward``, by the rule above: through the layer's or the operations' own backward."""
+    name = f"{function.__name__}_backward"
+
+    @functools.wraps(function)
+    def backward(grad_output: Any, *args: Any, **kwargs: Any) -> Any:
+        inputs = [v for v in leaves((args, kwargs)) if v is not None and v.dtype.kind == "f"]
+        tensors = [Tensor(value, True) for value in inputs]
+        rest = iter(tensors)
+
+        def wrap(value: Any) -> Any:
+            return next(rest) if value.dtype.kind == "f" else value
+
+        with enable_grad():
+            output = function(*mapped(args, wrap), **mapped(kwargs, wrap))
+        outputs = [t for t in leaves(output) if isinstance(t, Tensor) and t.requires_grad]
+        grad = check_grad(grad_output, describe(outputs[0]), f"{name}: grad_output")
+        run_backward(outputs[:1], [grad])
+        grads = tuple(tensor.grad for tensor in tensors)
+        return grads[0] if len(grads) == 1 else grads
+
+    backward.__name__ = backward.__qualname__ = name
+    backward.__doc__ = (
+        f"Gradients for the floating-point arrays among the arguments of "
+        f":func:`{function.__name__}`, from that of its output."
+    )
+    return backward

@@ -1,0 +1,290 @@
+"""Each kernel equals the plain NumPy expression that its docstring names."""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import parity_tests
+from numpy_impl import kernels
+from numpy_impl.kernels import channels, elementwise, masks, memory, products, threads, windows
+from parity_tests.tolerances import tolerance
+from torch_ref.compare import Result
+
+Array = np.ndarray
+RNG = np.random.default_rng(0)
+# proven elsewhere: a layer's kernel against the layer's definition in textbook.py
+ELSEWHERE = {
+    "convolution": "test_textbook.py",
+    "im2col": "kernels/test_im2col.py",
+    "pieces": "kernels/test_pieces.py",
+    "pooling": "test_textbook.py",
+}
+SHAPES = [(), (0, 3), (5,), (3, 4), (2, 3, 4, 5), (700, 640)]  # the last is worked on in slices
+
+
+def numbers(*shape: int) -> Array:
+    values = np.asarray(RNG.standard_normal(shape))
+    flat = values.reshape(-1)
+    for i, special in enumerate((0.0, -0.0, np.nan, np.inf, -np.inf)):
+        flat[i * 2 : i * 2 + 1] = special
+    return values
+
+
+@elementwise.elementwise
+def _gated(x: Array, y: Array, slope: float = 2.0) -> Array:
+    return x * np.tanh(y) * slope
+
+
+@elementwise.elementwise
+def _tanh(x: Array, out: Array | None = None) -> Array:
+    return np.tanh(x, out=out)
+
+
+def _chosen(x: Array, y: Array) -> Array:
+    out = np.empty_like(x)
+    masks.choose(x, y, masks.as_mask(np.asarray(x > y)), out)
+    return out
+
+
+def _slicewise_sum(x: Array, y: Array) -> Array:
+    out = np.empty_like(x)
+    threads.slicewise(lambda a, b, o: np.add(a, b, out=o), x, y, out)
+    return out
+
+
+# of arrays of any one shape: the kernel and the expression
+ELEMENTWISE: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
+    "elementwise.elementwise": (_gated, lambda x, y: x * np.tanh(y) * 2.0),
+    "elementwise.elementwise with out": (lambda x, y: _tanh(x), lambda x, y: np.tanh(x)),
+    "elementwise.positive_part": (
+        lambda x, y: elementwise.positive_part(x),
+        lambda x, y: np.maximum(x, 0),
+    ),
+    "elementwise.is_positive": (
+        lambda x, y: elementwise.is_positive(x) != 0,
+        lambda x, y: ~np.asarray(x <= 0),
+    ),
+    "elementwise.where_mask": (
+        lambda x, y: elementwise.where_mask(elementwise.is_positive(x), y),
+        lambda x, y: np.where(~(x <= 0), y, np.zeros((), y.dtype)),
+    ),
+    "elementwise.scale_negative": (
+        lambda x, y: elementwise.scale_negative(y, x, -0.5),
+        lambda x, y: np.where(x > 0, y, y.dtype.type(-0.5) * y),
+    ),
+    "elementwise.leak": (
+        lambda x, y: elementwise.leak(x, 0.25),
+        lambda x, y: np.where(x > 0, x, x.dtype.type(0.25) * x),
+    ),
+    "elementwise.leak with another slope": (
+        lambda x, y: elementwise.leak(x, 3.0),
+        lambda x, y: np.where(x > 0, x, x.dtype.type(3.0) * x),
+    ),
+    "masks.as_mask": (
+        lambda x, y: masks.as_mask(np.asarray(x > y)),
+        lambda x, y: -np.asarray(x > y).astype(np.int8),
+    ),
+    "masks.as_opposite_mask": (
+        lambda x, y: masks.as_opposite_mask(np.asarray(x > y)),
+        lambda x, y: -np.asarray(~(x > y)).astype(np.int8),
+    ),
+    "masks.select": (
+        lambda x, y: masks.select(x, masks.as_mask(np.asarray(x > y))),
+        lambda x, y: np.where(x > y, x, np.zeros((), x.dtype)),
+    ),
+    "masks.choose": (_chosen, lambda x, y: np.where(x > y, x, y)),
+    "threads.slicewise": (_slicewise_sum, lambda x, y: x + y),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", ELEMENTWISE)
+@np.errstate(all="ignore")
+def test_elementwise(name, shape, dtype) -> None:
+    kernel, expression = ELEMENTWISE[name]
+    x, y = (numbers(*shape).astype(dtype) for _ in range(2))
+    before = x.copy(), y.copy()
+    found, wanted = kernel(x, y), np.asarray(expression(x, y))
+    assert (found.dtype, found.shape) == (wanted.dtype, wanted.shape)
+    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal((x, y), before)
+    assert not np.shares_memory(found, x)
+
+
+def by_channel(values: Array, like: Array) -> Array:
+    return values.reshape(1, -1, *(1,) * (like.ndim - 2))
+
+
+def axes_of(x: Array) -> tuple[int, ...]:
+    return (0, *range(2, x.ndim))
+
+
+def rows(x: Array) -> Array:
+    return channels.rows_of(x)
+
+
+# of x, another array of its shape (N, C, S...), and values of its channels
+BY_CHANNEL: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "channels.rows_of": (
+        lambda x, y, v: channels.rows_of(x),
+        lambda x, y, v: np.moveaxis(x, 1, -1).reshape(len(x), -1),
+    ),
+    "channels.from_rows": (
+        lambda x, y, v: channels.from_rows(channels.rows_of(x), x.shape),
+        lambda x, y, v: x,
+    ),
+    "channels.channel_sums": (
+        lambda x, y, v: channels.channel_sums(rows(x), len(v), rows(y)),
+        lambda x, y, v: [x.sum(axes_of(x)), (x * y).sum(axes_of(x))],
+    ),
+    "channels.channel_sums without a factor": (
+        lambda x, y, v: channels.channel_sums(rows(x), len(v)),
+        lambda x, y, v: [x.sum(axes_of(x))],
+    ),
+    "channels.centre": (
+        lambda x, y, v: [
+            channels.centre(rows(x), len(v))[0]
+            - np.tile(channels.centre(rows(x), len(v))[1], x[0, 0].size),
+            *channels.centre(rows(x), len(v))[2:],
+        ],
+        lambda x, y, v: [
+            rows(x - x.mean(axes_of(x), keepdims=True)),
+            x.mean(axes_of(x)),
+            x.var(axes_of(x)),
+        ],
+    ),
+    "channels.subtract_channels": (
+        lambda x, y, v: channels.subtract_channels(rows(x), v),
+        lambda x, y, v: rows(x - by_channel(v, x)),
+    ),
+    "channels.scale_by": (
+        lambda x, y, v: channels.scale_by(rows(x), v),
+        lambda x, y, v: rows(x * by_channel(v, x)),
+    ),
+    "channels.scale_shift": (
+        lambda x, y, v: channels.scale_shift(rows(x), v, -v),
+        lambda x, y, v: rows(x * by_channel(v, x) - by_channel(v, x)),
+    ),
+    "channels.scale_less": (
+        lambda x, y, v: channels.scale_less(rows(x), v, rows(y), 2 * v, 3 * v),
+        lambda x, y, v: rows(
+            x * by_channel(v, x) - y * by_channel(2 * v, x) - by_channel(3 * v, x)
+        ),
+    ),
+    "windows.channels_last": (
+        lambda x, y, v: windows.channels_last(x),
+        lambda x, y, v: np.moveaxis(x, 1, -1),
+    ),
+    "windows.channels_first": (
+        lambda x, y, v: windows.channels_first(x),
+        lambda x, y, v: np.moveaxis(x, -1, 1),
+    ),
+    "products.sum_rows": (
+        lambda x, y, v: products.sum_rows(x.reshape(-1, len(v))),
+        lambda x, y, v: x.reshape(-1, len(v)).sum(0),
+    ),
+    "products.matmul": (
+        lambda x, y, v: products.matmul(x.reshape(-1, len(v)), np.outer(v, v)),
+        lambda x, y, v: x.reshape(-1, len(v)) @ np.outer(v, v),
+    ),
+    "threads.sum_slices": (
+        lambda x, y, v: threads.sum_slices(lambda s: [x[s].sum(0), y[s].max(0).copy()], len(x), 1),
+        lambda x, y, v: [x.sum(0), y.max(0)],
+    ),
+    "threads.sum_each": (
+        lambda x, y, v: threads.sum_each(lambda i: [x[i] + 0, y[i] * x[i]], range(len(x))),
+        lambda x, y, v: [x.sum(0), (x * y).sum(0)],
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(4, 3), (2, 3, 5), (19, 2, 3, 4), (40, 30, 16, 16)], ids=str)
+@pytest.mark.parametrize("name", BY_CHANNEL)
+def test_by_channel(name, shape, dtype) -> None:
+    kernel, expression = BY_CHANNEL[name]
+    x, y = (RNG.standard_normal(shape).astype(dtype) for _ in range(2))
+    values = RNG.standard_normal(shape[1]).astype(dtype)
+    found, wanted = kernel(x, y, values), expression(x, y, values)
+    many = isinstance(wanted, list)
+    for part, other in zip(found if many else [found], wanted if many else [wanted], strict=True):
+        result = Result(name, "param_grad", np.asarray(part), np.asarray(other))
+        result.check(tolerance(dtype, "param_grad"))
+
+
+@pytest.mark.parametrize("pads", [((0, 0), (0, 0)), ((1, 2), (0, 3)), ((-1, 2), (1, -2))], ids=str)
+@pytest.mark.parametrize("value", [0.0, -np.inf])
+def test_padding(pads, value) -> None:
+    x = RNG.standard_normal((2, 5, 6, 3))
+    around = [(0, 0), *((max(0, low), max(0, high)) for low, high in pads), (0, 0)]
+    rows, columns = (
+        slice(max(0, -a), n - max(0, -b)) for (a, b), n in zip(pads, (5, 6), strict=True)
+    )
+    cropped = x[:, rows, columns]
+    found = windows.pad_channels_last(x, pads, value)
+    np.testing.assert_array_equal(found, np.pad(cropped, around, constant_values=value))
+    assert found.flags.c_contiguous
+    if min(map(min, pads)) >= 0:
+        np.testing.assert_array_equal(found[windows.interior(pads, x.shape[1:3])], x)
+
+
+def test_window_slices() -> None:
+    padded = RNG.standard_normal((2, 9, 11, 3))
+    view = np.lib.stride_tricks.sliding_window_view(padded, (5, 5), (1, 2))[:, ::3, ::2]
+    for offset in np.ndindex(3, 3):
+        slices = windows.window_slices(offset, (3, 2), (2, 2), view.shape[1:3])
+        np.testing.assert_array_equal(padded[slices], view[..., offset[0] * 2, offset[1] * 2])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(3,), (2, 5), (0, 4), (1, 1, 1)], ids=str)
+def test_aligned_memory(shape, dtype) -> None:
+    found = memory.aligned_empty(shape, np.dtype(dtype))
+    assert (found.shape, found.dtype, found.flags.c_contiguous) == (shape, dtype, True)
+    assert not found.size or found.ctypes.data % 64 == 0
+
+
+NAMED = {
+    *(name.split(" ")[0] for name in (*ELEMENTWISE, *BY_CHANNEL)),
+    "memory.aligned_empty",
+    "windows.interior",
+    "windows.pad_channels_last",
+    "windows.window_slices",
+    # test_threads.py
+    "threads.cache_slices",
+    "threads.for_each",
+    "threads.for_each_slice",
+    "threads.get_num_threads",
+    "threads.set_num_threads",
+    "threads.with_one_blas_thread",
+}
+MODULES = [info.name for info in pkgutil.iter_modules(kernels.__path__)]
+
+
+def functions_of(name: str) -> list[tuple[str, Callable[..., Any]]]:
+    module = importlib.import_module(f"numpy_impl.kernels.{name}")
+    return [
+        (f"{name}.{key}", value)
+        for key, value in vars(module).items()
+        if inspect.isfunction(value) and value.__module__ == module.__name__ and key[0] != "_"
+    ]
+
+
+@pytest.mark.parametrize("name", [m for m in MODULES if m not in ELSEWHERE])
+def test_every_kernel_is_tested_and_says_what_it_equals(name) -> None:
+    for key, function in functions_of(name):
+        assert key in NAMED, f"{key} has no row"
+        says = "``" in (function.__doc__ or "") or key.endswith(("num_threads", "cache_slices"))
+        assert says, f"{key} does not name its expression"
+
+
+@pytest.mark.parametrize("name", [m for m in MODULES if m in ELSEWHERE])
+def test_the_others_have_a_test_too(name) -> None:
+    assert (Path(parity_tests.__file__).parent / ELSEWHERE[name]).is_file()
