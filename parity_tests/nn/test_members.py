@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from numpy_impl import nn
+from numpy_impl.nn.checks import name_owner
 
 WORLDS = pytest.mark.parametrize("world", [nn, torch.nn], ids=["numpy", "torch"])
 
@@ -138,3 +139,10 @@ def test_errors_of_a_user_s_layer_are_left_alone() -> None:
 
     with pytest.raises(ValueError, match=r"^no$"):
         Refuses()(np.ones(3))
+
+
+def test_a_layer_within_a_layer_names_itself_alone() -> None:
+    error = ValueError("input must be 2-d")
+    name_owner(error, "Linear")
+    name_owner(error, "TransformerEncoderLayer")
+    assert str(error) == "Linear: input must be 2-d"
