@@ -28,7 +28,7 @@ def both(text: str, **values) -> tuple[str, str]:
 
 
 def test_blocks_in_both_languages() -> None:
-    table = Table("t", ["a|b", "share"], [["1|2", "50.0%"]], frozenset({"share"}))
+    table = Table("t", ["a|b", "share"], [["1|2%", "50.0%"]], frozenset({"share"}))
     text, html = both(
         """
         {{ doc.heading(title) }}
@@ -46,7 +46,7 @@ def test_blocks_in_both_languages() -> None:
     )
     assert "## A & B\n" in text
     assert "\n**bold**, `x < 1`\n\n```\na < b\n```\n\n| a\\|b | share |\n| --- | --- |\n" in text
-    assert "\n| 1\\|2 | 50.0% |\n\n" in text
+    assert "\n| 1\\|2% | 50.0% |\n\n" in text
     assert "![What it shows](figures/f.png)\n\n*What it shows*" in text
     assert "<h2 id='a--b'>A &amp; B</h2>" in html
     assert "<p><strong>bold</strong>, <code>x &lt; 1</code></p>" in html
@@ -54,7 +54,7 @@ def test_blocks_in_both_languages() -> None:
     assert "width:50.0%" in html
     assert html.count("class='bar'") == 1  # of the column that is named
     assert "<figcaption>What it shows</figcaption>" in html
-    assert table.csv() == "a|b,share\n1|2,50.0%\n"
+    assert table.csv() == "a|b,share\n1|2%,50.0%\n"
 
 
 def test_contents_lead_to_the_headings_in_both_languages() -> None:
