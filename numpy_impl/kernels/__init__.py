@@ -1,0 +1,1 @@
+"""Speed alone: each kernel says the plain NumPy expression that it equals."""
