@@ -15,9 +15,11 @@ def channels_last(array):
 
 
 def with_gaps(array):
-    wide = np.zeros((*array.shape, 2), array.dtype)
-    wide[..., 0] = array
-    return wide[..., 0]
+    if not array.shape:
+        return np.array(array)
+    wide = np.zeros((*array.shape[:-1], array.shape[-1] + 1), array.dtype)
+    wide[..., :-1] = array
+    return wide[..., :-1]
 
 
 def backwards(array):
