@@ -3,7 +3,7 @@
 import functools
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 __all__ = [
     "enable_grad",
@@ -75,6 +75,10 @@ class no_grad(_Switch):
     Source: https://pytorch.org/docs/stable/generated/torch.no_grad.html
     """
 
+    @overload
+    def __new__(cls, function: None = None) -> Self: ...
+    @overload
+    def __new__(cls, function: Callable[..., Any]) -> Any: ...
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
         return super().__new__(cls) if function is None else cls()(function)
 
@@ -94,6 +98,10 @@ class enable_grad(_Switch):
     Source: https://pytorch.org/docs/stable/generated/torch.enable_grad.html
     """
 
+    @overload
+    def __new__(cls, function: None = None) -> Self: ...
+    @overload
+    def __new__(cls, function: Callable[..., Any]) -> Any: ...
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
         return super().__new__(cls) if function is None else cls()(function)
 
@@ -149,6 +157,10 @@ class inference_mode(_Switch):
     Source: https://pytorch.org/docs/stable/generated/torch.autograd.grad_mode.inference_mode.html
     """
 
+    @overload
+    def __new__(cls, mode: bool = True) -> Self: ...
+    @overload
+    def __new__(cls, mode: Callable[..., Any]) -> Any: ...
     def __new__(cls, mode: bool | Callable[..., Any] = True) -> Any:
         return cls()(mode) if callable(mode) else super().__new__(cls)
 
