@@ -15,6 +15,7 @@ import inspect
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -93,20 +94,24 @@ class Case:
                 else torch.tensor(values, dtype=getattr(torch, dtype))
             ),
         }
-        takes_dtype = "dtype" in inspect.signature(getattr(nn, self.name)).parameters
-        parts = [self.args] * bool(self.args) + ["dtype=dtype"] * takes_dtype
+        parts = [self.args] * bool(self.args) + ["dtype=dtype"] * _takes_dtype(self.name)
         module = eval(f"nn.{self.name}({', '.join(parts)})", scope)  # the table's own text
         return module.train(self.train)
 
-    def pair(self, dtype: str) -> tuple[Any, torch.nn.Module]:
-        """Both modules with the same random weights and buffers."""
-        ours, twin = self.build(nn, dtype), self.build(torch_ref.nn, dtype)
+    def ours(self, dtype: str) -> Any:
+        """The module of numpy_impl with random weights and buffers, always the same ones."""
+        ours = self.build(nn, dtype)
         rng = self.rng("weights")
         for name, array in ours.state_dict().items():
             if array.dtype.kind == "f" and not isinstance(ours, nn.CrossEntropyLoss | nn.NLLLoss):
                 values = rng.standard_normal(array.shape)
                 # a variance must be positive
                 array[...] = np.abs(values) + 0.5 if name.endswith("var") else values
+        return ours
+
+    def pair(self, dtype: str) -> tuple[Any, torch.nn.Module]:
+        """Both modules with the same random weights and buffers."""
+        ours, twin = self.ours(dtype), self.build(torch_ref.nn, dtype)
         copy_weights(ours, twin)
         return ours, twin
 
@@ -114,8 +119,7 @@ class Case:
         """Run the module and its twin: what the tests assert on, and the ledger reports."""
         ours, twin = self.pair(dtype)
         inputs, targets = self.draw(dtype)
-        numpy_impl.manual_seed(7)
-        torch.manual_seed(7)
+        manual_seed(7)
         if self.targets:
             return run_loss(ours, twin, inputs, targets, self.rng("upstream"))
         return run_module(ours, twin, inputs, self.rng("upstream"))
@@ -123,6 +127,17 @@ class Case:
     def tolerance(self, dtype: str, result: Result) -> Tolerance:
         allowed = tolerance(dtype, result.direction, self.elementwise)
         return self.exceptions.get((dtype, result.direction), allowed)
+
+
+@cache
+def _takes_dtype(name: str) -> bool:
+    return "dtype" in inspect.signature(getattr(nn, name)).parameters
+
+
+def manual_seed(seed: int) -> None:
+    """Both worlds' stream on the CPU; torch.manual_seed notes the call's whole stack for GPUs."""
+    numpy_impl.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
 
 
 def _draw(source: Source, rng: np.random.Generator, dtype: str) -> Array:
@@ -165,7 +180,7 @@ class _Properties:
     def test_directional_derivative(self, case: Case) -> None:
         if case.kinks:
             return
-        module, _ = case.pair("float64")
+        module = case.ours("float64")
         inputs, targets = case.draw("float64")
         upstream = random_upstream(self.call(module, inputs, targets), case.rng("upstream"))
         grads = _arrays(module.backward(upstream))
@@ -182,13 +197,16 @@ class _Properties:
         check_directional(function, moved, grads, case.rng("direction"))
 
     def test_pure(self, case: Case, dtype: str) -> None:
-        module, _ = case.pair(dtype)
+        module = case.ours(dtype)
         inputs, targets = case.draw(dtype)
         before = copy.deepcopy([*inputs, *targets])
         output = self.call(module, inputs, targets)
         upstream = random_upstream(output, case.rng("upstream"))
         upstream_before = copy.deepcopy(_arrays(upstream))
         grads = module.backward(upstream)
+        for array in [*_arrays(output), *_arrays(grads), *[p.grad for p in module.parameters()]]:
+            assert isinstance(array, np.ndarray)
+            assert array.dtype == dtype or array.dtype.kind in "iu", "the dtype is not kept"
         for value, kept in zip([*inputs, *targets], before, strict=True):
             np.testing.assert_array_equal(value, kept, "an input was modified")
         for value, kept in zip(_arrays(upstream), upstream_before, strict=True):
@@ -219,23 +237,14 @@ class _Properties:
         ):
             np.testing.assert_array_equal(again, kept, "writing to the output changed backward")
 
-    def test_dtype_is_kept(self, case: Case, dtype: str) -> None:
-        module, _ = case.pair(dtype)
-        inputs, targets = case.draw(dtype)
-        output = self.call(module, inputs, targets)
-        grads = module.backward(random_upstream(output, case.rng("upstream")))
-        for array in [*_arrays(output), *_arrays(grads), *[p.grad for p in module.parameters()]]:
-            assert isinstance(array, np.ndarray)
-            assert array.dtype == dtype or array.dtype.kind in "iu"
-
     def test_memory_layout_does_not_matter(self, case: Case) -> None:
         inputs, targets = case.draw("float64")
-        module, _ = case.pair("float64")
+        module = case.ours("float64")
         output = self.call(module, inputs, targets)
         upstream = random_upstream(output, case.rng("upstream"))
         wanted = _arrays(output) + _arrays(module.backward(upstream))
         for layout in zip(*[relayouts(v) for v in inputs if v.ndim > 0], strict=False):
-            module, _ = case.pair("float64")
+            module = case.ours("float64")
             output = self.call(module, layout, targets)
             strided = _map(lambda array: relayouts(array)[0], upstream)
             got = _arrays(output) + _arrays(module.backward(strided))
@@ -243,11 +252,10 @@ class _Properties:
                 np.testing.assert_allclose(ours, kept, rtol=1e-12, atol=1e-12)
 
     def test_no_grad_keeps_nothing(self, case: Case) -> None:
-        module, _ = case.pair("float64")
+        module = case.ours("float64")
         inputs, targets = case.draw("float64")
         with pytest.raises(RuntimeError, match="without a forward"):
             module.backward(np.zeros(()))
-        module, _ = case.pair("float64")
         upstream = random_upstream(self.call(module, inputs, targets), case.rng("upstream"))
         with numpy_impl.no_grad():
             self.call(module, inputs, targets)
@@ -265,14 +273,13 @@ class ModuleParity(_Properties):
     """Every property, for the modules of a table."""
 
     def test_same_seed_same_weights(self, case: Case, dtype: str) -> None:
-        numpy_impl.manual_seed(3)
-        torch.manual_seed(3)
+        manual_seed(3)
         ours, twin = case.build(nn, dtype), case.build(torch_ref.nn, dtype)
         for name, value in twin.state_dict().items():
             np.testing.assert_array_equal(ours.state_dict()[name], to_numpy(value), name)
 
     def test_gradients_accumulate(self, case: Case) -> None:
-        module, _ = case.pair("float64")
+        module = case.ours("float64")
         inputs, _ = case.draw("float64")
         assert all(p.grad is None for p in module.parameters())
         upstream = random_upstream(self.call(module, inputs), case.rng("upstream"))
@@ -287,7 +294,7 @@ class ModuleParity(_Properties):
             module.backward(upstream)
 
     def test_wrong_upstream_is_refused(self, case: Case) -> None:
-        module, _ = case.pair("float64")
+        module = case.ours("float64")
         inputs, _ = case.draw("float64")
         output = self.call(module, inputs)
         if isinstance(output, tuple):
@@ -304,7 +311,7 @@ class LossParity(_Properties):
     """Every property, for the losses of a table."""
 
     def test_upstream_scales_the_gradient(self, case: Case) -> None:
-        module, _ = case.pair("float64")
+        module = case.ours("float64")
         inputs, targets = case.draw("float64")
         self.call(module, inputs, targets)
         once, twice = _arrays(module.backward(retain_graph=True)), _arrays(module.backward(2.0))

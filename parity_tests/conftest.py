@@ -1,5 +1,7 @@
 """Parametrises the property classes, and pins torch's threads for repeatable rounding."""
 
+import gc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +14,16 @@ def pytest_generate_tests(metafunc: Any) -> None:
     table = getattr(metafunc.cls, "cases", None)
     if table is not None:
         cases.parametrize(table, metafunc)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Python's collector passes over torch and thousands of tests: they stay to the end."""
+    gc.disable()
+    result = yield
+    gc.freeze()
+    gc.enable()
+    return result
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -71,11 +71,18 @@ class Disk:
         self._fsync(handle)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """A run that nothing disturbs."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    assert call(*QUICK, "--out", str(folder)) == 0
+    return folder
+
+
 @pytest.mark.parametrize("writes", range(11))
-def test_a_full_disk(writes, tmp_path, monkeypatch, capsys) -> None:
+def test_a_full_disk(writes, whole, tmp_path, monkeypatch, capsys) -> None:
     """Each write in turn: config, then best, last, metrics, checkpoint an epoch, figure, result."""
-    whole, out = tmp_path / "whole", tmp_path / "run"
-    assert call(*QUICK, "--out", str(whole)) == 0
+    out = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(files.os, "fsync", Disk(writes).fsync)
         said = refusal(capsys, *QUICK, "--out", str(out), code=1)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -18,10 +19,15 @@ from experiments.trainer import Trainer
 from parity_tests.experiments.calls import QUICK, about, call, refusal, result, start
 
 
+@pytest.fixture(scope="module")
+def stopped_once(tmp_path_factory) -> Path:
+    return interrupted(tmp_path_factory.mktemp("stopped") / "run", pytest.MonkeyPatch())
+
+
 @pytest.fixture
-def stopped(tmp_path, monkeypatch) -> Path:
-    """A run interrupted after its first epoch."""
-    return interrupted(tmp_path / "run", monkeypatch)
+def stopped(stopped_once, tmp_path) -> Path:
+    """A run interrupted after its first epoch, of which each test has its copy."""
+    return shutil.copytree(stopped_once, tmp_path / "run")
 
 
 def interrupted(out: Path, monkeypatch, *extra: str, epoch: int = 1) -> Path:
@@ -237,14 +243,20 @@ def test_pipes_and_folders_in_a_file_s_place(tmp_path, capsys) -> None:
     assert f"is a folder; --evaluate takes a file, {tmp_path / 'last.safetensors'}" in said
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("trained") / "run"
+    assert call(*QUICK, "--out", str(out)) == 0
+    return out
+
+
 class TestEvaluate:
     """``--evaluate`` with files that are no sound weights."""
 
     @pytest.fixture
-    def run(self, tmp_path) -> Path:
-        out = tmp_path / "run"
-        assert call(*QUICK, "--out", str(out)) == 0
-        return out
+    def run(self, trained, tmp_path) -> Path:
+        """Each test's copy."""
+        return shutil.copytree(trained, tmp_path / "run")
 
     def test_a_checkpoint_is_named_as_such(self, run, capsys) -> None:
         said = refusal(capsys, "--evaluate", str(run / "checkpoint.safetensors"))

@@ -4,6 +4,8 @@ import ast
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -92,10 +94,20 @@ class Row:
             "dtype": np.dtype(dtype) if ours else getattr(torch, dtype),
             **dict(zip("xyzw", leaves, strict=False)),
         }
-        *statements, last = ast.parse(self.code).body
-        assert isinstance(last, ast.Expr)
-        exec(compile(ast.Module(statements, []), "row", "exec"), scope)
-        return eval(compile(ast.Expression(last.value), "row", "eval"), scope)
+        statements, last = _compiled(self.code)
+        exec(statements, scope)
+        return eval(last, scope)
+
+
+@cache
+def _compiled(code: str) -> tuple[CodeType, CodeType]:
+    """The statements, and the expression at their end."""
+    *statements, last = ast.parse(code).body
+    assert isinstance(last, ast.Expr)
+    return (
+        compile(ast.Module(statements, []), "row", "exec"),
+        compile(ast.Expression(last.value), "row", "eval"),
+    )
 
 
 def leaves_of(world: Any, arrays: Sequence[Array]) -> list[Any]:
