@@ -73,7 +73,9 @@ def test_an_attribute_becomes_a_member_and_a_member_another_kind(world) -> None:
 
 
 @pytest.mark.parametrize(
-    "copied", [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=str
+    "copied",
+    [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))],
+    ids=["copy", "deepcopy", "pickle"],
 )
 def test_a_copy_s_members_are_its_own(copied) -> None:
     model = nn.Sequential(nn.Linear(2, 2))
