@@ -12,11 +12,12 @@ LIBRARY = ROOT / "numpy_impl"
 STANDS_ON = {
     "kernels": {"kernels"},
     "textbook": set(),
-    "random": {"random", "kernels"},
+    "types": {"types"},
+    "random": {"random", "kernels", "types"},
     "grad_mode": {"grad_mode"},
-    "tensor": {"tensor", "kernels", "random", "grad_mode"},
-    "nn": {"nn", "tensor", "kernels", "random", "grad_mode"},
-    "optim": {"optim", "tensor", "kernels", "random", "grad_mode"},
+    "tensor": {"tensor", "kernels", "random", "grad_mode", "types"},
+    "nn": {"nn", "tensor", "kernels", "random", "grad_mode", "types"},
+    "optim": {"optim", "tensor", "kernels", "random", "grad_mode", "types"},
 }
 SOURCES = sorted(LIBRARY.rglob("*.py"))
 WRITTEN = sorted(
