@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_impl.fused import scale_and_shift
+from numpy_impl.kernels.fused import scale_and_shift
 from numpy_impl.types import Array, DType, Size
 
 _WORDS = 624  # of the Mersenne Twister's state
