@@ -3,7 +3,7 @@
 import functools
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self, TypeVar, overload
 
 __all__ = [
     "enable_grad",
@@ -13,6 +13,8 @@ __all__ = [
     "no_grad",
     "set_grad_enabled",
 ]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class _GradMode(threading.local):
@@ -48,8 +50,9 @@ class _Switch:
         if previous := self._previous.get(threading.get_ident()):
             grad_mode.enabled = previous.pop()
 
-    def __call__(self, function: Callable[..., Any]) -> Any:
-        return _decorated(function, self.mode, type(self).__name__)
+    def __call__(self, function: _Function) -> _Function:
+        decorated: _Function = _decorated(function, self.mode, type(self).__name__)
+        return decorated
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(mode={self.mode})"
@@ -72,6 +75,10 @@ class no_grad(_Switch):
     Source: https://pytorch.org/docs/stable/generated/torch.no_grad.html
     """
 
+    @overload
+    def __new__(cls, function: None = None) -> Self: ...
+    @overload
+    def __new__(cls, function: Callable[..., Any]) -> Any: ...
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
         return super().__new__(cls) if function is None else cls()(function)
 
@@ -91,6 +98,10 @@ class enable_grad(_Switch):
     Source: https://pytorch.org/docs/stable/generated/torch.enable_grad.html
     """
 
+    @overload
+    def __new__(cls, function: None = None) -> Self: ...
+    @overload
+    def __new__(cls, function: Callable[..., Any]) -> Any: ...
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
         return super().__new__(cls) if function is None else cls()(function)
 
@@ -124,7 +135,7 @@ class set_grad_enabled(_Switch):
         self._is_new = self._is_new and not is_first
         self._set(self._before if is_first else grad_mode.enabled)
 
-    def __call__(self, function: Callable[..., Any]) -> Any:
+    def __call__(self, function: _Function) -> _Function:
         if self._is_new and self._thread == threading.get_ident():
             grad_mode.enabled = self._before
             self._is_new = False
@@ -146,6 +157,10 @@ class inference_mode(_Switch):
     Source: https://pytorch.org/docs/stable/generated/torch.autograd.grad_mode.inference_mode.html
     """
 
+    @overload
+    def __new__(cls, mode: bool = True) -> Self: ...
+    @overload
+    def __new__(cls, mode: Callable[..., Any]) -> Any: ...
     def __new__(cls, mode: bool | Callable[..., Any] = True) -> Any:
         return cls()(mode) if callable(mode) else super().__new__(cls)
 
@@ -173,7 +188,7 @@ def _checked(mode: bool) -> bool:
     return mode
 
 
-def _decorated(function: Callable[..., Any], mode: bool, name: str) -> Callable[..., Any]:
+def _decorated(function: Any, mode: bool, name: str) -> Any:
     """``function`` run with ``mode``; a generator whenever it is resumed."""
     if isinstance(function, type):
         raise TypeError(

@@ -15,13 +15,12 @@ import math
 import numbers
 import operator
 import os
-from collections.abc import Sequence
-from typing import Any, SupportsIndex
+from typing import Any
 
 import numpy as np
 
-Array = np.ndarray
-Size = SupportsIndex | Sequence[SupportsIndex]
+from numpy_impl.kernels.fused import scale_and_shift
+from numpy_impl.types import Array, DType, Size
 
 _WORDS = 624  # of the Mersenne Twister's state
 _BLOCK = 16  # normal values that torch makes together: 8 pairs
@@ -171,7 +170,7 @@ def set_rng_state(new_state: Array) -> None:
     default_generator.set_state(new_state)
 
 
-def rand(*size: Size, generator: Generator | None = None, dtype: Any = None) -> Array:
+def rand(*size: Size, generator: Generator | None = None, dtype: DType = None) -> Array:
     """An array of the uniform distribution over [0, 1).
 
     Args:
@@ -190,7 +189,7 @@ def rand(*size: Size, generator: Generator | None = None, dtype: Any = None) -> 
     return values
 
 
-def randn(*size: Size, generator: Generator | None = None, dtype: Any = None) -> Array:
+def randn(*size: Size, generator: Generator | None = None, dtype: DType = None) -> Array:
     """An array of the standard normal distribution; arguments as for :func:`rand`.
 
     Source: https://pytorch.org/docs/stable/generated/torch.randn.html
@@ -316,7 +315,7 @@ def uniform_(
     values = _contiguous(array)
     _fill_uniform(values, _generator(generator))
     if (a, b) != (0, 1):
-        _scale_and_shift(values, upper - lower, lower)
+        scale_and_shift(values, upper - lower, lower)
         values[values == upper] = lower  # rounded up, out of the interval
     return _store(values, array)
 
@@ -367,7 +366,7 @@ def _fill_normal(out: Array, generator: Generator, mean: float = 0.0, std: float
     """
     if out.size < _BLOCK:
         values = np.array(generator.normal_pairwise(out.size))
-        out[...] = _scale_and_shift(values, np.float64(std), np.float64(mean))
+        out[...] = scale_and_shift(values, np.float64(std), np.float64(mean))
         return
     _fill_uniform(out, generator)
     whole = out.size - out.size % _BLOCK
@@ -387,62 +386,7 @@ def _box_muller(values: Array, mean: float, std: float) -> None:
     angle = scalar(_TWO_PI) * second
     np.multiply(radius, np.cos(angle), out=first)
     np.multiply(radius, np.sin(angle), out=second)
-    _scale_and_shift(values, scalar(std), scalar(mean))
-
-
-def _scale_and_shift(values: Array, scale: Any, shift: Any) -> Array:
-    """``values * scale + shift`` in place, rounded once: torch's compilers fuse the two (FMA).
-
-    Source: Boldo and Melquiond 2008, https://doi.org/10.1109/TC.2007.70819
-    """
-    if shift == 0:
-        if scale != 1:
-            values *= scale
-    elif values.dtype == np.float32:
-        scale, shift = float(scale), float(shift)
-        product = values.astype(np.float64)
-        product *= scale  # 24 digits times 24 digits: exact
-        if abs(scale) * 2**-27 <= abs(shift) <= abs(scale) * 2**3:
-            product += shift  # exact as well, for uniform values: they are multiples of 2**-24
-            values[...] = product
-        else:
-            values[...] = _sum_to_odd(product, shift)
-    else:
-        exponent = math.frexp(max(abs(scale), abs(shift)))[1]  # so that no part overflows
-        scale, shift = math.ldexp(scale, -exponent), math.ldexp(shift, -exponent)
-        product, product_error = _two_product(values, scale)
-        rest, first_error = _two_sum(product_error, shift)
-        total, second_error = _two_sum(product, rest)
-        np.ldexp(total + _sum_to_odd(first_error, second_error), exponent, out=values)
-    return values
-
-
-def _sum_to_odd(a: Any, b: Any) -> Array:
-    """The sum, its last bit set where it is not exact: rounding it again then errs no further."""
-    total, lost = _two_sum(a, b)
-    (where,) = ((lost != 0) & (total.view(np.int64) & 1 == 0)).nonzero()
-    total[where] = np.nextafter(total[where], np.copysign(np.inf, lost[where]))
-    return total
-
-
-def _two_sum(a: Any, b: Any) -> tuple[Any, Any]:
-    """The rounded sum and its exact error (Knuth)."""
-    total = a + b
-    rest = total - a
-    return total, (a - (total - rest)) + (b - rest)
-
-
-def _two_product(a: Any, b: Any) -> tuple[Any, Any]:
-    """The rounded product and its exact error (Dekker), by halves of 26 digits."""
-    (a1, a2), (b1, b2) = _halves(a), _halves(b)
-    product = a * b
-    return product, ((a1 * b1 - product) + a1 * b2 + a2 * b1) + a2 * b2
-
-
-def _halves(a: Any) -> tuple[Any, Any]:
-    scaled = a * (2.0**27 + 1)
-    high = scaled - (scaled - a)
-    return high, a - high
+    scale_and_shift(values, scalar(std), scalar(mean))
 
 
 def _contiguous(array: Array) -> Array:
@@ -472,7 +416,7 @@ def _check_target(array: Any) -> None:
         raise ValueError("array must be writeable, got a read-only one")
 
 
-def _float_dtype(dtype: Any) -> np.dtype:
+def _float_dtype(dtype: DType) -> np.dtype[Any]:
     try:
         resolved = np.dtype(np.float32 if dtype is None else dtype)
     except TypeError:

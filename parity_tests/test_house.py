@@ -10,13 +10,14 @@ ROOT = Path(__file__).parent.parent
 LIBRARY = ROOT / "numpy_impl"
 # the rooms of numpy_impl, and what of numpy_impl each may stand on
 STANDS_ON = {
-    "kernels": {"kernels"},
+    "kernels": {"kernels", "types"},
     "textbook": set(),
-    "random": {"random", "kernels"},
+    "types": {"types"},
+    "random": {"random", "kernels", "types"},
     "grad_mode": {"grad_mode"},
-    "tensor": {"tensor", "kernels", "random", "grad_mode"},
-    "nn": {"nn", "tensor", "kernels", "random", "grad_mode"},
-    "optim": {"optim", "tensor", "kernels", "random", "grad_mode"},
+    "tensor": {"tensor", "kernels", "random", "grad_mode", "types"},
+    "nn": {"nn", "tensor", "kernels", "random", "grad_mode", "types"},
+    "optim": {"optim", "tensor", "kernels", "random", "grad_mode", "types"},
 }
 SOURCES = sorted(LIBRARY.rglob("*.py"))
 WRITTEN = sorted(

@@ -159,7 +159,6 @@ def _run(flags: argparse.Namespace, threads: Sequence[int]) -> int:
         for count in threads:
             measure(names, count, flags.rounds)
         return 0
-    from reports.document import Heading, Table, csv_text, markdown
     from reports.make_report import cpu
 
     started = time.perf_counter()
@@ -181,19 +180,13 @@ def _run(flags: argparse.Namespace, threads: Sequence[int]) -> int:
         found = alone([f"floor: {name}" for name in floors()], t, flags.rounds)
         numbers["floors"][str(t)] = {k.removeprefix("floor: "): v for k, v in found.items()}
         numbers["scikit-learn"][str(t)] = alone(["scikit-learn"], t, flags.rounds)["scikit-learn"]
-    pictures: dict[str, bytes] = {}
-    blocks = [Heading("Benchmark", 1), *speed.blocks(numbers, HERE, pictures)]
-    (HERE / "figures").mkdir(exist_ok=True)
-    for name, content in pictures.items():
-        write_atomically(HERE / "figures" / name, content)
-    for block in blocks:
-        if isinstance(block, Table):
-            write_atomically(HERE / f"{block.name}.csv", csv_text(block).encode())
-    write_atomically(HERE / "BENCHMARK.md", markdown(blocks, HERE).encode())
+    content = speed.content(numbers)
+    content.write(HERE)
+    write_atomically(HERE / "BENCHMARK.md", content.markdown("benchmark.j2").encode())
     text = json.dumps(numbers, indent=1) + "\n"
     write_atomically(HERE / "benchmark.json", text.encode())
     print(f"{HERE / 'BENCHMARK.md'}, {time.perf_counter() - started:.0f} s")
-    missed = speed.misses(numbers)
+    missed = content.values["misses"]
     for line in missed:
         print(f"missed: {line}")
     return 1 if flags.check and missed else 0

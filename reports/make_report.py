@@ -250,7 +250,7 @@ def _commit() -> str:
 
 def changed_code() -> list[str]:
     """Code files that differ from the last commit; what a report itself writes does not count."""
-    code = ("*.py", "pyproject.toml", "requirements.txt")
+    code = ("*.py", "reports/templates", "pyproject.toml", "requirements.txt")
     found = _git("status", "--porcelain", "--no-renames", "--untracked-files=all", "--", *code)
     return [line.strip().partition(" ")[2].strip() for line in found.splitlines()]
 

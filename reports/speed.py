@@ -1,12 +1,11 @@
 """The benchmark's numbers as the report shows them."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from reports import figures
-from reports.document import Block, Figure, Heading, Paragraph, Table
+from reports.document import Content, Figure, Table
 
 # case: must and aim, for one thread and two; the first also where there is only one
 TARGETS: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
@@ -202,81 +201,40 @@ def misses(numbers: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def blocks(numbers: Mapping[str, Any], folder: Path, pictures: dict[str, bytes]) -> list[Block]:
-    """The benchmark's section; its pictures are added to ``pictures``."""
-    pictures["benchmark.png"] = figures.ratios(
-        {
-            f"{case}, {_threads(t)}": (
-                ratio(numbers["threads"][t][case]),
-                must[i],
-            )
-            for case, (must, _) in TARGETS.items()
-            for i, t in enumerate(sorted(numbers["threads"], key=int))
-        }
-    )
-    pictures["growth.png"] = figures.growth(
-        {
-            axis: (
-                sizes,
-                {
-                    t: [ratio(numbers["threads"][t][f"{axis}: {n}"]) for n in sizes]
-                    for t in sorted(numbers["threads"], key=int)
-                },
-            )
-            for axis, sizes in numbers["growth"].items()
-        }
-    )
-    missed = misses(numbers)
-    sklearn = ", ".join(
-        f"{_ms(values)} ms with {_threads(t)}"
-        for t, values in sorted(numbers["scikit-learn"].items())
-    )
-    result: list[Block] = [
-        Heading("Speed and memory"),
-        Paragraph(
-            "`python reports/benchmark.py` runs both backends side by side, each in a process of "
-            "its own with pinned threads, in alternation, with a pause for the other one's threads "
-            "to stop spinning: medians of "
-            f"{numbers['rounds']} rounds, and of the rounds' ratios NumPy / PyTorch (eager, CPU). "
-            "Below 1 NumPy is faster. A training step is forward, loss, backward and SGD with "
-            f"momentum; float32, batch 128. Measured on {numbers['cpu']}."
-        ),
-        Paragraph(
-            "**Misses:** " + "; ".join(missed) + "." if missed else "Every “must” below is met."
-        ),
-        _targets_table(numbers),
-    ]
-    if sklearn:
-        result.append(
-            Paragraph(f"scikit-learn's MLPClassifier takes {sklearn} for the MLP's step.")
+def content(numbers: Mapping[str, Any]) -> Content:
+    """What speed.j2 shows: the benchmark's tables and pictures, and what it missed."""
+    threads = sorted(numbers["threads"], key=int)
+    ratios = {
+        f"{case}, {_threads(t)}": (ratio(numbers["threads"][t][case]), must[i])
+        for case, (must, _) in TARGETS.items()
+        for i, t in enumerate(threads)
+    }
+    growth = {
+        axis: (
+            sizes,
+            {t: [ratio(numbers["threads"][t][f"{axis}: {n}"]) for n in sizes] for t in threads},
         )
-    result += [
-        _process_table(numbers),
-        Figure(
-            folder / "figures" / "benchmark.png",
-            "NumPy / PyTorch: median and range of the rounds; the bars mark what must be reached.",
-            pictures["benchmark.png"],
-        ),
-        Figure(
-            folder / "figures" / "growth.png",
-            "The ratio as sizes grow: it must not climb. A miss is a ratio at the largest size of "
-            f"more than {DRIFT} times those of both the smallest and the middle one.",
-            pictures["growth.png"],
-        ),
-        Heading("Whole programs", 3),
-        Paragraph(
-            "Forward, loss, backward and SGD with momentum, from one source for both libraries: "
-            "torchvision's ResNet-18 at a quarter of its width; a U-Net of three stages; two LSTM "
-            "cells written out in operations on Tensors and called in a loop, where thousands of "
-            "calls on small arrays are what a step costs; and README's loop on arrays (beside "
-            "PyTorch's usual one), which the training step above runs on Tensors."
-        ),
-        _programs_table(numbers),
-        Heading("Every part", 3),
-        Paragraph(
-            "Forward and backward (for optimizers: one step of the MLP's and CNN's weights)."
-        ),
-        _layers_table(numbers, numbers["layers"]),
-        _growth_table(numbers),
-    ]
-    return result
+        for axis, sizes in numbers["growth"].items()
+    }
+    sklearn = sorted(numbers["scikit-learn"].items())
+    return Content(
+        [
+            _targets_table(numbers),
+            _process_table(numbers),
+            _programs_table(numbers),
+            _layers_table(numbers, numbers["layers"]),
+            _growth_table(numbers),
+        ],
+        {
+            "speed": [
+                Figure("benchmark.png", figures.ratios(ratios)),
+                Figure("growth.png", figures.growth(growth)),
+            ]
+        },
+        {
+            "benchmark": numbers,
+            "misses": misses(numbers),
+            "drift": DRIFT,
+            "sklearn": ", ".join(f"{_ms(values)} ms with {_threads(t)}" for t, values in sklearn),
+        },
+    )

@@ -34,11 +34,11 @@ class MomentGD(Optimizer):
                     continue
                 state = self.state[param]
                 if not state:
-                    state["step"], state["velocity"] = 0, torch.zeros_like(param)
-                t = state["step"]
+                    state["step"], state["velocity"] = torch.tensor(0.0), torch.zeros_like(param)
+                t = state["step"].item()
                 lr = group["lr"] * group["lr_decay"] ** t
                 mu = group["mu"] * group["mu_decay"] ** t
                 state["velocity"].mul_(mu).add_(param.grad, alpha=-lr)
                 param.add_(state["velocity"])
-                state["step"] = t + 1
+                state["step"] += 1
         return loss

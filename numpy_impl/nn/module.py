@@ -1,9 +1,7 @@
 """Module: the forward/backward protocol of every layer, loss and model."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Self
-
-import numpy as np
+from typing import Any, Self, overload
 
 from numpy_impl.grad_mode import grad_mode
 from numpy_impl.nn.call import (
@@ -20,9 +18,13 @@ from numpy_impl.nn.composed import backward_of_calls, call_of_calls
 from numpy_impl.nn.hooks import Hooks, call_with_hooks
 from numpy_impl.nn.layer import layer_backward, layer_call
 from numpy_impl.nn.state import State
-from numpy_impl.tensor.tensor import RemovableHandle
+from numpy_impl.tensor.tensor import RemovableHandle, Tensor
+from numpy_impl.types import Array, Giving, Inputs, Output, Written
 
-Array = np.ndarray
+
+def _with_any_arguments(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method itself, which a type checker lets others with other arguments override."""
+    return method
 
 
 class Module(State):
@@ -82,12 +84,12 @@ class Module(State):
         if cls._is_layer:
             plain = getattr(cls.forward, "_of_layer", cls.forward)
             back = getattr(cls.backward, "_of_layer", cls.backward)
-            cls.backward = layer_backward(back, overrides)
+            cls.backward = layer_backward(back, overrides)  # type: ignore[method-assign]
             cls.forward = layer_call(plain, cls.backward, False, cls._is_ours)  # type: ignore[method-assign]
             if not own_call:
                 cls.__call__ = layer_call(plain, cls.backward, True, cls._is_ours)  # type: ignore[method-assign]
         else:
-            cls.backward = Module.backward
+            cls.backward = Module.backward  # type: ignore[method-assign]
             if not own_call:
                 cls.__call__ = Module.__call__  # type: ignore[method-assign]
 
@@ -103,10 +105,8 @@ class Module(State):
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
-    if TYPE_CHECKING:  # a layer's own takes the gradient of its output alone
-        backward: Callable[..., Any]
-
-    def backward(self, grad_output: Any = None, retain_graph: bool = False) -> Any:  # type: ignore[no-redef]
+    @_with_any_arguments  # a layer's own takes the gradient of its output alone
+    def backward(self, grad_output: Any = None, retain_graph: bool = False) -> Any:
         """Go back through the last call, which was with arrays.
 
         Args:
@@ -123,6 +123,16 @@ class Module(State):
         """
         return backward_of_calls(self, grad_output, retain_graph)
 
+    @overload  # as forward is written
+    def __call__(
+        self: Written[Inputs, Output], *inputs: Inputs.args, **kwargs: Inputs.kwargs
+    ) -> Output: ...
+    @overload  # a layer, written for arrays, in a graph
+    def __call__(self: Giving[Array], input: Tensor, /, *inputs: Any, **kwargs: Any) -> Tensor: ...
+    @overload  # a model, written for Tensors, without one
+    def __call__(self: Giving[Tensor], *inputs: Array, **kwargs: Array) -> Array: ...
+    @overload
+    def __call__(self, *inputs: Any, **kwargs: Any) -> Any: ...
     def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
         if self._hooks is not None:
             return call_with_hooks(self, inputs, kwargs)

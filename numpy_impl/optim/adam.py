@@ -1,20 +1,12 @@
 """Adam."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from numpy_impl.optim.optimizer import (
-    Optimizer,
-    check_at_least_0,
-    laid_out_like,
-    lerp_in_place,
-    refuse,
-    update_in_place,
-)
-from numpy_impl.tensor.tensor import Tensor
+from numpy_impl.optim.declare import BELOW_1, at_least_0, state_names
+from numpy_impl.optim.optimizer import Array, Optimizer, Options, lerp_in_place
 
 
 class Adam(Optimizer):
@@ -43,8 +35,8 @@ class Adam(Optimizer):
     Kingma and Ba 2015, https://arxiv.org/abs/1412.6980
     """
 
-    _state_arrays = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
-    _state_needs = ("step", "exp_avg", "exp_avg_sq")
+    _ranges = at_least_0("lr", "eps", "weight_decay", betas=(BELOW_1, BELOW_1))
+    _state_names = state_names("step", "exp_avg", "exp_avg_sq", max_exp_avg_sq="amsgrad")
 
     def __init__(
         self,
@@ -62,65 +54,18 @@ class Adam(Optimizer):
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "amsgrad": amsgrad,
-            "maximize": maximize,
-            "foreach": foreach,
-            "capturable": capturable,
-            "differentiable": differentiable,
-            "fused": fused,
-            "decoupled_weight_decay": decoupled_weight_decay,
-        }
-        super().__init__(params, defaults)
+        super().__init__(params, locals())
 
-    def _check_options(self, options: Mapping[str, Any]) -> None:
-        check_at_least_0(options, "lr", "eps", "weight_decay")
-        if np.shape(options["betas"]) != (2,):
-            raise ValueError(f"betas must be two numbers, got {options['betas']!r}")
-        for i, beta in enumerate(options["betas"]):
-            if not 0 <= beta < 1:
-                raise ValueError(f"betas[{i}] must lie in [0, 1), got {beta}")
-        refuse(options, "capturable", "differentiable")
-
-    def _update(self, param: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
-        (beta1, beta2), lr, decay = group["betas"], group["lr"], group["weight_decay"]
-        if not state:
-            state["step"] = np.float32(0)
-            state["exp_avg"] = np.zeros_like(param.data)
-            state["exp_avg_sq"] = np.zeros_like(param.data)
-            if group["amsgrad"]:
-                state["max_exp_avg_sq"] = np.zeros_like(param.data)
-        t = np.asarray(state["step"]).item() + 1  # a file may have made an array of it
-        state["step"] = np.float32(t)
-        one = param.data.dtype.type
-        weight1, weight2, step_size = one(1 - beta1), one(1 - beta2), one(lr / (1 - beta1**t))
-        root = math.sqrt(1 - beta2**t)
-        assert param.grad is not None
-        grad = laid_out_like(param.grad, param.data)
-        largest = state["max_exp_avg_sq"] if group["amsgrad"] else state["exp_avg_sq"]
-        arrays = (param.data, grad, state["exp_avg"], state["exp_avg_sq"], largest)
-
-        def update(
-            w: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, top: np.ndarray
-        ) -> None:
-            if group["maximize"]:
-                g = -g
-            if decay != 0 and group["decoupled_weight_decay"]:
-                w *= 1 - lr * decay
-            elif decay != 0:
-                g = g + decay * w
-            lerp_in_place(m, g, weight1)
-            v *= beta2
-            v += (weight2 * g) * g  # torch's order, in which g * g can't overflow alone
-            if group["amsgrad"]:
-                np.maximum(top, v, out=top)
-            denominator = np.sqrt(top)
-            denominator /= root
-            denominator += group["eps"]
-            w -= (step_size * m) / denominator
-
-        update_in_place(update, *arrays)
+    def _rule(
+        self, w: Array, g: Array, group: Options, t: float, m: Array, v: Array, top: Array
+    ) -> None:
+        beta1, beta2 = group["betas"]
+        lerp_in_place(m, g, 1 - beta1)
+        v *= beta2
+        v += ((1 - beta2) * g) * g  # torch's order, in which g * g can't overflow alone
+        if group["amsgrad"]:
+            v = np.maximum(top, v, out=top)
+        root = np.sqrt(v)
+        root /= math.sqrt(1 - beta2**t)
+        root += group["eps"]
+        w -= group["lr"] / (1 - beta1**t) * m / root

@@ -1,18 +1,9 @@
 """The lab's heavy ball."""
 
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from numpy_impl.optim.optimizer import (
-    Optimizer,
-    check_at_least_0,
-    laid_out_like,
-    scalars,
-    update_in_place,
-)
-from numpy_impl.tensor.tensor import Tensor
+from numpy_impl.optim.declare import at_least_0, state_names
+from numpy_impl.optim.optimizer import Array, Optimizer, Options
 
 
 class MomentGD(Optimizer):
@@ -35,8 +26,8 @@ class MomentGD(Optimizer):
     optimizer, the twin is written as a ``torch.optim.Optimizer``
     """
 
-    _state_arrays = ("velocity",)
-    _state_needs = ("step", "velocity")
+    _ranges = at_least_0("lr", "mu", "lr_decay", "mu_decay")
+    _state_names = state_names("step", "velocity")
 
     def __init__(
         self,
@@ -46,28 +37,9 @@ class MomentGD(Optimizer):
         lr_decay: float = 1.0,
         mu_decay: float = 1.0,
     ) -> None:
-        defaults = {"lr": lr, "mu": mu, "lr_decay": lr_decay, "mu_decay": mu_decay}
-        super().__init__(params, defaults)
+        super().__init__(params, locals())
 
-    def _check_options(self, options: Mapping[str, Any]) -> None:
-        check_at_least_0(options, "lr", "mu", "lr_decay", "mu_decay")
-
-    def _update(self, param: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
-        if not state:
-            state["step"], state["velocity"] = 0, np.zeros_like(param.data)
-        t = np.asarray(state["step"]).item()  # a file may have made an array of it
-        lr, mu = scalars(
-            param.data.dtype,
-            group["lr"] * group["lr_decay"] ** t,
-            group["mu"] * group["mu_decay"] ** t,
-        )
-        assert param.grad is not None
-        grad = laid_out_like(param.grad, param.data)
-
-        def update(w: np.ndarray, g: np.ndarray, v: np.ndarray) -> None:
-            v *= mu
-            v -= lr * g
-            w += v
-
-        update_in_place(update, param.data, grad, state["velocity"])
-        state["step"] = t + 1
+    def _rule(self, w: Array, g: Array, group: Options, t: float, v: Array) -> None:
+        v *= group["mu"] * group["mu_decay"] ** (t - 1)
+        v -= group["lr"] * group["lr_decay"] ** (t - 1) * g
+        w += v

@@ -1,4 +1,4 @@
-"""Optimizer: parameter groups, state, and the walk over parameters that every algorithm shares."""
+"""Optimizer: parameter groups, state, and the step that every algorithm shares."""
 
 import functools
 import warnings
@@ -8,13 +8,17 @@ from copy import copy, deepcopy
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from numpy_impl.grad_mode import enable_grad, no_grad
+from numpy_impl.kernels.pieces import laid_out_like, pieces
+from numpy_impl.optim.declare import at_least_0, check_ranges, state_names
 from numpy_impl.tensor.tensor import RemovableHandle, Tensor
 
-Array = np.ndarray
-# elements of the pieces of an update
-_BLOCK = 64 * 1024
+Array = NDArray[Any]
+Options = Mapping[str, Any]
+# types of options that are, or hold, no NumPy number
+_PLAIN = frozenset({float, int, bool, str, tuple, list, type(None)})
 _HOOKS = ("_step_pre_hooks", "_step_post_hooks")
 
 
@@ -45,14 +49,33 @@ def _step_with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
 class Optimizer:
     """Base of every optimizer.
 
-    A subclass passes its defaults to the constructor and writes ``_update(parameter, group,
-    state)``, one step of one parameter; ``_check_options`` and the two names below, if it has
-    options to check and arrays to keep. It may write ``step(closure=None)`` instead, as in torch.
+    An algorithm is a constructor with torch's signature, two tables, and its formula, in place on
+    arrays of one shape::
+
+        class Signum(Optimizer):
+            _ranges = at_least_0("lr", "weight_decay", beta=BELOW_1)
+            _state_names = state_names("step", "momentum")
+
+            def __init__(
+                self, params: Any, lr: float = 1e-3, beta: float = 0.9, weight_decay: float = 0
+            ) -> None:
+                super().__init__(params, locals())
+
+            def _rule(self, w: Array, g: Array, group: Options, t: float, m: Array) -> None:
+                m += (1 - group["beta"]) * (g - m)
+                w -= group["lr"] * np.sign(m)
+
+    g is the gradient, negated for the option ``maximize`` and with ``weight_decay * w`` for the
+    option ``weight_decay``, if the constructor has them. State that does not start as zeros comes
+    from ``_start``; a formula that is not elementwise has ``_pieces`` return its arrays whole;
+    what a parameter needs once, before or after its pieces, stands around ``super()._update``.
+    As in torch, a subclass may pass a dict of defaults, and write ``_update(param, group,
+    state)`` or ``step(closure=None)`` by itself.
 
     Args:
         params: parameters, pairs of ``named_parameters()``, or dicts with a list of either under
             ``"params"`` and options of their own beside it. Names are kept as ``param_names``.
-        defaults: options of groups that do not set them.
+        defaults: options of groups that do not set them; ``locals()`` at a constructor's start.
 
     Attributes:
         param_groups: list of dicts: the parameters of a group and all its options.
@@ -66,9 +89,13 @@ class Optimizer:
     Source: https://pytorch.org/docs/stable/optim.html
     """
 
-    # arrays of the state that have the parameter's shape, and what no state may lack
-    _state_arrays: tuple[str, ...] = ()
-    _state_needs: tuple[str, ...] = ()
+    # what options may be
+    _ranges = at_least_0()
+    # torch's names of what a parameter keeps: "step" is a counter, the others are arrays, in the
+    # order in which the formula takes them
+    _state_names = state_names()
+    # whether weight decay shrinks w instead, where no option decoupled_weight_decay says so
+    _is_decoupled = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -76,8 +103,9 @@ class Optimizer:
             cls.step = _step_with_hooks(vars(cls)["step"])  # type: ignore[method-assign]
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
-        self._check_options(defaults)
-        self.defaults = defaults
+        others = ("self", "params", "__class__")
+        self.defaults = {key: value for key, value in defaults.items() if key not in others}
+        self._check_options(self.defaults)
         self.state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         self._step_pre_hooks: list[Callable[..., Any]] = []
@@ -118,7 +146,13 @@ class Optimizer:
         self.param_groups.append(group)
 
     def _check_options(self, options: Mapping[str, Any]) -> None:
-        """Raise for a value out of range, in the defaults or in a group."""
+        """Raise ValueError for a value out of range, in the defaults or in a group."""
+        check_ranges(options, self._ranges)
+        for name in ("capturable", "differentiable"):
+            if name in self.defaults and options[name]:
+                raise ValueError(
+                    f"{name} must be False: it has no meaning for NumPy, got {options[name]!r}"
+                )
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget all gradients; with ``set_to_none=False`` fill the existing ones with zeros."""
@@ -142,16 +176,55 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         for group in self.param_groups:
+            options = _in_plain_numbers(group)
             for param in group["params"]:
-                if param.grad is not None:
+                if param._grad is not None:
                     state = self.state.get(param, {})
-                    self._update(param, group, state)
-                    if state:  # plain SGD keeps none
+                    is_new = not state
+                    self._update(param, options, state)
+                    if is_new and state:  # plain SGD keeps none
                         self.state[param] = state
         return loss
 
     def _update(self, param: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
-        raise NotImplementedError(f"{type(self).__name__} has no _update")
+        """One step of one parameter: what it keeps, and the formula on each of its pieces."""
+        data, grad = param._data, param._grad
+        assert grad is not None
+        # an algorithm without a counter is told 1 when it starts an array, later 2
+        t, arrays = 2.0, []
+        for name, wanted in self._state_names.items():
+            value = state.get(name)
+            if name == "step":
+                t = 1.0 if value is None else float(value) + 1
+                state[name] = np.float32(t)
+                continue
+            if value is None and (wanted is True or group[wanted]):
+                value = self._start(name, data, group)
+                if value is not None:
+                    state[name] = value
+                    t = t if "step" in state else 1.0
+            arrays.append(value)
+        maximize = "maximize" in self.defaults and group["maximize"]
+        decay = group["weight_decay"] if "weight_decay" in self.defaults else 0
+        is_decoupled = decay and group.get("decoupled_weight_decay", self._is_decoupled)
+        for w, g, *kept in self._pieces(data, laid_out_like(grad, data), *arrays):
+            if maximize:
+                g = -g
+            if is_decoupled:
+                w *= 1 - group["lr"] * decay
+            elif decay:
+                g = g + decay * w
+            self._rule(w, g, group, t, *kept)
+
+    def _start(self, name: str, w: Array, group: Options) -> Array | None:
+        """The array that a parameter keeps under a name before its first step; None if none."""
+        return np.zeros_like(w)
+
+    _pieces = staticmethod(pieces)
+
+    def _rule(self, w: Array, g: Array, group: Options, t: float, *kept: Any) -> None:
+        """The formula: change w and the kept arrays in place, down along g, at t = 1, 2, ..."""
+        raise NotImplementedError(f"{type(self).__name__} has neither _rule nor _update")
 
     def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(optimizer, args, kwargs)`` before each step; it may return a new pair.
@@ -200,33 +273,41 @@ class Optimizer:
             groups.append({**self.defaults, **names, **loaded, "params": group["params"]})
             self._check_options(groups[-1])
         numbers = [n for group in state_dict["param_groups"] for n in group["params"]]
-        by_number = dict(zip(numbers, self._parameters(), strict=True))
+        owners = [(param, group) for group in groups for param in group["params"]]
+        by_number = dict(zip(numbers, owners, strict=True))
         state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
         for number, values in state_dict["state"].items():
             if number in by_number:
-                param = by_number[number]
-                state[param] = self._loaded(param, values, f"parameter {number}")
+                param, group = by_number[number]
+                state[param] = self._loaded(param.data, group, values, f"parameter {number}")
             else:
                 state[number] = deepcopy(values)
         self.param_groups, self.state = groups, state
 
-    def _loaded(self, param: Tensor, values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    def _loaded(
+        self, data: Array, group: dict[str, Any], values: Mapping[str, Any], name: str
+    ) -> dict[str, Any]:
         """The state of one parameter, in arrays of our own."""
-        missing = [key for key in self._state_needs if values and key not in values]
-        if missing:
+        names = self._state_names
+        starts = {key: self._start(key, data, group) for key in names if key != "step"}
+        needs = [key for key in names if names[key] is True and starts.get(key, data) is not None]
+        if values and any(key not in values for key in needs):
             raise ValueError(
-                f"state of {name} must have {', '.join(self._state_needs)} for "
+                f"state of {name} must have {', '.join(needs)} for "
                 f"{type(self).__name__}, got {', '.join(map(str, values))}"
             )
         loaded = {}
         for key, value in values.items():
-            if key in self._state_arrays and value is not None:
+            start = starts.get(key)
+            if start is not None and value is not None:
                 value = np.asarray(value)
-                if value.shape != param.shape:
+                if value.shape != start.shape:
                     raise ValueError(
-                        f"{key} of {name} must have shape {param.shape}, got {value.shape}"
+                        f"{key} of {name} must have shape {start.shape}, got {value.shape}"
                     )
-            loaded[key] = _own_copy(param.data, key, value, name)
+            if key == "step" and key in names:  # a file may have made an array of it
+                value = np.float32(np.asarray(value).item())
+            loaded[key] = _own_copy(data, key, value, name)
         return loaded
 
     def _parameters(self) -> Iterator[Tensor]:
@@ -295,67 +376,34 @@ def _own_copy(data: Array, key: Any, value: Any, name: str) -> Any:
     return own
 
 
-def update_in_place(function: Callable[..., object], *arrays: Array) -> None:
-    """Call ``function`` on the arrays, which have one shape, in pieces that stay in the cache.
-
-    Where their memory layouts differ they are one piece. Memory is what limits this: a second
-    thread would not make it faster.
-    """
-    first = arrays[0]
-    if first.size <= _BLOCK or any(a.strides != first.strides for a in arrays):
-        function(*arrays)
-        return
-    # axes from the largest stride to the smallest: a dense layout is then C-contiguous
-    order = sorted(range(first.ndim), key=lambda axis: -first.strides[axis])
-    turned = [a.transpose(order) for a in arrays]
-    if not turned[0].flags.c_contiguous:
-        function(*arrays)
-        return
-    flat = [a.reshape(-1) for a in turned]
-    for start in range(0, first.size, _BLOCK):
-        function(*(a[start : start + _BLOCK] for a in flat))
+def _in_plain_numbers(group: dict[str, Any]) -> dict[str, Any]:
+    """The group, or a copy if it has NumPy's numbers, which would lift float32 to float64."""
+    kinds = set(map(type, group.values()))
+    if tuple in kinds:
+        for value in group.values():
+            if type(value) is tuple:
+                kinds.update(map(type, value))
+    if kinds <= _PLAIN:
+        return group
+    return {key: _plain(value) for key, value in group.items()}
 
 
-def scalars(dtype: np.dtype, *values: float) -> list[Array]:
-    """The values as arrays without axes, which operations take faster than Python's numbers."""
-    return [np.array(value, dtype) for value in values]
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    return value.item() if hasattr(value, "__array__") else value
 
 
-def laid_out_like(array: Array, model: Array) -> Array:
-    """``array`` itself, or a copy in the memory layout of ``model``, so that blocks line up."""
-    if array.strides == model.strides:
-        return array
-    copy = np.empty_like(model)
-    copy[...] = array
-    return copy
-
-
-def lerp_in_place(start: Array, end: Array, weight: np.floating) -> None:
+def lerp_in_place(start: Array, end: Array, weight: float) -> None:
     """``start += weight * (end - start)``, counted from the nearer of the two, as torch does.
 
     From the further one a small ``end`` would vanish beside a large ``start``.
     """
+    rounded = start.dtype.type(weight)
     step = end - start
-    if abs(weight) < 0.5:
-        step *= weight
+    if abs(rounded) < 0.5:
+        step *= rounded
         start += step
     else:
-        step *= weight - 1
+        step *= rounded - 1
         np.add(step, end, out=start)
-
-
-def check_at_least_0(options: Mapping[str, Any], *names: str) -> None:
-    """Raise ValueError naming the first of the options that is negative (or NaN)."""
-    for name in names:
-        value = options[name]
-        if isinstance(value, str) or not np.all(value >= 0):
-            raise ValueError(f"{name} must be at least 0, got {value!r}")
-
-
-def refuse(options: Mapping[str, Any], *names: str) -> None:
-    """Raise ValueError for an option of torch that has no meaning here, if it is set."""
-    for name in names:
-        if options[name]:
-            raise ValueError(
-                f"{name} must be False: it has no meaning for NumPy, got {options[name]!r}"
-            )

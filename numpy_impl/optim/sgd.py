@@ -1,19 +1,9 @@
 """Stochastic gradient descent."""
 
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from numpy_impl.optim.optimizer import (
-    Optimizer,
-    check_at_least_0,
-    laid_out_like,
-    refuse,
-    scalars,
-    update_in_place,
-)
-from numpy_impl.tensor.tensor import Tensor
+from numpy_impl.optim.declare import at_least_0, state_names
+from numpy_impl.optim.optimizer import Array, Optimizer, Options
 
 
 class SGD(Optimizer):
@@ -41,7 +31,8 @@ class SGD(Optimizer):
     Sutskever et al. 2013, https://proceedings.mlr.press/v28/sutskever13.html
     """
 
-    _state_arrays = ("momentum_buffer",)
+    _ranges = at_least_0("lr", "momentum", "weight_decay")
+    _state_names = state_names(momentum_buffer="momentum")
 
     def __init__(
         self,
@@ -62,52 +53,15 @@ class SGD(Optimizer):
                 "nesterov needs momentum above 0 and dampening 0, "
                 f"got momentum={momentum}, dampening={dampening}"
             )
-        defaults = {
-            "lr": lr,
-            "momentum": momentum,
-            "dampening": dampening,
-            "weight_decay": weight_decay,
-            "nesterov": nesterov,
-            "maximize": maximize,
-            "foreach": foreach,
-            "differentiable": differentiable,
-            "fused": fused,
-        }
-        super().__init__(params, defaults)
+        super().__init__(params, locals())
 
-    def _check_options(self, options: Mapping[str, Any]) -> None:
-        check_at_least_0(options, "lr", "momentum", "weight_decay")
-        refuse(options, "differentiable")
-
-    def _update(self, param: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
-        lr, momentum, decay, keep = scalars(
-            param.data.dtype,
-            group["lr"],
-            group["momentum"],
-            group["weight_decay"],
-            1 - group["dampening"],
-        )
-        assert param.grad is not None
-        grad = laid_out_like(param.grad, param.data)
-        has_buffer, decays = group["momentum"] != 0, group["weight_decay"] != 0
-        first = has_buffer and state.get("momentum_buffer") is None
-        if first:
-            state["momentum_buffer"] = np.zeros_like(param.data)
-        # without momentum the third array is not read
-        buffer = state["momentum_buffer"] if has_buffer else grad
-
-        def update(w: np.ndarray, g: np.ndarray, v: np.ndarray) -> None:
-            if group["maximize"]:
-                g = -g
-            if decays:
-                g = g + decay * w
-            if has_buffer:
-                if first:
-                    v[...] = g
-                else:
-                    v *= momentum
-                    v += g if group["dampening"] == 0 else keep * g
-                g = g + momentum * v if group["nesterov"] else v
-            w -= lr * g
-
-        update_in_place(update, param.data, grad, buffer)
+    def _rule(self, w: Array, g: Array, group: Options, t: float, v: Array) -> None:
+        momentum, dampening = group["momentum"], group["dampening"]
+        if momentum != 0:
+            if t == 1:
+                v[...] = g
+            else:
+                v *= momentum
+                v += g if dampening == 0 else (1 - dampening) * g
+            g = g + momentum * v if group["nesterov"] else v
+        w -= group["lr"] * g

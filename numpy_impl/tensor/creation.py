@@ -1,15 +1,15 @@
 """Functions that make Tensors."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from numpy_impl import random
-from numpy_impl.tensor.shape import _sizes, broadcast_to, permute, reshape, stack
-from numpy_impl.tensor.tensor import Tensor, record, to_array
-
-Array = np.ndarray
+from numpy_impl.tensor.joining import stack
+from numpy_impl.tensor.shape import _sizes, broadcast_to, permute, reshape
+from numpy_impl.tensor.tensor import Operand, Tensor, TensorLike, record, to_array
+from numpy_impl.types import Array, DType, Size
 
 
 class device:
@@ -38,19 +38,22 @@ class device:
         return "device(type='cpu')"
 
 
+Device = device | str | None
+
+
 def check_device(value: Any) -> None:
     """Raise RuntimeError unless ``device`` is None or the CPU."""
     if value is not None and str(value) not in ("cpu", "cpu:0"):
         raise RuntimeError(f"device must be None or 'cpu', got {value!r}")
 
 
-def _made(array: Array, requires_grad: bool, device: Any) -> Tensor:
+def _made(array: Array, requires_grad: bool, device: Device) -> Tensor:
     check_device(device)
     return Tensor(array, requires_grad)
 
 
 def tensor(
-    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    data: Any, *, dtype: DType = None, device: Device = None, requires_grad: bool = False
 ) -> Tensor:
     """A Tensor with a copy of ``data``: an array, a number, nested lists, a Tensor.
 
@@ -59,7 +62,7 @@ def tensor(
     return _made(np.array(_as_array(data, dtype)), requires_grad, device)
 
 
-def _as_array(data: Any, dtype: Any = None) -> Array:
+def _as_array(data: Any, dtype: DType = None) -> Array:
     value = to_array(data)
     if not isinstance(value, np.ndarray | np.generic):
         value = np.asarray(_without_tensors(value))
@@ -76,7 +79,7 @@ def _without_tensors(data: Any) -> Any:
     return to_array(data)
 
 
-def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+def as_tensor(data: Any, dtype: DType = None, device: Device = None) -> Tensor:
     """A Tensor of ``data``, whose memory it shares where it can; a Tensor itself if it fits."""
     check_device(device)
     if isinstance(data, Tensor):
@@ -91,38 +94,38 @@ def from_numpy(ndarray: Array) -> Tensor:
     return Tensor(ndarray)
 
 
-def is_tensor(obj: Any) -> bool:
+def is_tensor(obj: object) -> bool:
     """Whether ``obj`` is a Tensor."""
     return isinstance(obj, Tensor)
 
 
 def zeros(
-    *size: Any, dtype: Any = np.float32, device: Any = None, requires_grad: bool = False
+    *size: Size, dtype: DType = np.float32, device: Device = None, requires_grad: bool = False
 ) -> Tensor:
     """A Tensor of zeros."""
     return _made(np.zeros(_sizes(size), dtype or np.float32), requires_grad, device)
 
 
 def ones(
-    *size: Any, dtype: Any = np.float32, device: Any = None, requires_grad: bool = False
+    *size: Size, dtype: DType = np.float32, device: Device = None, requires_grad: bool = False
 ) -> Tensor:
     """A Tensor of ones."""
     return _made(np.ones(_sizes(size), dtype or np.float32), requires_grad, device)
 
 
 def empty(
-    *size: Any, dtype: Any = np.float32, device: Any = None, requires_grad: bool = False
+    *size: Size, dtype: DType = np.float32, device: Device = None, requires_grad: bool = False
 ) -> Tensor:
     """A Tensor to be filled; its values are zeros, so that none is left to chance."""
     return zeros(*size, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def full(
-    size: Sequence[int],
-    fill_value: Any,
+    size: Size,
+    fill_value: Operand,
     *,
-    dtype: Any = None,
-    device: Any = None,
+    dtype: DType = None,
+    device: Device = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """A Tensor of one value."""
@@ -131,25 +134,25 @@ def full(
 
 
 def zeros_like(
-    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: TensorLike, *, dtype: DType = None, device: Device = None, requires_grad: bool = False
 ) -> Tensor:
     """Zeros of the shape and dtype of ``input``."""
     return _made(np.zeros_like(to_array(input), dtype), requires_grad, device)
 
 
 def ones_like(
-    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: TensorLike, *, dtype: DType = None, device: Device = None, requires_grad: bool = False
 ) -> Tensor:
     """Ones of the shape and dtype of ``input``."""
     return _made(np.ones_like(to_array(input), dtype), requires_grad, device)
 
 
 def full_like(
-    input: Any,
-    fill_value: Any,
+    input: TensorLike,
+    fill_value: Operand,
     *,
-    dtype: Any = None,
-    device: Any = None,
+    dtype: DType = None,
+    device: Device = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """One value in the shape and dtype of ``input``."""
@@ -160,52 +163,54 @@ empty_like = zeros_like
 
 
 def arange(
-    start: Any,
-    end: Any = None,
-    step: Any = 1,
+    start: Operand,
+    end: Operand | None = None,
+    step: Operand = 1,
     *,
-    dtype: Any = None,
-    device: Any = None,
+    dtype: DType = None,
+    device: Device = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Numbers from ``start`` (0) to before ``end``, ``step`` apart."""
-    start, end, step = (
-        to_array(v) for v in ((0, start, step) if end is None else (start, end, step))
-    )
-    if not step or (end - start) / step < 0:
-        raise ValueError(f"step must lead from start to end, got {start}, {end}, {step}")
+    given = (0, start, step) if end is None else (start, end, step)
+    numbers: list[Any] = [to_array(value) for value in given]
+    first, last, stride = numbers
+    if not stride or (last - first) / stride < 0:
+        raise ValueError(f"step must lead from start to end, got {first}, {last}, {stride}")
     if dtype is None:
-        whole = all(np.asarray(v).dtype.kind in "iub" for v in (start, end, step))
+        whole = all(np.asarray(number).dtype.kind in "iub" for number in numbers)
         dtype = np.int64 if whole else np.float32
-    return _made(np.arange(start, end, step).astype(dtype), requires_grad, device)
+    return _made(np.arange(first, last, stride).astype(dtype), requires_grad, device)
 
 
 def linspace(
-    start: Any,
-    end: Any,
+    start: Operand,
+    end: Operand,
     steps: int,
     *,
-    dtype: Any = np.float32,
-    device: Any = None,
+    dtype: DType = np.float32,
+    device: Device = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """``steps`` numbers from ``start`` to ``end``, evenly apart."""
-    values = np.linspace(to_array(start), to_array(end), steps, dtype=dtype or np.float32)
+    first, last = np.asarray(to_array(start)), np.asarray(to_array(end))
+    values = np.linspace(first, last, steps, dtype=np.dtype(dtype or np.float32))
     return _made(values, requires_grad, device)
 
 
 def logspace(
-    start: Any,
-    end: Any,
+    start: Operand,
+    end: Operand,
     steps: int,
     base: float = 10.0,
     *,
-    dtype: Any = np.float32,
-    device: Any = None,
+    dtype: DType = np.float32,
+    device: Device = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """``base`` to the powers that linspace gives."""
-    values = np.logspace(to_array(start), to_array(end), steps, base=base, dtype=dtype)
+    first, last = np.asarray(to_array(start)), np.asarray(to_array(end))
+    values = np.logspace(first, last, steps, base=base, dtype=np.dtype(dtype or np.float32))
     return _made(values, requires_grad, device)
 
 
@@ -213,8 +218,8 @@ def eye(
     n: int,
     m: int | None = None,
     *,
-    dtype: Any = np.float32,
-    device: Any = None,
+    dtype: DType = np.float32,
+    device: Device = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """The unit matrix, (n, m)."""
@@ -222,10 +227,10 @@ def eye(
 
 
 def rand(
-    *size: Any,
+    *size: Size,
     generator: random.Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
+    dtype: DType = None,
+    device: Device = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Uniform numbers in [0, 1), torch's of the same seed."""
@@ -233,10 +238,10 @@ def rand(
 
 
 def randn(
-    *size: Any,
+    *size: Size,
     generator: random.Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
+    dtype: DType = None,
+    device: Device = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """Standard normal numbers, torch's of the same seed."""
@@ -244,11 +249,32 @@ def randn(
     return _made(values, requires_grad, device)
 
 
+@overload
+def randint(
+    high: int,
+    size: Sequence[int],
+    *,
+    generator: random.Generator | None = None,
+    dtype: DType = np.int64,
+    device: Device = None,
+    requires_grad: bool = False,
+) -> Tensor: ...
+@overload
+def randint(
+    low: int,
+    high: int,
+    size: Sequence[int],
+    *,
+    generator: random.Generator | None = None,
+    dtype: DType = np.int64,
+    device: Device = None,
+    requires_grad: bool = False,
+) -> Tensor: ...
 def randint(
     *args: Any,
     generator: random.Generator | None = None,
-    dtype: Any = np.int64,
-    device: Any = None,
+    dtype: DType = np.int64,
+    device: Device = None,
     requires_grad: bool = False,
     **kwargs: Any,
 ) -> Tensor:
@@ -257,26 +283,32 @@ def randint(
     return _made(values.astype(dtype, copy=False), requires_grad, device)
 
 
-def randperm(n: int, *, generator: random.Generator | None = None, device: Any = None) -> Tensor:
+def randperm(n: int, *, generator: random.Generator | None = None, device: Device = None) -> Tensor:
     """The numbers below ``n`` in random order, torch's of the same seed."""
     return _made(random.randperm(n, generator), False, device)
 
 
-def rand_like(input: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
+def rand_like(input: TensorLike, *, dtype: DType = None, device: Device = None) -> Tensor:
     """Uniform numbers in [0, 1) in the shape and dtype of ``input``."""
     x = to_array(input)
     return rand(*x.shape, dtype=dtype or x.dtype, device=device)
 
 
 def randn_like(
-    input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: TensorLike, *, dtype: DType = None, device: Device = None, requires_grad: bool = False
 ) -> Tensor:
     """Standard normal numbers in the shape and dtype of ``input``."""
     x = to_array(input)
     return randn(*x.shape, dtype=dtype or x.dtype, device=device, requires_grad=requires_grad)
 
 
-def normal(mean: Any, std: Any, size: Any = None, *, generator: Any = None) -> Tensor:
+def normal(
+    mean: Operand,
+    std: Operand,
+    size: Size | None = None,
+    *,
+    generator: random.Generator | None = None,
+) -> Tensor:
     """Normal numbers of this mean and standard deviation, which may be Tensors."""
     center, spread = np.asarray(to_array(mean)), np.asarray(to_array(std))
     shape = np.broadcast_shapes(center.shape, spread.shape) if size is None else _sizes((size,))
@@ -287,14 +319,14 @@ def normal(mean: Any, std: Any, size: Any = None, *, generator: Any = None) -> T
     return Tensor((values * spread + center).astype(values.dtype))
 
 
-def bernoulli(input: Any, *, generator: random.Generator | None = None) -> Tensor:
+def bernoulli(input: TensorLike, *, generator: random.Generator | None = None) -> Tensor:
     """1 with the probability in ``input``, else 0; torch's draws of the same seed."""
     x = to_array(input)
     drawn = (random.rand(x.shape, generator=generator, dtype=x.dtype) < x).astype(x.dtype)
     return record(drawn, "bernoulli", (input, lambda g: np.zeros_like(x)))
 
 
-def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
+def meshgrid(*tensors: TensorLike, indexing: str = "ij") -> tuple[Tensor, ...]:
     """Coordinate grids of vectors; with "xy" the first two axes are exchanged."""
     if indexing not in ("ij", "xy"):
         raise RuntimeError(f"indexing must be 'ij' or 'xy', got {indexing!r}")
@@ -313,7 +345,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     return tuple(grids)
 
 
-def cartesian_prod(*tensors: Any) -> Tensor:
+def cartesian_prod(*tensors: TensorLike) -> Tensor:
     """Every combination of the elements of vectors, (number, vectors)."""
     if any(to_array(tensor).ndim != 1 for tensor in tensors):
         raise RuntimeError("cartesian_prod needs vectors")
@@ -323,14 +355,14 @@ def cartesian_prod(*tensors: Any) -> Tensor:
 
 
 def tril_indices(
-    row: int, col: int, offset: int = 0, *, dtype: Any = np.int64, device: Any = None
+    row: int, col: int, offset: int = 0, *, dtype: DType = np.int64, device: Device = None
 ) -> Tensor:
     """The places in the lower triangle of a matrix, (2, number)."""
     return _made(np.stack(np.tril_indices(row, offset, col)).astype(dtype), False, device)
 
 
 def triu_indices(
-    row: int, col: int, offset: int = 0, *, dtype: Any = np.int64, device: Any = None
+    row: int, col: int, offset: int = 0, *, dtype: DType = np.int64, device: Device = None
 ) -> Tensor:
     """The places in the upper triangle of a matrix, (2, number)."""
     return _made(np.stack(np.triu_indices(row, offset, col)).astype(dtype), False, device)

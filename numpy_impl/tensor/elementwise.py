@@ -4,14 +4,13 @@ In each, ``g`` is the gradient of the output; ``record`` sums it to the shape of
 broadcast.
 """
 
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from numpy_impl.tensor.promotion import as_float, needs_numbers, operands, quiet, result_type
-from numpy_impl.tensor.tensor import Tensor, record, to_array
-
-Array = np.ndarray
+from numpy_impl.tensor.tensor import Operand, Tensor, TensorLike, record, to_array
+from numpy_impl.types import Array
 
 
 def _step(values: Any, name: str, *inputs: Any) -> Tensor:
@@ -24,7 +23,7 @@ def _step(values: Any, name: str, *inputs: Any) -> Tensor:
 # -- arithmetic ------------------------------------------------------------------------------------
 
 
-def _scaled(b: Any, alpha: Any) -> Any:
+def _scaled(b: Any, alpha: float) -> Any:
     if alpha == 1:
         return b
     if isinstance(alpha, float) and np.asarray(b).dtype.kind != "f":
@@ -33,7 +32,7 @@ def _scaled(b: Any, alpha: Any) -> Any:
 
 
 @quiet
-def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+def add(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
     """``input + alpha * other``; derivatives 1 and alpha."""
     a, b = operands(input, other)
     output = np.add(a, _scaled(b, alpha))
@@ -41,7 +40,7 @@ def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
 
 
 @quiet
-def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+def sub(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
     """``input - alpha * other``; derivatives 1 and -alpha."""
     for value in (input, other):
         if isinstance(value, bool) or getattr(value, "dtype", None) == np.bool_:
@@ -54,13 +53,13 @@ def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
 subtract = sub
 
 
-def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+def rsub(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
     """``other - alpha * input``: sub with its operands exchanged."""
     return sub(other, input, alpha=alpha)
 
 
 @quiet
-def mul(input: Any, other: Any) -> Tensor:
+def mul(input: Operand, other: Operand) -> Tensor:
     """``input * other``; each one's derivative is the other."""
     a, b = operands(input, other)
     return record(np.multiply(a, b), "mul", (input, lambda g: g * b), (other, lambda g: g * a))
@@ -70,7 +69,7 @@ multiply = mul
 
 
 @quiet
-def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> Tensor:
     """``input / other``; of integers a float. ``rounding_mode`` is "floor" or "trunc"."""
     if rounding_mode is not None:
         return _rounded_quotient(input, other, rounding_mode)
@@ -84,7 +83,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
 divide = true_divide = div
 
 
-def _of_numbers(name: str, input: Any, other: Any) -> tuple[Any, Any]:
+def _of_numbers(name: str, input: Operand, other: Operand) -> tuple[Any, Any]:
     """The operands of a division whose result keeps their dtype."""
     a, b = operands(input, other)
     needs_numbers(a, name)
@@ -93,7 +92,7 @@ def _of_numbers(name: str, input: Any, other: Any) -> tuple[Any, Any]:
     return a, b
 
 
-def _rounded_quotient(input: Any, other: Any, rounding_mode: str) -> Tensor:
+def _rounded_quotient(input: Operand, other: Operand, rounding_mode: str) -> Tensor:
     if rounding_mode not in ("floor", "trunc"):
         raise ValueError(f"rounding_mode must be None, 'floor' or 'trunc', got {rounding_mode!r}")
     a, b = _of_numbers("div with rounding_mode", input, other)
@@ -107,13 +106,13 @@ def _rounded_quotient(input: Any, other: Any, rounding_mode: str) -> Tensor:
 
 
 @quiet
-def floor_divide(input: Any, other: Any) -> Tensor:
+def floor_divide(input: Operand, other: Operand) -> Tensor:
     """``input // other``; the gradient is 0 (torch refuses one)."""
     return _rounded_quotient(input, other, "floor")
 
 
 @quiet
-def remainder(input: Any, other: Any) -> Tensor:
+def remainder(input: Operand, other: Operand) -> Tensor:
     """``input % other``, with the sign of ``other``; derivatives 1 and -(input // other)."""
     a, b = _of_numbers("remainder", input, other)
     whole = np.floor_divide(a, b)
@@ -123,7 +122,7 @@ def remainder(input: Any, other: Any) -> Tensor:
 
 
 @quiet
-def fmod(input: Any, other: Any) -> Tensor:
+def fmod(input: Operand, other: Operand) -> Tensor:
     """The rest of ``input / other`` with the sign of ``input``; other's: -trunc(a / b)."""
     a, b = _of_numbers("fmod", input, other)
     return record(
@@ -131,7 +130,7 @@ def fmod(input: Any, other: Any) -> Tensor:
     )
 
 
-def neg(input: Any) -> Tensor:
+def neg(input: TensorLike) -> Tensor:
     """``-input``, of every element."""
     return record(-needs_numbers(input, "neg"), "neg", (input, lambda g: -g))
 
@@ -140,7 +139,7 @@ negative = neg
 
 
 @quiet
-def pow(input: Any, exponent: Any) -> Tensor:
+def pow(input: Operand, exponent: Operand) -> Tensor:
     """``input ** exponent``; derivatives n x**(n-1) and y log(x)."""
     x, n = operands(input, exponent)
     if np.result_type(x, n) == np.bool_:
@@ -161,7 +160,7 @@ def pow(input: Any, exponent: Any) -> Tensor:
 
 
 @quiet
-def square(input: Any) -> Tensor:
+def square(input: TensorLike) -> Tensor:
     """``input * input``; derivative 2 x."""
     x = to_array(input)
     x = x.astype(np.int64) if x.dtype == np.bool_ else x
@@ -169,7 +168,7 @@ def square(input: Any) -> Tensor:
 
 
 @quiet
-def hypot(input: Any, other: Any) -> Tensor:
+def hypot(input: Operand, other: Operand) -> Tensor:
     """``sqrt(input**2 + other**2)``; derivatives input / y and other / y."""
     a, b = operands(input, other)
     y = np.hypot(a, b)
@@ -177,7 +176,7 @@ def hypot(input: Any, other: Any) -> Tensor:
 
 
 @quiet
-def atan2(input: Any, other: Any) -> Tensor:
+def atan2(input: Operand, other: Operand) -> Tensor:
     """The angle of the point (other, input)."""
     a, b = operands(input, other)
     size = np.square(a) + np.square(b)
@@ -194,7 +193,7 @@ arctan2 = atan2
 
 
 @quiet
-def logaddexp(input: Any, other: Any) -> Tensor:
+def logaddexp(input: Operand, other: Operand) -> Tensor:
     """``log(exp(input) + exp(other))``, without overflow."""
     a, b = operands(input, other)
     return record(
@@ -206,7 +205,7 @@ def logaddexp(input: Any, other: Any) -> Tensor:
 
 
 @quiet
-def xlogy(input: Any, other: Any) -> Tensor:
+def xlogy(input: Operand, other: Operand) -> Tensor:
     """``input * log(other)``, which is 0 where ``input`` is, even at ``other`` 0."""
     a, b = (as_float(value) for value in operands(input, other))
     log = np.log(b)
@@ -218,17 +217,17 @@ def xlogy(input: Any, other: Any) -> Tensor:
     )
 
 
-def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
+def addcmul(input: Operand, tensor1: Operand, tensor2: Operand, *, value: float = 1) -> Tensor:
     """``input + value * tensor1 * tensor2``, element by element."""
     return add(input, mul(tensor1, tensor2), alpha=value)
 
 
-def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
+def addcdiv(input: Operand, tensor1: Operand, tensor2: Operand, *, value: float = 1) -> Tensor:
     """``input + value * tensor1 / tensor2``, element by element."""
     return add(input, div(tensor1, tensor2), alpha=value)
 
 
-def lerp(input: Any, end: Any, weight: Any) -> Tensor:
+def lerp(input: Operand, end: Operand, weight: Operand) -> Tensor:
     """``input + weight * (end - input)``."""
     return add(input, mul(weight, sub(end, input)))
 
@@ -236,7 +235,7 @@ def lerp(input: Any, end: Any, weight: Any) -> Tensor:
 # -- choices ---------------------------------------------------------------------------------------
 
 
-def clamp(input: Any, min: Any = None, max: Any = None) -> Tensor:
+def clamp(input: TensorLike, min: Operand | None = None, max: Operand | None = None) -> Tensor:
     """``input`` between ``min`` and ``max``, which may be numbers, Tensors or None.
 
     The gradient passes where the input lies within the limits, these included; a limit's where it
@@ -273,47 +272,44 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Tensor:
 clip = clamp
 
 
-def clamp_min(input: Any, min: Any) -> Tensor:
+def clamp_min(input: TensorLike, min: Operand) -> Tensor:
     """``input``, but at least ``min``."""
     return clamp(input, min=min)
 
 
-def clamp_max(input: Any, max: Any) -> Tensor:
+def clamp_max(input: TensorLike, max: Operand) -> Tensor:
     """``input``, but at most ``max``."""
     return clamp(input, max=max)
 
 
-def _larger(name: str, function: Any, wins: Any, docstring: str) -> Any:
-    """maximum and minimum: ``wins(a, b)`` where a is the result; equal ones share the gradient."""
-
-    def of_two(input: Any, other: Any) -> Tensor:
-        a, b = operands(input, other)
-
-        def share(g: Array, one: Any, another: Any) -> Array:
-            # next to NaN each gets all of it, as in torch
-            return np.where(one == another, g / 2, np.where(wins(another, one), 0, g))
-
-        return record(
-            function(a, b),
-            name,
-            (input, lambda g: share(g, a, b)),
-            (other, lambda g: share(g, b, a)),
-        )
-
-    of_two.__name__ = of_two.__qualname__ = name
-    of_two.__doc__ = docstring
-    return of_two
+def _won(g: Array, one: Any, another: Any, wins: np.ufunc) -> Array:
+    """The gradient for ``one`` where it wins; equal ones share it, next to NaN each gets all."""
+    return np.where(one == another, g / 2, np.where(wins(another, one), 0, g))
 
 
-maximum = _larger(
-    "maximum", np.maximum, np.greater, "The larger of two; equal ones share the gradient."
-)
-minimum = _larger(
-    "minimum", np.minimum, np.less, "The smaller of two; equal ones share the gradient."
-)
+def maximum(input: Operand, other: Operand) -> Tensor:
+    """The larger of two; equal ones share the gradient."""
+    a, b = operands(input, other)
+    return record(
+        np.maximum(a, b),
+        "maximum",
+        (input, lambda g: _won(g, a, b, np.greater)),
+        (other, lambda g: _won(g, b, a, np.greater)),
+    )
 
 
-def fmax(input: Any, other: Any) -> Tensor:
+def minimum(input: Operand, other: Operand) -> Tensor:
+    """The smaller of two; equal ones share the gradient."""
+    a, b = operands(input, other)
+    return record(
+        np.minimum(a, b),
+        "minimum",
+        (input, lambda g: _won(g, a, b, np.less)),
+        (other, lambda g: _won(g, b, a, np.less)),
+    )
+
+
+def fmax(input: Operand, other: Operand) -> Tensor:
     """The larger of two, where one is NaN the other; equal ones: the gradient is the first's."""
     a, b = operands(input, other)
     first = np.greater_equal(a, b) | np.isnan(b)
@@ -325,7 +321,7 @@ def fmax(input: Any, other: Any) -> Tensor:
     )
 
 
-def fmin(input: Any, other: Any) -> Tensor:
+def fmin(input: Operand, other: Operand) -> Tensor:
     """The smaller of two, where one is NaN the other; equal ones: the gradient is the first's."""
     a, b = operands(input, other)
     first = np.less_equal(a, b) | np.isnan(b)
@@ -337,14 +333,18 @@ def fmin(input: Any, other: Any) -> Tensor:
     )
 
 
-def _mask(value: Any, name: str) -> Array:
+def _mask(value: TensorLike, name: str) -> Array:
     mask = np.asarray(to_array(value))
     if mask.dtype != np.bool_:
         raise TypeError(f"{name} must be boolean, got {mask.dtype}")
     return mask
 
 
-def where(condition: Any, input: Any = None, other: Any = None) -> Any:
+@overload
+def where(condition: TensorLike) -> tuple[Tensor, ...]: ...
+@overload
+def where(condition: TensorLike, input: Operand, other: Operand) -> Tensor: ...
+def where(condition: TensorLike, input: Any = None, other: Any = None) -> Any:
     """``input`` where the condition is true, ``other`` elsewhere; alone: the indices of truths."""
     if input is None and other is None:
         found = np.atleast_1d(to_array(condition)).nonzero()
@@ -359,7 +359,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     )
 
 
-def masked_fill(input: Any, mask: Any, value: Any) -> Tensor:
+def masked_fill(input: TensorLike, mask: TensorLike, value: Operand) -> Tensor:
     """``value``, a number or a Tensor of one, where the mask is true, ``input`` elsewhere."""
     x, fill, chosen = to_array(input), to_array(value), _mask(mask, "mask")
     if np.ndim(fill):
@@ -375,7 +375,7 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Tensor:
 
 
 def nan_to_num(
-    input: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+    input: TensorLike, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Tensor:
     """With numbers for NaN and the infinities (the largest, the lowest); there no gradient."""
     x = to_array(input)
@@ -384,7 +384,7 @@ def nan_to_num(
     return record(output, "nan_to_num", (input, lambda g: np.where(finite, g, 0)))
 
 
-def heaviside(input: Any, values: Any) -> Tensor:
+def heaviside(input: TensorLike, values: TensorLike) -> Tensor:
     """0 below 0 (and for NaN), 1 above, ``values`` at 0; no gradient flows."""
     x, at_zero = operands(input, values)
     return Tensor(np.asarray(np.where(x == 0, at_zero, (x > 0).astype(x.dtype))))
@@ -393,7 +393,7 @@ def heaviside(input: Any, values: Any) -> Tensor:
 # -- activations -----------------------------------------------------------------------------------
 
 
-def sigmoid(input: Any) -> Tensor:
+def sigmoid(input: TensorLike) -> Tensor:
     """1 / (1 + exp(-x)), without overflow; derivative y (1 - y)."""
     x = as_float(input)
     small = np.exp(-np.abs(x))
@@ -401,13 +401,13 @@ def sigmoid(input: Any) -> Tensor:
     return record(y, "sigmoid", (input, lambda g: g * y * (1 - y)))
 
 
-def tanh(input: Any) -> Tensor:
+def tanh(input: TensorLike) -> Tensor:
     """The hyperbolic tangent of every element; derivative 1 - y**2."""
     y = np.tanh(as_float(input))
     return record(y, "tanh", (input, lambda g: g * (1 - y * y)))
 
 
-def relu(input: Any) -> Tensor:
+def relu(input: TensorLike) -> Tensor:
     """max(x, 0); derivative 0 at 0."""
     x = needs_numbers(input, "relu")
     return record(np.maximum(x, 0), "relu", (input, lambda g: np.where(x <= 0, 0, g)))

@@ -14,14 +14,15 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+
+from numpy_impl.types import Array
 
 if TYPE_CHECKING:
     from numpy_impl.tensor.tensor import Tensor
 
-Array = np.ndarray
 Gradients = Sequence[Array | None]
 # where a Tensor came from: itself if it is a leaf, its node, or one of that one's several outputs
 Origin = Any
@@ -78,7 +79,8 @@ class Node:
 
     def input_grads(self, grads: list[Array | None], retain_graph: bool) -> Gradients:
         """From the gradients of the outputs to those of the inputs."""
-        return self.way_back(grads, retain_graph)
+        found: Gradients = self.way_back(grads, retain_graph)
+        return found
 
     def run(self, grads: list[Array | None], retain_graph: bool) -> "Iterable[tuple[Origin, Any]]":
         """The origins of the inputs, each with its gradient.
@@ -112,12 +114,53 @@ class Node:
         return f"<{self.name} backward>"
 
 
+class Operation(Node):
+    """A node whose way back is a function for each input, or it and the input's shape and dtype."""
+
+    __slots__ = ()
+
+    def input_grads(self, grads: list[Array | None], retain_graph: bool) -> list[Array | None]:
+        (grad,) = grads
+        return [
+            fitted(way[0](grad), way[1], way[2]) if type(way) is tuple else np.asarray(way(grad))
+            for way in self.way_back
+        ]
+
+
+def fitted(grad: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Undo broadcasting and promotion: ``grad`` summed to ``shape``, in ``dtype``."""
+    if grad.shape != shape:
+        grad = grad.sum(tuple(range(grad.ndim - len(shape))))
+        stretched = tuple(i for i, n in enumerate(shape) if n == 1 and grad.shape[i] != 1)
+        grad = grad.sum(stretched, keepdims=True) if stretched else grad
+    return np.asarray(grad, dtype)
+
+
 def apply_hook(hook: Callable[[Array], Array | None], grad: Array | None) -> Array | None:
     """What a gradient becomes by a hook, which may return None to leave it alone."""
     if grad is None:
         return None
     replaced = hook(grad)
     return grad if replaced is None else replaced
+
+
+class RemovableHandle:
+    """What registering a hook returns: ``remove()`` takes it away again."""
+
+    def __init__(self, hooks: list[Any], hook: Any, first: bool = False) -> None:
+        self._hooks, self._hook = hooks, hook
+        hooks.insert(0 if first else len(hooks), hook)
+
+    def remove(self) -> None:
+        """Take the hook away."""
+        if self._hook in self._hooks:
+            self._hooks.remove(self._hook)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.remove()
 
 
 class _Leaves:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from numpy_impl.tensor.elementwise import _mask, sub
+from numpy_impl.tensor.graph import fitted
 from numpy_impl.tensor.promotion import along_axes, quiet
 from numpy_impl.tensor.shape import _axis, broadcast_to, clone, movedim, reshape
-from numpy_impl.tensor.tensor import Tensor, fitted, record, to_array
-
-Array = np.ndarray
+from numpy_impl.tensor.tensor import Operand, Tensor, TensorLike, record, to_array
+from numpy_impl.types import Array
 
 
 def _plain(part: Any) -> Any:
@@ -77,7 +77,7 @@ def _put(array: Array, index: Any, value: Any) -> None:
         array[basic][advanced] = value
 
 
-def getitem(input: Any, index: Any) -> Tensor:
+def getitem(input: TensorLike, index: Any) -> Tensor:
     """``input[index]``: numbers, slices, None, ``...``, masks, arrays or Tensors of places."""
     x = to_array(input)
     basic, advanced = _steps(index, x)
@@ -94,7 +94,7 @@ def getitem(input: Any, index: Any) -> Tensor:
     return record(output, "index", (input, backward))
 
 
-def _with_item(input: Any, index: Any, value: Any) -> Tensor:
+def _with_item(input: TensorLike, index: Any, value: Any) -> Tensor:
     """``input`` with ``value`` at ``index``, which gets the gradient there."""
     x, new = to_array(input), to_array(value)
     output = x.copy()
@@ -117,7 +117,8 @@ def _with_item(input: Any, index: Any, value: Any) -> Tensor:
 
 def _at(array: Array, index: Any) -> Array:
     basic, advanced = _steps(index, array)
-    return array[basic] if advanced is None else array[basic][advanced]
+    found: Array = array[basic] if advanced is None else array[basic][advanced]
+    return found
 
 
 def setitem(input: Tensor, index: Any, value: Any) -> None:
@@ -132,7 +133,7 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
 # -- slices of an axis -----------------------------------------------------------------------------
 
 
-def _places(index: Any, size: int, ndim: int | None = None) -> Array:
+def _places(index: TensorLike, size: int, ndim: int | None = None) -> Array:
     """Places along an axis, checked: negative ones don't count from behind, as in torch."""
     places = np.asarray(to_array(index))
     if places.dtype not in (np.int64, np.int32):
@@ -144,7 +145,7 @@ def _places(index: Any, size: int, ndim: int | None = None) -> Array:
     return places
 
 
-def _slices(x: Array, dim: int, index: Any) -> tuple[Any, ...]:
+def _slices(x: Array, dim: int, index: TensorLike) -> tuple[Any, ...]:
     axis = _axis(dim, x.ndim)
     places = _places(index, x.shape[axis] if x.ndim else 1)
     if places.ndim > 1:
@@ -152,7 +153,7 @@ def _slices(x: Array, dim: int, index: Any) -> tuple[Any, ...]:
     return (slice(None),) * axis + (np.atleast_1d(places),)
 
 
-def index_select(input: Any, dim: int, index: Any) -> Tensor:
+def index_select(input: TensorLike, dim: int, index: TensorLike) -> Tensor:
     """The slices of ``dim`` that ``index`` names."""
     x = to_array(input)
     if not x.ndim:
@@ -161,7 +162,9 @@ def index_select(input: Any, dim: int, index: Any) -> Tensor:
 
 
 @quiet
-def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Tensor:
+def index_add(
+    input: TensorLike, dim: int, index: TensorLike, source: TensorLike, *, alpha: float = 1
+) -> Tensor:
     """``input`` with ``alpha * source`` added to the slices of ``dim`` that ``index`` names."""
     x, values = to_array(input), to_array(source)
     at = _slices(x, dim, index)
@@ -172,7 +175,7 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) 
     return record(output, "index_add", (input, lambda g: g), (source, lambda g: alpha * g[at]))
 
 
-def index_copy(input: Any, dim: int, index: Any, source: Any) -> Tensor:
+def index_copy(input: TensorLike, dim: int, index: TensorLike, source: TensorLike) -> Tensor:
     """``input`` with ``source`` for the slices of ``dim`` that ``index`` names."""
     x = to_array(input)
     at = _slices(x, dim, index)
@@ -183,17 +186,17 @@ def index_copy(input: Any, dim: int, index: Any, source: Any) -> Tensor:
     return _with_item(input, at, source)
 
 
-def index_fill(input: Any, dim: int, index: Any, value: Any) -> Tensor:
+def index_fill(input: TensorLike, dim: int, index: TensorLike, value: Operand) -> Tensor:
     """``input`` with one value in the slices of ``dim`` that ``index`` names."""
     return _with_item(input, _slices(to_array(input), dim, index), value)
 
 
-def select(input: Any, dim: int, index: int) -> Tensor:
+def select(input: TensorLike, dim: int, index: int) -> Tensor:
     """The slice ``index`` of ``dim``, without that axis."""
     return getitem(input, (slice(None),) * _axis(dim, to_array(input).ndim) + (int(index),))
 
 
-def narrow(input: Any, dim: int, start: Any, length: int) -> Tensor:
+def narrow(input: TensorLike, dim: int, start: int, length: int) -> Tensor:
     """``length`` slices of ``dim`` from ``start`` on, which may count from behind."""
     x = to_array(input)
     axis = _axis(dim, x.ndim)
@@ -204,7 +207,9 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Tensor:
     return getitem(input, (slice(None),) * axis + (slice(first, first + length),))
 
 
-def repeat_interleave(input: Any, repeats: Any, dim: int | None = None) -> Tensor:
+def repeat_interleave(
+    input: TensorLike, repeats: int | TensorLike, dim: int | None = None
+) -> Tensor:
     """Each element ``repeats`` times in a row along ``dim``."""
     if dim is None:
         input, dim = reshape(input, -1), 0
@@ -219,7 +224,7 @@ def repeat_interleave(input: Any, repeats: Any, dim: int | None = None) -> Tenso
     return index_select(input, axis, np.repeat(np.arange(x.shape[axis]), to_array(repeats)))
 
 
-def unfold(input: Any, dimension: int, size: int, step: int) -> Tensor:
+def unfold(input: TensorLike, dimension: int, size: int, step: int) -> Tensor:
     """Windows of ``size`` along an axis, ``step`` apart, with their elements in a new last axis."""
     x = to_array(input)
     axis = _axis(dimension, x.ndim)
@@ -233,28 +238,28 @@ def unfold(input: Any, dimension: int, size: int, step: int) -> Tensor:
 
 
 @along_axes
-def diff(input: Any, n: int = 1, dim: int = -1) -> Tensor:
+def diff(input: TensorLike, n: int = 1, dim: int = -1) -> Tensor:
     """The differences of neighbours along ``dim``, ``n`` times over."""
-    x = to_array(input)
+    x, output = to_array(input), input
     if not x.ndim:
         raise RuntimeError("diff needs a Tensor with axes, got a number")
     for _ in range(n):
-        size = to_array(input).shape[_axis(dim, x.ndim)]
+        size = to_array(output).shape[_axis(dim, x.ndim)]
         rest = max(size - 1, 0)
-        input = sub(narrow(input, dim, min(size, 1), rest), narrow(input, dim, 0, rest))
-    return clone(input) if isinstance(input, Tensor) and not n else input
+        output = sub(narrow(output, dim, min(size, 1), rest), narrow(output, dim, 0, rest))
+    return output if n and isinstance(output, Tensor) else clone(output)
 
 
 # -- masks and places of elements ------------------------------------------------------------------
 
 
-def masked_select(input: Any, mask: Any) -> Tensor:
+def masked_select(input: TensorLike, mask: TensorLike) -> Tensor:
     """The elements where the mask is true, in one axis."""
     x, chosen = np.broadcast_arrays(to_array(input), _mask(mask, "mask"))
     return getitem(broadcast_to(input, x.shape), np.asarray(chosen))
 
 
-def masked_scatter(input: Any, mask: Any, source: Any) -> Tensor:
+def masked_scatter(input: TensorLike, mask: TensorLike, source: TensorLike) -> Tensor:
     """``input`` with the first elements of ``source``, in order, where the mask is true."""
     x, chosen = np.broadcast_arrays(to_array(input), _mask(mask, "mask"))
     count = int(chosen.sum())
@@ -264,12 +269,12 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Tensor:
     return _with_item(broadcast_to(input, x.shape), np.asarray(chosen), values)
 
 
-def take(input: Any, index: Any) -> Tensor:
+def take(input: TensorLike, index: TensorLike) -> Tensor:
     """The elements at these places of the flattened input."""
     return getitem(reshape(input, -1), np.asarray(to_array(index)))
 
 
-def _along(x: Array, dim: int, index: Any, fits: Array | None = None) -> tuple[Array, ...]:
+def _along(x: Array, dim: int, index: TensorLike, fits: Array | None = None) -> tuple[Array, ...]:
     """``index`` along ``dim``, and each element's own place along the other axes."""
     axis = _axis(dim, x.ndim)
     places = _places(index, x.shape[axis], x.ndim)
@@ -291,7 +296,7 @@ def _with_axis(*values: Any) -> list[Any]:
     ]
 
 
-def gather(input: Any, dim: int, index: Any) -> Tensor:
+def gather(input: TensorLike, dim: int, index: TensorLike) -> Tensor:
     """For each element of ``index``, the value it names along ``dim``, at its other places."""
     if not to_array(input).ndim:
         line, places = _with_axis(input, index)
@@ -299,7 +304,7 @@ def gather(input: Any, dim: int, index: Any) -> Tensor:
     return getitem(input, _along(to_array(input), dim, index))
 
 
-def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Tensor:
+def take_along_dim(input: TensorLike, indices: TensorLike, dim: int | None = None) -> Tensor:
     """:func:`gather` with broadcasting; without ``dim`` of the flattened input."""
     if dim is None:
         return gather(reshape(input, -1), 0, reshape(indices, -1))
@@ -319,7 +324,7 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Tensor:
     return gather(sized(input, x.shape[axis]), axis, sized(indices, index.shape[axis]))
 
 
-def scatter(input: Any, dim: int, index: Any, src: Any) -> Tensor:
+def scatter(input: TensorLike, dim: int, index: TensorLike, src: Operand) -> Tensor:
     """``input`` with the values of ``src`` where ``index`` names along ``dim``."""
     x = to_array(input)
     if not x.ndim:
@@ -332,7 +337,7 @@ def scatter(input: Any, dim: int, index: Any, src: Any) -> Tensor:
 
 
 @quiet
-def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Tensor:
+def scatter_add(input: TensorLike, dim: int, index: TensorLike, src: TensorLike) -> Tensor:
     """``input`` plus the values of ``src`` where ``index`` names along ``dim``."""
     x, values = to_array(input), to_array(src)
     if not x.ndim:

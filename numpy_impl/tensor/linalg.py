@@ -2,7 +2,7 @@
 
 import math
 import string
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -12,13 +12,12 @@ from numpy_impl.tensor.promotion import of_one_dtype, quiet
 from numpy_impl.tensor.reduction import norm
 from numpy_impl.tensor.reduction import sum as total
 from numpy_impl.tensor.shape import _axis, _own, diagonal, reshape, roll, unsqueeze
-from numpy_impl.tensor.tensor import Tensor, record, to_array
-
-Array = np.ndarray
+from numpy_impl.tensor.tensor import Tensor, TensorLike, record, to_array
+from numpy_impl.types import Array
 
 
 @quiet
-def matmul(input: Any, other: Any) -> Tensor:
+def matmul(input: TensorLike, other: TensorLike) -> Tensor:
     """The matrix product of the last two axes, the others broadcast; vectors as in NumPy."""
     a, b = of_one_dtype("matmul", input, other)
     if not a.ndim or not b.ndim:
@@ -43,15 +42,15 @@ def matmul(input: Any, other: Any) -> Tensor:
         if b.ndim == 2 and rows.ndim > 2:  # one matrix for all: one product
             n = math.prod(rows.shape[:-1])
             return rows.reshape(n, rows.shape[-1]).T @ as_matrix(g).reshape(n, b.shape[-1])
-        grad = rows.swapaxes(-1, -2) @ as_matrix(g)
-        if b.ndim > 1:
-            return grad
-        return grad[..., 0].sum(tuple(range(grad.ndim - 2)))
+        grad: Array = rows.swapaxes(-1, -2) @ as_matrix(g)
+        if b.ndim == 1:
+            grad = grad[..., 0].sum(tuple(range(grad.ndim - 2)))
+        return grad
 
     return record(output, "matmul", (input, to_input), (other, to_other))
 
 
-def _of_axes(name: str, input: Any, other: Any, axes: tuple[int, int]) -> Tensor:
+def _of_axes(name: str, input: TensorLike, other: TensorLike, axes: tuple[int, int]) -> Tensor:
     shapes = np.shape(to_array(input)), np.shape(to_array(other))
     if (len(shapes[0]), len(shapes[1])) != axes:
         raise RuntimeError(
@@ -60,7 +59,7 @@ def _of_axes(name: str, input: Any, other: Any, axes: tuple[int, int]) -> Tensor
     return matmul(input, other)
 
 
-def mm(input: Any, mat2: Any) -> Tensor:
+def mm(input: TensorLike, mat2: TensorLike) -> Tensor:
     """The product of two matrices."""
     return _of_axes("mm", input, mat2, (2, 2))
 
@@ -68,7 +67,7 @@ def mm(input: Any, mat2: Any) -> Tensor:
 spmm = mm
 
 
-def bmm(input: Any, mat2: Any) -> Tensor:
+def bmm(input: TensorLike, mat2: TensorLike) -> Tensor:
     """The products of two batches of matrices."""
     product = _of_axes("bmm", input, mat2, (3, 3))
     if to_array(input).shape[0] != to_array(mat2).shape[0]:
@@ -78,12 +77,12 @@ def bmm(input: Any, mat2: Any) -> Tensor:
     return product
 
 
-def mv(input: Any, vec: Any) -> Tensor:
+def mv(input: TensorLike, vec: TensorLike) -> Tensor:
     """The product of a matrix and a vector."""
     return _of_axes("mv", input, vec, (2, 1))
 
 
-def dot(input: Any, tensor: Any) -> Tensor:
+def dot(input: TensorLike, tensor: TensorLike) -> Tensor:
     """The inner product of two vectors."""
     return _of_axes("dot", input, tensor, (1, 1))
 
@@ -91,7 +90,7 @@ def dot(input: Any, tensor: Any) -> Tensor:
 vdot = dot
 
 
-def outer(input: Any, vec2: Any) -> Tensor:
+def outer(input: TensorLike, vec2: TensorLike) -> Tensor:
     """The outer product of two vectors."""
     shapes = np.shape(to_array(input)), np.shape(to_array(vec2))
     if len(shapes[0]) != 1 or len(shapes[1]) != 1:
@@ -102,14 +101,16 @@ def outer(input: Any, vec2: Any) -> Tensor:
 ger = outer
 
 
-def inner(input: Any, other: Any) -> Tensor:
+def inner(input: TensorLike, other: TensorLike) -> Tensor:
     """The sum of products over the last axis of both."""
     if not to_array(input).ndim or not to_array(other).ndim:
         return mul(input, other)
     return tensordot(input, other, ([-1], [-1]))
 
 
-def tensordot(a: Any, b: Any, dims: Any = 2) -> Tensor:
+def tensordot(
+    a: TensorLike, b: TensorLike, dims: int | Sequence[int | Sequence[int]] = 2
+) -> Tensor:
     """The sum of products over some axes: the last ``dims`` of a and first of b, or two lists."""
     x, y = of_one_dtype("tensordot", a, b)
     if isinstance(dims, int):
@@ -127,7 +128,7 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Tensor:
     return einsum(f"{first},{''.join(second)}->{''.join(free)}", a, b)
 
 
-def kron(input: Any, other: Any) -> Tensor:
+def kron(input: TensorLike, other: TensorLike) -> Tensor:
     """The Kronecker product: ``other`` once for each element of ``input``, times that."""
     a, b = to_array(input).shape, to_array(other).shape
     n = max(len(a), len(b))
@@ -140,14 +141,14 @@ def kron(input: Any, other: Any) -> Tensor:
     return reshape(spread, tuple(i * j for i, j in zip(a, b, strict=True)))
 
 
-def trace(input: Any) -> Tensor:
+def trace(input: TensorLike) -> Tensor:
     """The sum of a matrix's diagonal."""
     if to_array(input).ndim != 2:
         raise RuntimeError(f"trace needs a matrix, got shape {to_array(input).shape}")
     return total(diagonal(input))
 
 
-def cross(input: Any, other: Any, dim: int | None = None) -> Tensor:
+def cross(input: TensorLike, other: TensorLike, dim: int | None = None) -> Tensor:
     """The cross product of vectors of 3 along ``dim`` (the first axis of size 3)."""
     shape = np.broadcast_shapes(to_array(input).shape, to_array(other).shape)
     if dim is None:
@@ -161,7 +162,7 @@ def cross(input: Any, other: Any, dim: int | None = None) -> Tensor:
     return sub(one, two)
 
 
-def cdist(x1: Any, x2: Any, p: float = 2.0) -> Tensor:
+def cdist(x1: TensorLike, x2: TensorLike, p: float = 2.0) -> Tensor:
     """The p-norm of the difference of each row of ``x1`` and each of ``x2``."""
     if to_array(x1).ndim < 2 or to_array(x2).ndim < 2:
         raise RuntimeError(
@@ -170,7 +171,7 @@ def cdist(x1: Any, x2: Any, p: float = 2.0) -> Tensor:
     return norm(sub(unsqueeze(x1, -2), unsqueeze(x2, -3)), p, -1)
 
 
-def vander(x: Any, N: int | None = None, *, increasing: bool = False) -> Tensor:
+def vander(x: TensorLike, N: int | None = None, *, increasing: bool = False) -> Tensor:
     """The powers of a vector's elements, from ``N - 1`` (the vector's size minus 1) to 0."""
     if to_array(x).ndim != 1:
         raise RuntimeError(f"vander needs a vector, got shape {to_array(x).shape}")
@@ -181,21 +182,27 @@ def vander(x: Any, N: int | None = None, *, increasing: bool = False) -> Tensor:
     return elementwise.pow(unsqueeze(x, 1), exponents)
 
 
-def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+def addmm(
+    input: TensorLike, mat1: TensorLike, mat2: TensorLike, *, beta: float = 1, alpha: float = 1
+) -> Tensor:
     """``beta * input + alpha * (mat1 @ mat2)``."""
     product = mm(mat1, mat2)
     product = product if alpha == 1 else mul(product, alpha)
     return add(input if beta == 1 else mul(input, beta), product)
 
 
-def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+def addmv(
+    input: TensorLike, mat: TensorLike, vec: TensorLike, *, beta: float = 1, alpha: float = 1
+) -> Tensor:
     """``beta * input + alpha * (mat @ vec)``."""
     product = mv(mat, vec)
     product = product if alpha == 1 else mul(product, alpha)
     return add(input if beta == 1 else mul(input, beta), product)
 
 
-def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+def baddbmm(
+    input: TensorLike, batch1: TensorLike, batch2: TensorLike, *, beta: float = 1, alpha: float = 1
+) -> Tensor:
     """``beta * input + alpha * bmm(batch1, batch2)``."""
     product = bmm(batch1, batch2)
     product = product if alpha == 1 else mul(product, alpha)
@@ -203,7 +210,7 @@ def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any =
 
 
 @quiet
-def einsum(equation: str, *tensors: Any) -> Tensor:
+def einsum(equation: str, *tensors: TensorLike) -> Tensor:
     """A sum of products by index letters: ``einsum("bij,bjk->bik", a, b)``.
 
     ``...`` stands for the axes that are not named; without ``->`` the letters that occur once are
@@ -218,7 +225,7 @@ def einsum(equation: str, *tensors: Any) -> Tensor:
     # a copy: of one input it may be a view
     values = _own(np.einsum(f"{','.join(inputs)}->{output}", *arrays, optimize=True))
 
-    def way(i: int) -> Any:
+    def way(i: int) -> Callable[[Array], Array]:
         def backward(g: Array) -> Array:
             return _einsum_backward(g, i, arrays, inputs, output)
 
@@ -287,4 +294,5 @@ def _einsum_backward(
             terms.append((letter, np.ones(size, g.dtype)))
         wanted += letter
     subscripts = ",".join(letters for letters, _ in terms) + "->" + wanted
-    return np.einsum(subscripts, *(a for _, a in terms), optimize=True)
+    grad: Array = np.einsum(subscripts, *(a for _, a in terms), optimize=True)
+    return grad

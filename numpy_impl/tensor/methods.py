@@ -1,130 +1,39 @@
-"""The operations as methods and operators of Tensor, by torch's names.
+"""The operations as methods of Tensor, by torch's names.
 
-A name with an underscore at the end (``add_``) changes the Tensor in place.
+The classes' bodies are the table: the type checker takes :class:`Methods` for a base of Tensor, and
+at run time, where these functions need Tensor first, its contents are put into it.
 """
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, overload
 
 import numpy as np
 
-from numpy_impl import random
 from numpy_impl.tensor import (
     comparison,
     creation,
     elementwise,
     functions,
     indexing,
+    joining,
     linalg,
     reduction,
     shape,
     sorting,
 )
 from numpy_impl.tensor import tensor as tensor_module
+from numpy_impl.tensor.inplace import InPlace
+from numpy_impl.tensor.operators import UFUNCS, Operators
 from numpy_impl.tensor.promotion import quiet
-from numpy_impl.tensor.tensor import Tensor, record, to_array
+from numpy_impl.tensor.tensor import Operand, Tensor, TensorLike, record
+from numpy_impl.types import DType, DTypeLike
 
-Array = np.ndarray
-
-# by module: the functions of which Tensor has a method of the same name
-METHODS: dict[Any, str] = {
-    elementwise: """add addcdiv addcmul arctan2 atan2 clamp clamp_max clamp_min clip div divide
-        floor_divide fmax fmin fmod heaviside hypot lerp logaddexp masked_fill maximum minimum mul
-        multiply nan_to_num neg negative pow relu remainder sigmoid square sub subtract tanh
-        true_divide xlogy""",
-    functions: """abs absolute acos acosh arccos arcsin arctan asin asinh atan atanh ceil cos cosh
-        exp exp2 expm1 fix floor frac log log10 log1p log2 logit reciprocal round rsqrt sgn sign
-        sin sinh sqrt tan trunc""",
-    creation: "bernoulli",
-    comparison: """allclose bitwise_and bitwise_left_shift bitwise_not bitwise_or
-        bitwise_right_shift bitwise_xor eq equal ge greater greater_equal gt is_floating_point
-        isclose isfinite isinf isnan le less less_equal logical_and logical_not logical_or
-        logical_xor lt ne not_equal""",
-    reduction: """all amax amin any count_nonzero cumprod cumsum log_softmax logsumexp mean nanmean
-        nansum norm prod softmax std sum var""",
-    sorting: """aminmax argmax argmin argsort argwhere bincount histc kthvalue max median min
-        nonzero sort topk unique""",
-    shape: """broadcast_to chunk clone contiguous diag diag_embed diagonal expand expand_as flatten
-        flip fliplr flipud moveaxis movedim permute ravel repeat reshape reshape_as roll rot90 split
-        squeeze swapaxes swapdims t tensor_split tile transpose tril triu unbind unflatten
-        unsqueeze view view_as""",
-    indexing: """diff gather index_add index_copy index_fill index_select masked_scatter
-        masked_select narrow repeat_interleave scatter scatter_add select take take_along_dim
-        unfold""",
-    linalg: """addmm addmv baddbmm bmm cross dot ger inner kron matmul mm mv outer trace vdot""",
-}
-IN_PLACE = """abs absolute acos acosh add addcdiv addcmul addmm addmv arccos arcsin arctan
-    arctan2 asin asinh atan atan2 atanh baddbmm bitwise_and bitwise_left_shift bitwise_not
-    bitwise_or bitwise_right_shift bitwise_xor ceil clamp clamp_max clamp_min clip cos cosh cumprod
-    cumsum div divide exp exp2 expm1 fix floor floor_divide fmod frac heaviside hypot
-    index_add index_copy index_fill lerp log log10 log1p log2 logical_and logical_not
-    logical_or logical_xor logit masked_fill masked_scatter mul multiply nan_to_num neg
-    negative pow reciprocal relu remainder round rsqrt scatter scatter_add sgn sigmoid sign
-    sin sinh sqrt square sub subtract tan tanh tril triu true_divide trunc xlogy"""
-OPERATORS: dict[str, Callable[..., Any]] = {
-    "add": elementwise.add,
-    "sub": elementwise.sub,
-    "mul": elementwise.mul,
-    "truediv": elementwise.div,
-    "floordiv": elementwise.floor_divide,
-    "mod": elementwise.remainder,
-    "pow": elementwise.pow,
-    "matmul": linalg.matmul,
-    "and": comparison.bitwise_and,
-    "or": comparison.bitwise_or,
-    "xor": comparison.bitwise_xor,
-    "lshift": comparison.bitwise_left_shift,
-    "rshift": comparison.bitwise_right_shift,
-}
-COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
-_UFUNCS = {
-    np.add: elementwise.add,
-    np.subtract: elementwise.sub,
-    np.multiply: elementwise.mul,
-    np.divide: elementwise.div,
-    np.floor_divide: elementwise.floor_divide,
-    np.remainder: elementwise.remainder,
-    np.power: elementwise.pow,
-    np.matmul: linalg.matmul,
-    np.bitwise_and: comparison.bitwise_and,
-    np.bitwise_or: comparison.bitwise_or,
-    np.bitwise_xor: comparison.bitwise_xor,
-    np.equal: comparison.eq,
-    np.not_equal: comparison.ne,
-    np.less: comparison.lt,
-    np.less_equal: comparison.le,
-    np.greater: comparison.gt,
-    np.greater_equal: comparison.ge,
-}
-
-
-def _operator(name: str, function: Callable[..., Any], reflected: bool = False) -> Any:
-    def forwards(self: Tensor, other: Any) -> Any:
-        return function(self, other) if _is_operand(other) else NotImplemented
-
-    def backwards(self: Tensor, other: Any) -> Any:
-        return function(other, self) if _is_operand(other) else NotImplemented
-
-    method = backwards if reflected else forwards
-    method.__name__ = f"__{'r' * reflected}{name}__"
-    return method
-
-
-def _is_operand(value: Any) -> bool:
-    return isinstance(value, Tensor | int | float | np.ndarray | np.generic)
-
-
-def _in_place(name: str, function: Callable[..., Any]) -> Any:
-    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return self._become(function, *args, **kwargs)
-
-    method.__name__, method.__doc__ = name, f"``{name.rstrip('_')}`` in place."
-    return method
+_P = ParamSpec("_P")
 
 
 @quiet
-def cast(self: Tensor, dtype: Any) -> Tensor:
+def cast(self: Tensor, dtype: DTypeLike) -> Tensor:
     """The Tensor in ``dtype``; itself if it is so already."""
     x, wanted = self._data, np.dtype(dtype)
     if x.dtype == wanted:
@@ -165,17 +74,21 @@ def is_dtype(value: Any) -> bool:
     return True
 
 
-def type_as(self: Tensor, other: Any) -> Tensor:
+def type_as(self: Tensor, other: TensorLike) -> Tensor:
     """In the dtype of ``other``."""
     return cast(self, other.dtype)
 
 
-def to_type(self: Tensor, dtype: Any = None) -> Any:
+@overload
+def to_type(self: Tensor, dtype: None = None) -> str: ...
+@overload
+def to_type(self: Tensor, dtype: DTypeLike) -> Tensor: ...
+def to_type(self: Tensor, dtype: DType = None) -> Tensor | str:
     """In another dtype; without one the name of its own."""
     return f"numpy_impl.{self.dtype}" if dtype is None else cast(self, dtype)
 
 
-def _caster(name: str, dtype: Any) -> Any:
+def _caster(name: str, dtype: type[np.generic]) -> Callable[[Tensor], Tensor]:
     def method(self: Tensor) -> Tensor:
         return cast(self, dtype)
 
@@ -188,71 +101,9 @@ def cpu(self: Tensor) -> Tensor:
     return self
 
 
-def where(self: Tensor, condition: Any, other: Any) -> Tensor:
+def where(self: Tensor, condition: TensorLike, other: Operand) -> Tensor:
     """The Tensor where the condition is true, ``other`` elsewhere."""
     return elementwise.where(condition, self, other)
-
-
-@quiet
-def copy_(self: Tensor, src: Any) -> Tensor:
-    """Take the values of ``src`` in place; the gradient goes to ``src``."""
-
-    def function(before: Tensor) -> Tensor:
-        source = src if isinstance(src, Tensor) else Tensor(np.asarray(src))
-        values = shape.broadcast_to(source, before.shape)
-        nothing = np.zeros(before.shape, before.dtype)
-        return record(
-            values._data.astype(before.dtype),
-            "copy",
-            (before, lambda g: nothing),
-            (values, lambda g: g),
-        )
-
-    return self._become(function)
-
-
-@quiet
-def fill_(self: Tensor, value: Any) -> Tensor:
-    """Every element ``value``, a number or a Tensor of one, in place."""
-    if np.ndim(to_array(value)):
-        raise RuntimeError(f"value must be a number, got shape {np.shape(to_array(value))}")
-    return copy_(self, value)
-
-
-def fill_diagonal_(self: Tensor, fill_value: Any) -> Tensor:
-    """``fill_value`` on a matrix's diagonal, in place."""
-    if self.ndim != 2:
-        raise RuntimeError(f"fill_diagonal_ needs a matrix, got shape {self.shape}")
-    places = np.arange(min(self.shape))
-    indexing.setitem(self, (places, places), fill_value)
-    return self
-
-
-def zero_(self: Tensor) -> Tensor:
-    """Every element 0, in place."""
-    return fill_(self, 0)
-
-
-def _drawn(self: Tensor, fill: Callable[[Array], object]) -> Tensor:
-    values = np.empty(self.shape, self.dtype)
-    fill(values)
-    return copy_(self, Tensor(values))
-
-
-def uniform_(self: Tensor, a: float = 0, b: float = 1, *, generator: Any = None) -> Tensor:
-    """Uniform numbers between ``a`` and ``b``, in place."""
-    return _drawn(self, lambda values: random.uniform_(values, a, b, generator))
-
-
-def normal_(self: Tensor, mean: float = 0, std: float = 1, *, generator: Any = None) -> Tensor:
-    """Normal numbers, in place."""
-    mean, std = (v.item() if isinstance(v, Tensor) else v for v in (mean, std))
-    return _drawn(self, lambda values: random.normal_(values, mean, std, generator))
-
-
-def bernoulli_(self: Tensor, p: float = 0.5, *, generator: Any = None) -> Tensor:
-    """1 with the probability ``p``, else 0, in place."""
-    return copy_(self, random.bernoulli_mask(self.shape, p, generator))
 
 
 def is_contiguous(self: Tensor) -> bool:
@@ -260,81 +111,266 @@ def is_contiguous(self: Tensor) -> bool:
     return True
 
 
-def _new(function: Callable[..., Tensor]) -> Any:
+def _new(function: Callable[_P, Tensor]) -> Callable[Concatenate[Tensor, _P], Tensor]:
     @functools.wraps(function)
-    def method(self: Tensor, *args: Any, dtype: Any = None, **kwargs: Any) -> Tensor:
-        return function(*args, dtype=self.dtype if dtype is None else dtype, **kwargs)
+    def method(self: Tensor, /, *args: _P.args, **kwargs: _P.kwargs) -> Tensor:
+        if kwargs.get("dtype") is None:
+            kwargs["dtype"] = self.dtype
+        return function(*args, **kwargs)
 
     return method
 
 
-def _transposed(self: Tensor) -> Tensor:
-    return shape.permute(self, tuple(reversed(range(self.ndim))))
+class Methods(InPlace, Operators):
+    """What Tensor has beside its own."""
 
+    is_cuda = False
 
-def _matrix_transposed(self: Tensor) -> Tensor:
-    return shape.transpose(self, -2, -1) if self.ndim else shape.clone(self)
+    @property
+    def T(self: Any) -> Tensor:
+        """The axes in reverse order."""
+        return shape.permute(self, tuple(reversed(range(self.ndim))))
+
+    @property
+    def mT(self: Any) -> Tensor:
+        """The last two axes exchanged."""
+        return shape.transpose(self, -2, -1) if self.ndim else shape.clone(self)
+
+    @property
+    def device(self) -> creation.device:
+        """Where it lives: the CPU."""
+        return creation.device()
+
+    add = elementwise.add
+    addcdiv = elementwise.addcdiv
+    addcmul = elementwise.addcmul
+    arctan2 = elementwise.arctan2
+    atan2 = elementwise.atan2
+    clamp = elementwise.clamp
+    clamp_max = elementwise.clamp_max
+    clamp_min = elementwise.clamp_min
+    clip = elementwise.clip
+    div = elementwise.div
+    divide = elementwise.divide
+    floor_divide = elementwise.floor_divide
+    fmax = elementwise.fmax
+    fmin = elementwise.fmin
+    fmod = elementwise.fmod
+    heaviside = elementwise.heaviside
+    hypot = elementwise.hypot
+    lerp = elementwise.lerp
+    logaddexp = elementwise.logaddexp
+    masked_fill = elementwise.masked_fill
+    maximum = elementwise.maximum
+    minimum = elementwise.minimum
+    mul = elementwise.mul
+    multiply = elementwise.multiply
+    nan_to_num = elementwise.nan_to_num
+    neg = elementwise.neg
+    negative = elementwise.negative
+    pow = elementwise.pow
+    relu = elementwise.relu
+    remainder = elementwise.remainder
+    sigmoid = elementwise.sigmoid
+    square = elementwise.square
+    sub = elementwise.sub
+    subtract = elementwise.subtract
+    tanh = elementwise.tanh
+    true_divide = elementwise.true_divide
+    xlogy = elementwise.xlogy
+    abs = functions.abs
+    absolute = functions.absolute
+    acos = functions.acos
+    acosh = functions.acosh
+    arccos = functions.arccos
+    arcsin = functions.arcsin
+    arctan = functions.arctan
+    asin = functions.asin
+    asinh = functions.asinh
+    atan = functions.atan
+    atanh = functions.atanh
+    ceil = functions.ceil
+    cos = functions.cos
+    cosh = functions.cosh
+    exp = functions.exp
+    exp2 = functions.exp2
+    expm1 = functions.expm1
+    fix = functions.fix
+    floor = functions.floor
+    frac = functions.frac
+    log = functions.log
+    log10 = functions.log10
+    log1p = functions.log1p
+    log2 = functions.log2
+    logit = functions.logit
+    reciprocal = functions.reciprocal
+    round = functions.round
+    rsqrt = functions.rsqrt
+    sgn = functions.sgn
+    sign = functions.sign
+    sin = functions.sin
+    sinh = functions.sinh
+    sqrt = functions.sqrt
+    tan = functions.tan
+    trunc = functions.trunc
+    allclose = comparison.allclose
+    bitwise_and = comparison.bitwise_and
+    bitwise_left_shift = comparison.bitwise_left_shift
+    bitwise_not = comparison.bitwise_not
+    bitwise_or = comparison.bitwise_or
+    bitwise_right_shift = comparison.bitwise_right_shift
+    bitwise_xor = comparison.bitwise_xor
+    eq = comparison.eq
+    equal = comparison.equal
+    ge = comparison.ge
+    greater = comparison.greater
+    greater_equal = comparison.greater_equal
+    gt = comparison.gt
+    is_floating_point = comparison.is_floating_point
+    isclose = comparison.isclose
+    isfinite = comparison.isfinite
+    isinf = comparison.isinf
+    isnan = comparison.isnan
+    le = comparison.le
+    less = comparison.less
+    less_equal = comparison.less_equal
+    logical_and = comparison.logical_and
+    logical_not = comparison.logical_not
+    logical_or = comparison.logical_or
+    logical_xor = comparison.logical_xor
+    lt = comparison.lt
+    ne = comparison.ne
+    not_equal = comparison.not_equal
+    all = reduction.all
+    amax = reduction.amax
+    amin = reduction.amin
+    any = reduction.any
+    count_nonzero = reduction.count_nonzero
+    cumprod = reduction.cumprod
+    cumsum = reduction.cumsum
+    log_softmax = reduction.log_softmax
+    logsumexp = reduction.logsumexp
+    mean = reduction.mean
+    nanmean = reduction.nanmean
+    nansum = reduction.nansum
+    norm = reduction.norm
+    prod = reduction.prod
+    softmax = reduction.softmax
+    std = reduction.std
+    sum = reduction.sum
+    var = reduction.var
+    aminmax = sorting.aminmax
+    argmax = sorting.argmax
+    argmin = sorting.argmin
+    argsort = sorting.argsort
+    argwhere = sorting.argwhere
+    bincount = sorting.bincount
+    histc = sorting.histc
+    kthvalue = sorting.kthvalue
+    max = sorting.max
+    median = sorting.median
+    min = sorting.min
+    nonzero = sorting.nonzero
+    sort = sorting.sort
+    topk = sorting.topk
+    unique = sorting.unique
+    broadcast_to = shape.broadcast_to
+    clone = shape.clone
+    contiguous = shape.contiguous
+    diag = shape.diag
+    diag_embed = shape.diag_embed
+    diagonal = shape.diagonal
+    expand = shape.expand
+    expand_as = shape.expand_as
+    flatten = shape.flatten
+    flip = shape.flip
+    fliplr = shape.fliplr
+    flipud = shape.flipud
+    moveaxis = shape.moveaxis
+    movedim = shape.movedim
+    permute = shape.permute
+    ravel = shape.ravel
+    repeat = shape.repeat
+    reshape = shape.reshape
+    reshape_as = shape.reshape_as
+    roll = shape.roll
+    rot90 = shape.rot90
+    squeeze = shape.squeeze
+    swapaxes = shape.swapaxes
+    swapdims = shape.swapdims
+    t = shape.t
+    tile = shape.tile
+    transpose = shape.transpose
+    tril = shape.tril
+    triu = shape.triu
+    unflatten = shape.unflatten
+    unsqueeze = shape.unsqueeze
+    view = shape.view
+    view_as = shape.view_as
+    chunk = joining.chunk
+    split = joining.split
+    tensor_split = joining.tensor_split
+    unbind = joining.unbind
+    diff = indexing.diff
+    gather = indexing.gather
+    index_add = indexing.index_add
+    index_copy = indexing.index_copy
+    index_fill = indexing.index_fill
+    index_select = indexing.index_select
+    masked_scatter = indexing.masked_scatter
+    masked_select = indexing.masked_select
+    narrow = indexing.narrow
+    repeat_interleave = indexing.repeat_interleave
+    scatter = indexing.scatter
+    scatter_add = indexing.scatter_add
+    select = indexing.select
+    take = indexing.take
+    take_along_dim = indexing.take_along_dim
+    unfold = indexing.unfold
+    addmm = linalg.addmm
+    addmv = linalg.addmv
+    baddbmm = linalg.baddbmm
+    bmm = linalg.bmm
+    cross = linalg.cross
+    dot = linalg.dot
+    ger = linalg.ger
+    inner = linalg.inner
+    kron = linalg.kron
+    matmul = linalg.matmul
+    mm = linalg.mm
+    mv = linalg.mv
+    outer = linalg.outer
+    trace = linalg.trace
+    vdot = linalg.vdot
+    bernoulli = creation.bernoulli
+    where = where
+    to = to
+    type = to_type
+    type_as = type_as
+    cpu = cpu
+    is_contiguous = is_contiguous
+    new_zeros = _new(creation.zeros)
+    new_ones = _new(creation.ones)
+    new_empty = _new(creation.empty)
+    new_full = _new(creation.full)
+    new_tensor = _new(creation.tensor)
+    double = _caster("double", np.float64)
+    long = _caster("long", np.int64)
+    short = _caster("short", np.int16)
+    char = _caster("char", np.int8)
+    byte = _caster("byte", np.uint8)
+    # last, since from here on they hide Python's
+    float = _caster("float", np.float32)
+    int = _caster("int", np.int32)
+    bool = _caster("bool", np.bool_)
 
 
 def _install() -> None:
-    for module, names in METHODS.items():
-        for name in names.split():
-            setattr(Tensor, name, getattr(module, name))
-    for name in IN_PLACE.split():
-        setattr(Tensor, f"{name}_", _in_place(f"{name}_", getattr(Tensor, name)))
-    for name, function in OPERATORS.items():
-        setattr(Tensor, f"__{name}__", _operator(name, function))
-        setattr(Tensor, f"__r{name}__", _operator(name, function, reflected=True))
-        setattr(Tensor, f"__i{name}__", _in_place(f"__i{name}__", function))
-    for name in COMPARISONS:
-        setattr(Tensor, f"__{name}__", _operator(name, getattr(comparison, name)))
-    own: dict[str, Any] = {
-        "__neg__": elementwise.neg,
-        "__pos__": lambda self: self,
-        "__abs__": functions.abs,
-        "__invert__": comparison.bitwise_not,
-        "__getitem__": indexing.getitem,
-        "__setitem__": indexing.setitem,
-        "where": where,
-        "T": property(_transposed, doc="The axes in reverse order."),
-        "mT": property(_matrix_transposed, doc="The last two axes exchanged."),
-        "device": property(lambda self: creation.device(), doc="Where it lives: the CPU."),
-        "is_cuda": False,
-        "to": to,
-        "type": to_type,
-        "type_as": type_as,
-        "cpu": cpu,
-        "copy_": copy_,
-        "fill_": fill_,
-        "zero_": zero_,
-        "uniform_": uniform_,
-        "normal_": normal_,
-        "bernoulli_": bernoulli_,
-        "fill_diagonal_": fill_diagonal_,
-        "is_contiguous": is_contiguous,
-        "new_zeros": _new(creation.zeros),
-        "new_ones": _new(creation.ones),
-        "new_empty": _new(creation.empty),
-        "new_full": _new(creation.full),
-        "new_tensor": _new(creation.tensor),
-        **{
-            name: _caster(name, dtype)
-            for name, dtype in {
-                "float": np.float32,
-                "double": np.float64,
-                "long": np.int64,
-                "int": np.int32,
-                "short": np.int16,
-                "char": np.int8,
-                "byte": np.uint8,
-                "bool": np.bool_,
-            }.items()
-        },
-    }
-    for name, value in own.items():
-        setattr(Tensor, name, value)
-    Tensor.__hash__ = lambda self: id(self)  # type: ignore[method-assign]
-    tensor_module._UFUNC_OPERATORS.update(_UFUNCS)
+    for cls in (Operators, InPlace, Methods):
+        for name, value in vars(cls).items():
+            if callable(value) or not name.startswith("__"):  # not what every class has
+                setattr(Tensor, name, value)
+    tensor_module._UFUNC_OPERATORS.update(UFUNCS)
 
 
 _install()

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from numpy_impl.tensor.tensor import to_array
+from numpy_impl.types import Array, DType
 
-Array = np.ndarray
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _KINDS = "biuf"  # a later kind wins: bool, int, float
 _ALIASES = (("axis", "dim"), ("keepdims", "keepdim"))
@@ -31,18 +31,18 @@ def along_axes(function: _Function) -> _Function:
     return call  # type: ignore[return-value]
 
 
-def _rank(dtype: np.dtype) -> int:
+def _rank(dtype: np.dtype[Any]) -> int:
     if dtype.kind not in _KINDS:
         raise TypeError(f"a Tensor can't hold {dtype}: bool, integers and floats only")
     return _KINDS.index("i" if dtype.kind == "u" else dtype.kind)
 
 
-def result_type(*operands: Any) -> np.dtype:
+def result_type(*operands: Any) -> np.dtype[Any]:
     """torch's dtype of a result: arrays decide; 0-d ones and numbers only by a higher kind.
 
     A float array with an integer one keeps its precision.
     """
-    groups: list[list[np.dtype]] = [[], [], []]
+    groups: list[list[np.dtype[Any]]] = [[], [], []]
     for operand in operands:
         value = to_array(operand)
         if isinstance(value, np.ndarray):
@@ -55,7 +55,7 @@ def result_type(*operands: Any) -> np.dtype:
             groups[2].append(np.dtype(np.float32))
         else:
             raise TypeError(f"needs Tensors, arrays or numbers, got {type(value).__name__}")
-    best: np.dtype | None = None
+    best: np.dtype[Any] | None = None
     for group in groups:
         if not group:
             continue
@@ -97,7 +97,7 @@ def as_float(value: Any) -> Array:
     return array if array.dtype.kind == "f" else array.astype(np.float32)
 
 
-def needs_float(value: Any, name: str, dtype: Any = None) -> Array:
+def needs_float(value: Any, name: str, dtype: DType = None) -> Array:
     """The array of ``value``, which must be a floating-point one unless ``dtype`` makes it so."""
     array = np.asarray(to_array(value))
     if dtype is not None:

@@ -5,6 +5,7 @@ the gradient of the output.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,11 @@ from numpy_impl.tensor.elementwise import div, masked_fill
 from numpy_impl.tensor.functions import _sign
 from numpy_impl.tensor.functions import abs as absolute
 from numpy_impl.tensor.promotion import along_axes, as_float, needs_float
-from numpy_impl.tensor.tensor import Tensor, record, to_array
-
-Array = np.ndarray
-Dim = int | tuple[int, ...] | list[int] | None
+from numpy_impl.tensor.tensor import Tensor, TensorLike, record, to_array
+from numpy_impl.types import Array, Axes, DType
 
 
-def _axes(x: Array, dim: Dim) -> tuple[int, ...]:
+def _axes(x: Array, dim: Axes) -> tuple[int, ...]:
     """``dim`` as positive axes; a 0-d array has the axes 0 and -1, as in torch."""
     if dim is None or (isinstance(dim, tuple | list) and not dim):
         return tuple(range(x.ndim))
@@ -49,12 +48,14 @@ def _kept(g: Array, axes: tuple[int, ...], keepdim: bool) -> Array:
     return g if keepdim else np.expand_dims(g, axes)
 
 
-def _sum_dtype(x: Array, dtype: Any) -> Any:
+def _sum_dtype(x: Array, dtype: DType) -> DType:
     return np.int64 if dtype is None and x.dtype.kind in "biu" else dtype
 
 
 @along_axes
-def sum(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def sum(
+    input: TensorLike, dim: Axes = None, keepdim: bool = False, *, dtype: DType = None
+) -> Tensor:
     """The sum along ``dim``; of integers an int64."""
     x = to_array(input)
     axes = _axes(x, dim)
@@ -67,7 +68,9 @@ def sum(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
 
 
 @along_axes
-def mean(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def mean(
+    input: TensorLike, dim: Axes = None, keepdim: bool = False, *, dtype: DType = None
+) -> Tensor:
     """The mean along ``dim``; over nothing NaN."""
     x = needs_float(input, "mean", dtype)
     axes = _axes(x, dim)
@@ -79,18 +82,22 @@ def mean(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = Non
     )
 
 
-def _without_nan(input: Any) -> Tensor:
+def _without_nan(input: TensorLike) -> Tensor:
     return masked_fill(input, np.isnan(to_array(input)), 0)
 
 
 @along_axes
-def nansum(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def nansum(
+    input: TensorLike, dim: Axes = None, keepdim: bool = False, *, dtype: DType = None
+) -> Tensor:
     """The sum along ``dim`` of what is not NaN."""
     return sum(_without_nan(input), dim, keepdim, dtype=dtype)
 
 
 @along_axes
-def nanmean(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def nanmean(
+    input: TensorLike, dim: Axes = None, keepdim: bool = False, *, dtype: DType = None
+) -> Tensor:
     """The mean along ``dim`` of what is not NaN."""
     x = needs_float(input, "nanmean", dtype)
     total = nansum(input, dim, keepdim, dtype=dtype)
@@ -100,8 +107,8 @@ def nanmean(input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = 
 
 @along_axes
 def var(
-    input: Any,
-    dim: Dim = None,
+    input: TensorLike,
+    dim: Axes = None,
     unbiased: bool = True,
     keepdim: bool = False,
     *,
@@ -129,8 +136,8 @@ def var(
 
 @along_axes
 def std(
-    input: Any,
-    dim: Dim = None,
+    input: TensorLike,
+    dim: Axes = None,
     unbiased: bool = True,
     keepdim: bool = False,
     *,
@@ -143,8 +150,8 @@ def std(
 
 
 def var_mean(
-    input: Any,
-    dim: Dim = None,
+    input: TensorLike,
+    dim: Axes = None,
     unbiased: bool = True,
     keepdim: bool = False,
     *,
@@ -156,8 +163,8 @@ def var_mean(
 
 
 def std_mean(
-    input: Any,
-    dim: Dim = None,
+    input: TensorLike,
+    dim: Axes = None,
     unbiased: bool = True,
     keepdim: bool = False,
     *,
@@ -169,7 +176,9 @@ def std_mean(
 
 
 @along_axes
-def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def prod(
+    input: TensorLike, dim: int | None = None, keepdim: bool = False, *, dtype: DType = None
+) -> Tensor:
     """The product along ``dim``; of integers an int64."""
     x = to_array(input)
     if dim is None:  # of all values in one axis
@@ -184,7 +193,8 @@ def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: An
         before = np.cumprod(np.concatenate((ones, lines[..., :-1]), -1), -1)
         behind = np.cumprod(np.concatenate((ones, lines[..., :0:-1]), -1), -1)[..., ::-1]
         others = np.moveaxis(before * behind, -1, axis)
-        return (_kept(g, (axis,), keepdim) if x.ndim else g) * others.reshape(x.shape)
+        grad: Array = (_kept(g, (axis,), keepdim) if x.ndim else g) * others.reshape(x.shape)
+        return grad
 
     output = lines.prod(-1, dtype=_sum_dtype(x, dtype))
     output = np.expand_dims(output, axis) if keepdim and x.ndim else output
@@ -192,7 +202,7 @@ def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: An
 
 
 @along_axes
-def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
+def cumsum(input: TensorLike, dim: int, *, dtype: DType = None) -> Tensor:
     """The running sum along ``dim``."""
     x = to_array(input)
     axis = _axis(x, dim)
@@ -205,7 +215,7 @@ def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
 
 
 @along_axes
-def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
+def cumprod(input: TensorLike, dim: int, *, dtype: DType = None) -> Tensor:
     """The running product along ``dim``."""
     x = to_array(input)
     axis = _axis(x, dim)
@@ -225,25 +235,25 @@ def cumprod(input: Any, dim: int, *, dtype: Any = None) -> Tensor:
 
 
 @along_axes
-def any(input: Any, dim: Dim = None, keepdim: bool = False) -> Tensor:
+def any(input: TensorLike, dim: Axes = None, keepdim: bool = False) -> Tensor:
     """Whether one is true along ``dim``."""
     return _truth(np.any, input, dim, keepdim)
 
 
 @along_axes
-def all(input: Any, dim: Dim = None, keepdim: bool = False) -> Tensor:
+def all(input: TensorLike, dim: Axes = None, keepdim: bool = False) -> Tensor:
     """Whether all are true along ``dim``."""
     return _truth(np.all, input, dim, keepdim)
 
 
-def _truth(function: Any, input: Any, dim: Dim, keepdim: bool) -> Tensor:
+def _truth(function: Callable[..., Any], input: TensorLike, dim: Axes, keepdim: bool) -> Tensor:
     x = to_array(input)
     result = np.asarray(function(x, axis=_axes(x, dim), keepdims=keepdim))
     return Tensor(result.astype(np.uint8) if x.dtype == np.uint8 else result)  # as torch's
 
 
 @along_axes
-def count_nonzero(input: Any, dim: Dim = None) -> Tensor:
+def count_nonzero(input: TensorLike, dim: Axes = None) -> Tensor:
     """How many values along ``dim`` are not 0."""
     x = to_array(input)
     return Tensor(np.asarray(np.count_nonzero(x, axis=_axes(x, dim)), np.int64))
@@ -253,7 +263,12 @@ def count_nonzero(input: Any, dim: Dim = None) -> Tensor:
 
 
 def _shared(
-    input: Any, dim: Dim, keepdim: bool, name: str, function: Any, nan_too: bool = False
+    input: TensorLike,
+    dim: Axes,
+    keepdim: bool,
+    name: str,
+    function: Callable[..., Any],
+    nan_too: bool = False,
 ) -> Tensor:
     """``nan_too``: NaN is equal to NaN; else its gradient is NaN, as in torch's amax."""
     x = to_array(input)
@@ -265,19 +280,20 @@ def _shared(
         equal = x == found
         if nan_too:
             equal |= np.isnan(x) & np.isnan(found)
-        return _kept(g, axes, keepdim) * equal / equal.sum(axes, keepdims=True)
+        grad: Array = _kept(g, axes, keepdim) * equal / equal.sum(axes, keepdims=True)
+        return grad
 
     return record(output, name, (input, backward))
 
 
 @along_axes
-def amax(input: Any, dim: Dim = (), keepdim: bool = False) -> Tensor:
+def amax(input: TensorLike, dim: Axes = (), keepdim: bool = False) -> Tensor:
     """The largest value along ``dim``; equal ones share the gradient."""
     return _shared(input, dim, keepdim, "amax", np.amax)
 
 
 @along_axes
-def amin(input: Any, dim: Dim = (), keepdim: bool = False) -> Tensor:
+def amin(input: TensorLike, dim: Axes = (), keepdim: bool = False) -> Tensor:
     """The smallest value along ``dim``; equal ones share the gradient."""
     return _shared(input, dim, keepdim, "amin", np.amin)
 
@@ -287,7 +303,12 @@ def amin(input: Any, dim: Dim = (), keepdim: bool = False) -> Tensor:
 
 @along_axes
 def norm(
-    input: Any, p: Any = 2, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None
+    input: TensorLike,
+    p: float | str | None = 2,
+    dim: Axes = None,
+    keepdim: bool = False,
+    *,
+    dtype: DType = None,
 ) -> Tensor:
     r""":math:`(\sum |x|^p)^{1/p}` along ``dim``; at 0 the gradient is 0."""
     x = needs_float(input, "norm", dtype)
@@ -315,7 +336,7 @@ def norm(
 
 
 @along_axes
-def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Tensor:
+def logsumexp(input: TensorLike, dim: Axes, keepdim: bool = False) -> Tensor:
     """``log(sum(exp(x)))`` along ``dim``, without overflow."""
     x = as_float(input)
     axes = _axes(x, dim)
@@ -330,7 +351,7 @@ def logsumexp(input: Any, dim: Dim, keepdim: bool = False) -> Tensor:
 
 
 @along_axes
-def softmax(input: Any, dim: int, dtype: Any = None) -> Tensor:
+def softmax(input: TensorLike, dim: int, dtype: DType = None) -> Tensor:
     """``exp(x) / sum(exp(x))`` along ``dim``."""
     x = needs_float(input, "softmax", dtype)
     axis = _axis(x, dim)
@@ -340,13 +361,14 @@ def softmax(input: Any, dim: int, dtype: Any = None) -> Tensor:
 
     def backward(g: Array) -> Array:
         product = np.atleast_1d(g * y)
-        return (product - np.atleast_1d(y) * product.sum(axis, keepdims=True)).reshape(x.shape)
+        grad: Array = product - np.atleast_1d(y) * product.sum(axis, keepdims=True)
+        return grad.reshape(x.shape)
 
     return record(y, "softmax", (input, backward))
 
 
 @along_axes
-def log_softmax(input: Any, dim: int, dtype: Any = None) -> Tensor:
+def log_softmax(input: TensorLike, dim: int, dtype: DType = None) -> Tensor:
     """``x - log(sum(exp(x)))`` along ``dim``."""
     x = needs_float(input, "log_softmax", dtype)
     axis = _axis(x, dim)
@@ -356,6 +378,7 @@ def log_softmax(input: Any, dim: int, dtype: Any = None) -> Tensor:
 
     def backward(g: Array) -> Array:
         total = np.atleast_1d(g).sum(axis, keepdims=True)
-        return (np.atleast_1d(g) - np.exp(np.atleast_1d(y)) * total).reshape(x.shape)
+        grad: Array = np.atleast_1d(g) - np.exp(np.atleast_1d(y)) * total
+        return grad.reshape(x.shape)
 
     return record(y, "log_softmax", (input, backward))

@@ -7,15 +7,12 @@ output.
 import math
 import operator
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from numpy_impl.tensor.promotion import along_axes, result_type
-from numpy_impl.tensor.tensor import Tensor, record, to_array
-
-Array = np.ndarray
+from numpy_impl.tensor.tensor import Tensor, TensorLike, record, to_array
+from numpy_impl.types import Array, Axes, Size
 
 
 def _sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
@@ -46,7 +43,7 @@ def _own(array: Array) -> Array:
 # -- shapes ----------------------------------------------------------------------------------------
 
 
-def reshape(input: Any, *shape: Any) -> Tensor:
+def reshape(input: TensorLike, *shape: Size) -> Tensor:
     """The same values in another shape; one size may be -1."""
     x, sizes = to_array(input), _sizes(shape)
     return record(_reshaped(x, sizes), "reshape", (input, lambda g: g.reshape(x.shape)))
@@ -59,14 +56,14 @@ def _reshaped(x: Array, sizes: tuple[int, ...]) -> Array:
         raise RuntimeError(f"shape {sizes} does not fit {x.size} elements of {x.shape}") from None
 
 
-def view(input: Any, *shape: Any) -> Any:
+def view(input: TensorLike, *shape: Any) -> Tensor:
     """:func:`reshape`; with a dtype instead of sizes a cast of the bytes."""
     if len(shape) == 1 and not isinstance(shape[0], Sequence | int | np.integer | Tensor):
         return Tensor(_own(to_array(input)).view(shape[0]))
     return reshape(input, *shape)
 
 
-def view_as(input: Any, other: Any) -> Tensor:
+def view_as(input: TensorLike, other: TensorLike) -> Tensor:
     """The same values in the shape of ``other``."""
     return reshape(input, to_array(other).shape)
 
@@ -74,7 +71,7 @@ def view_as(input: Any, other: Any) -> Tensor:
 reshape_as = view_as
 
 
-def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+def flatten(input: TensorLike, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Merge the axes from ``start_dim`` to ``end_dim`` into one."""
     shape = to_array(input).shape or (1,)
     start, end = _axis(start_dim, len(shape)), _axis(end_dim, len(shape))
@@ -84,12 +81,12 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     return reshape(input, (*shape[:start], merged, *shape[end + 1 :]))
 
 
-def ravel(input: Any) -> Tensor:
+def ravel(input: TensorLike) -> Tensor:
     """All values in one axis."""
     return reshape(input, (-1,))
 
 
-def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Tensor:
+def unflatten(input: TensorLike, dim: int, sizes: Sequence[int]) -> Tensor:
     """Split axis ``dim`` into several."""
     shape = to_array(input).shape
     axis = _axis(dim, len(shape))
@@ -99,7 +96,7 @@ def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Tensor:
     return reshape(input, (*shape[:axis], *sizes, *shape[axis + 1 :]))
 
 
-def squeeze(input: Any, dim: int | Sequence[int] | None = None) -> Tensor:
+def squeeze(input: TensorLike, dim: Axes = None) -> Tensor:
     """Without the axes of size 1, or those of them in ``dim``."""
     shape = to_array(input).shape
     dims = range(len(shape)) if dim is None else dim if isinstance(dim, tuple | list) else (dim,)
@@ -107,14 +104,14 @@ def squeeze(input: Any, dim: int | Sequence[int] | None = None) -> Tensor:
     return reshape(input, tuple(n for i, n in enumerate(shape) if i not in gone or n != 1))
 
 
-def unsqueeze(input: Any, dim: int) -> Tensor:
+def unsqueeze(input: TensorLike, dim: int) -> Tensor:
     """With a new axis of size 1 at ``dim``."""
     shape = to_array(input).shape
     axis = _axis(dim, len(shape) + 1)
     return reshape(input, (*shape[:axis], 1, *shape[axis:]))
 
 
-def permute(input: Any, *dims: Any) -> Tensor:
+def permute(input: TensorLike, *dims: Size) -> Tensor:
     """The axes in another order."""
     x = to_array(input)
     order = tuple(_axis(d, x.ndim) for d in _sizes(dims))
@@ -124,7 +121,7 @@ def permute(input: Any, *dims: Any) -> Tensor:
     return record(_own(x.transpose(order)), "permute", (input, lambda g: g.transpose(back)))
 
 
-def transpose(input: Any, dim0: int, dim1: int) -> Tensor:
+def transpose(input: TensorLike, dim0: int, dim1: int) -> Tensor:
     """Two axes exchanged, the others as they are."""
     x = to_array(input)
     order = list(range(x.ndim))
@@ -137,7 +134,7 @@ def transpose(input: Any, dim0: int, dim1: int) -> Tensor:
 swapaxes = swapdims = transpose
 
 
-def t(input: Any) -> Tensor:
+def t(input: TensorLike) -> Tensor:
     """The transposed matrix; fewer axes stay as they are."""
     ndim = to_array(input).ndim
     if ndim > 2:
@@ -145,7 +142,9 @@ def t(input: Any) -> Tensor:
     return permute(input, tuple(reversed(range(ndim))))
 
 
-def movedim(input: Any, source: Any, destination: Any) -> Tensor:
+def movedim(
+    input: TensorLike, source: int | Sequence[int], destination: int | Sequence[int]
+) -> Tensor:
     """Axes moved to other places, the others in their order."""
     x = to_array(input)
     sources = [source] if isinstance(source, int) else list(source)
@@ -165,7 +164,7 @@ def movedim(input: Any, source: Any, destination: Any) -> Tensor:
 moveaxis = movedim
 
 
-def expand(input: Any, *sizes: Any) -> Tensor:
+def expand(input: TensorLike, *sizes: Size) -> Tensor:
     """Axes of size 1 repeated to ``sizes``; -1 keeps a size, new axes come first."""
     x, wanted = to_array(input), _sizes(sizes)
     new = len(wanted) - x.ndim
@@ -177,7 +176,7 @@ def expand(input: Any, *sizes: Any) -> Tensor:
     return broadcast_to(input, full)
 
 
-def broadcast_to(input: Any, shape: Sequence[int]) -> Tensor:
+def broadcast_to(input: TensorLike, shape: Sequence[int]) -> Tensor:
     """Repeated along axes of size 1 (and new first ones) to ``shape``."""
     x = to_array(input)
     try:
@@ -187,7 +186,7 @@ def broadcast_to(input: Any, shape: Sequence[int]) -> Tensor:
     return record(output, "expand", (input, lambda g: g))
 
 
-def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
+def broadcast_tensors(*tensors: TensorLike) -> tuple[Tensor, ...]:
     """All repeated to their common shape."""
     shapes = [to_array(tensor).shape for tensor in tensors]
     try:
@@ -197,12 +196,12 @@ def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     return tuple(broadcast_to(tensor, shape) for tensor in tensors)
 
 
-def expand_as(input: Any, other: Any) -> Tensor:
+def expand_as(input: TensorLike, other: TensorLike) -> Tensor:
     """Expanded to the shape of ``other``."""
     return broadcast_to(input, to_array(other).shape)
 
 
-def tile(input: Any, *repeats: Any) -> Tensor:
+def tile(input: TensorLike, *repeats: Size) -> Tensor:
     """The whole Tensor that many times along each axis, the last ones if there are fewer."""
     x, counts = to_array(input), _sizes(repeats)
     counts = (1,) * (x.ndim - len(counts)) + counts
@@ -212,19 +211,20 @@ def tile(input: Any, *repeats: Any) -> Tensor:
     copies = tuple(range(0, len(split), 2))
 
     def backward(g: Array) -> Array:
-        return g.reshape(split).sum(copies).reshape(x.shape)
+        summed: Array = g.reshape(split).sum(copies)
+        return summed.reshape(x.shape)
 
     return record(np.tile(x, counts), "repeat", (input, backward))
 
 
-def repeat(input: Any, *repeats: Any) -> Tensor:
+def repeat(input: TensorLike, *repeats: Size) -> Tensor:
     """The whole Tensor that many times along each axis."""
     if len(_sizes(repeats)) < to_array(input).ndim:
         raise RuntimeError("repeat needs at least as many numbers as the Tensor has axes")
     return tile(input, *repeats)
 
 
-def flip(input: Any, *dims: Any) -> Tensor:
+def flip(input: TensorLike, *dims: Size) -> Tensor:
     """Reversed along the axes."""
     x = to_array(input)
     axes = tuple(_axis(d, x.ndim, "dims") for d in _sizes(dims))
@@ -234,26 +234,26 @@ def flip(input: Any, *dims: Any) -> Tensor:
     return record(_own(np.flip(x, axes)), "flip", (input, lambda g: np.flip(g, axes)))
 
 
-def roll(input: Any, shifts: Any, dims: Any = None) -> Tensor:
+def roll(input: TensorLike, shifts: int | Sequence[int], dims: Axes = None) -> Tensor:
     """Shifted along the axes; what falls off comes back at the other end."""
     x = to_array(input)
-    back = tuple(-s for s in shifts) if isinstance(shifts, tuple | list) else -shifts
+    back = -shifts if isinstance(shifts, int) else tuple(-s for s in shifts)
     return record(np.roll(x, shifts, dims), "roll", (input, lambda g: np.roll(g, back, dims)))
 
 
-def fliplr(input: Any) -> Tensor:
+def fliplr(input: TensorLike) -> Tensor:
     """Reversed along the second axis."""
     _with_ndim(input, 2, "fliplr")
     return flip(input, 1)
 
 
-def flipud(input: Any) -> Tensor:
+def flipud(input: TensorLike) -> Tensor:
     """Reversed along the first axis."""
     _with_ndim(input, 1, "flipud")
     return flip(input, 0)
 
 
-def rot90(input: Any, k: int = 1, dims: Any = (0, 1)) -> Tensor:
+def rot90(input: TensorLike, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """Turned ``k`` times by 90 degrees, from the first of two axes towards the second."""
     x = to_array(input)
     if len(dims) != 2:
@@ -262,26 +262,26 @@ def rot90(input: Any, k: int = 1, dims: Any = (0, 1)) -> Tensor:
     return record(_own(np.rot90(x, k, dims)), "rot90", (input, lambda g: np.rot90(g, -k, dims)))
 
 
-def _with_ndim(input: Any, ndim: int, name: str) -> Array:
+def _with_ndim(input: TensorLike, ndim: int, name: str) -> Array:
     x = to_array(input)
     if x.ndim < ndim:
         raise RuntimeError(f"{name} needs {ndim} axes at least, got shape {x.shape}")
     return x
 
 
-def tril(input: Any, diagonal: int = 0) -> Tensor:
+def tril(input: TensorLike, diagonal: int = 0) -> Tensor:
     """The lower triangle of the last two axes, zeros above."""
     x = _with_ndim(input, 2, "tril")
     return record(np.tril(x, diagonal), "tril", (input, lambda g: np.tril(g, diagonal)))
 
 
-def triu(input: Any, diagonal: int = 0) -> Tensor:
+def triu(input: TensorLike, diagonal: int = 0) -> Tensor:
     """The upper triangle of the last two axes, zeros below."""
     x = _with_ndim(input, 2, "triu")
     return record(np.triu(x, diagonal), "triu", (input, lambda g: np.triu(g, diagonal)))
 
 
-def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+def diagonal(input: TensorLike, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """The diagonal of two axes, as a last axis."""
     x = to_array(input)
 
@@ -298,7 +298,7 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tenso
 _diagonal = diagonal
 
 
-def diag(input: Any, diagonal: int = 0) -> Tensor:
+def diag(input: TensorLike, diagonal: int = 0) -> Tensor:
     """A vector on the diagonal of a matrix of zeros, or the diagonal of a matrix."""
     x, offset = to_array(input), diagonal
     if x.ndim == 2:
@@ -308,7 +308,7 @@ def diag(input: Any, diagonal: int = 0) -> Tensor:
     return record(np.diag(x, offset), "diag", (input, lambda g: np.diagonal(g, offset)))
 
 
-def diag_embed(input: Any, offset: int = 0) -> Tensor:
+def diag_embed(input: TensorLike, offset: int = 0) -> Tensor:
     """The last axis on the diagonal of matrices of zeros."""
     x = to_array(input)
     rows = np.arange(x.shape[-1]) + max(0, -offset)
@@ -318,7 +318,7 @@ def diag_embed(input: Any, offset: int = 0) -> Tensor:
     return record(output, "diag_embed", (input, lambda g: g[..., rows, rows + offset]))
 
 
-def clone(input: Any) -> Tensor:
+def clone(input: TensorLike) -> Tensor:
     """A copy; the gradient passes."""
     return record(np.array(to_array(input), order="K"), "clone", (input, lambda g: g))
 
@@ -328,170 +328,6 @@ def contiguous(input: Tensor) -> Tensor:
     return input
 
 
-# -- joining and splitting -------------------------------------------------------------------------
-
-
-@along_axes
-def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
-    """Joined along an axis that they have."""
-    tensors = list(tensors)
-    arrays = [to_array(tensor) for tensor in tensors]
-    if any(not isinstance(a, np.ndarray) or not a.ndim for a in arrays):
-        raise RuntimeError("tensors must be Tensors with axes; stack joins those without")
-    if not arrays:
-        raise ValueError("tensors must not be empty")
-    # torch lets an empty vector join anything
-    kept = [i for i, a in enumerate(arrays) if a.shape != (0,)] or [0]
-    axis = _axis(dim, arrays[kept[0]].ndim)
-    dtype = result_type(*arrays)
-    try:
-        output = np.concatenate([arrays[i] for i in kept], axis, dtype=dtype)
-    except ValueError:
-        raise RuntimeError(
-            f"tensors must agree in all sizes but that of axis {dim}, got "
-            f"{', '.join(str(a.shape) for a in arrays)}"
-        ) from None
-    ends = np.cumsum([arrays[i].shape[axis] for i in kept])
-    pairs = []
-    for i, end in zip(kept, ends, strict=True):
-        part = (slice(None),) * axis + (slice(int(end) - arrays[i].shape[axis], int(end)),)
-        pairs.append((tensors[i], lambda g, part=part: g[part]))
-    return record(output, "cat", *pairs)
-
-
-concat = concatenate = cat
-
-
-@along_axes
-def stack(tensors: Sequence[Any], dim: int = 0) -> Tensor:
-    """Joined along a new axis."""
-    tensors = list(tensors)
-    if not tensors:
-        raise ValueError("tensors must not be empty")
-    shapes = {to_array(tensor).shape for tensor in tensors}
-    if len(shapes) > 1:
-        raise RuntimeError(f"tensors must have one shape, got {', '.join(map(str, shapes))}")
-    axis = _axis(dim, to_array(tensors[0]).ndim + 1)
-    arrays = [to_array(tensor) for tensor in tensors]
-    output = np.stack(arrays, axis, dtype=result_type(*arrays))
-    pairs = []
-    for i, tensor in enumerate(tensors):
-        part = (slice(None),) * axis + (i,)
-        pairs.append((tensor, lambda g, part=part: g[part]))
-    return record(output, "stack", *pairs)
-
-
-def _each(tensors: tuple[Any, ...], function: Any) -> Any:
-    """``function`` of one Tensor, or of each of several."""
-    if len(tensors) == 1 and not isinstance(tensors[0], tuple | list):
-        return function(tensors[0])
-    several = tensors[0] if len(tensors) == 1 else tensors
-    return tuple(function(tensor) for tensor in several)
-
-
-def atleast_1d(*tensors: Any) -> Any:
-    """With one axis at least: (1,)."""
-    return _each(tensors, lambda v: v if to_array(v).ndim else reshape(v, 1))
-
-
-def atleast_2d(*tensors: Any) -> Any:
-    """With two axes at least: (1, N)."""
-    return _each(tensors, lambda v: v if to_array(v).ndim > 1 else reshape(v, 1, -1))
-
-
-def atleast_3d(*tensors: Any) -> Any:
-    """With three axes at least: (1, N, 1), (M, N, 1)."""
-    return _each(tensors, lambda v: v if to_array(v).ndim > 2 else unsqueeze(atleast_2d(v), -1))
-
-
-def hstack(tensors: Sequence[Any]) -> Tensor:
-    """Joined along the second axis (vectors: the first)."""
-    tensors = atleast_1d(tuple(tensors))
-    return cat(tensors, 0 if to_array(tensors[0]).ndim < 2 else 1)
-
-
-def vstack(tensors: Sequence[Any]) -> Tensor:
-    """Joined along the first axis; vectors become rows."""
-    return cat(atleast_2d(tuple(tensors)), 0)
-
-
-def dstack(tensors: Sequence[Any]) -> Tensor:
-    """Joined along the third axis."""
-    return cat(atleast_3d(tuple(tensors)), 2)
-
-
-def column_stack(tensors: Sequence[Any]) -> Tensor:
-    """Joined along the second axis; vectors become columns."""
-    return cat([reshape(v, -1, 1) if to_array(v).ndim < 2 else v for v in tensors], 1)
-
-
-def _piece(input: Any, axis: int, start: int, end: int) -> Tensor:
-    x = to_array(input)
-    part = (slice(None),) * axis + (slice(start, end),)
-
-    def backward(g: Array) -> Array:
-        grad = np.zeros(x.shape, g.dtype)
-        grad[part] = g
-        return grad
-
-    return record(x[part].copy(), "split", (input, backward))
-
-
-def split(input: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """In pieces of a size (the last may be smaller), or of the sizes in a list."""
-    x, axis = _with_axes(input, dim, "split")
-    size, sections = x.shape[axis], split_size_or_sections
-    if isinstance(sections, int):
-        if sections < 0 or (size and not sections):
-            raise RuntimeError(f"the size of a piece must be positive, got {sections}")
-        starts = range(0, max(size, 1), max(sections, 1))
-        sections = [min(sections, size - start) for start in starts]
-    if min(sections, default=0) < 0 or np.sum(sections) != size:
-        raise RuntimeError(f"sections must add up to {size}, got {list(sections)}")
-    ends = np.cumsum(sections)
-    return tuple(
-        _piece(input, axis, int(end) - n, int(end)) for n, end in zip(sections, ends, strict=True)
-    )
-
-
-def _with_axes(input: Any, dim: int, name: str) -> tuple[Array, int]:
-    x = to_array(input)
-    if not x.ndim:
-        raise RuntimeError(f"{name} needs a Tensor with axes, got a number")
-    return x, _axis(dim, x.ndim)
-
-
-def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """In at most ``chunks`` pieces of one size (the last may be smaller)."""
-    if chunks < 1:
-        raise ValueError(f"chunks must be at least 1, got {chunks}")
-    x, axis = _with_axes(input, dim, "chunk")
-    if not x.shape[axis]:
-        return split(input, [0] * chunks, dim)
-    return split(input, -(-x.shape[axis] // chunks) or 1, dim)
-
-
-def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """In that many pieces, as even as possible, or cut at the indices in a list."""
-    x, axis = _with_axes(input, dim, "tensor_split")
-    size, cuts = x.shape[axis], indices_or_sections
-    if isinstance(cuts, int):
-        if cuts < 1:
-            raise RuntimeError(f"indices_or_sections must be at least 1, got {cuts}")
-        small, rest = divmod(size, cuts)
-        cuts = [small * i + min(i, rest) for i in range(1, cuts)]
-    edges = [0, *cuts, size]
-    return tuple(_piece(input, axis, a, b) for a, b in pairwise(edges))
-
-
-@along_axes
-def unbind(input: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """All slices of an axis."""
-    x, axis = _with_axes(input, dim, "unbind")
-    shape = x.shape[:axis] + x.shape[axis + 1 :]
-    return tuple(reshape(_piece(input, axis, i, i + 1), shape) for i in range(x.shape[axis]))
-
-
-def numel(input: Any) -> int:
+def numel(input: TensorLike) -> int:
     """The number of elements."""
     return to_array(input).size

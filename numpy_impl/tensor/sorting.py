@@ -4,16 +4,16 @@ A chosen value gets its gradient at the place it came from. In each, ``g`` is th
 output.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
 from numpy_impl.tensor.elementwise import maximum, minimum
 from numpy_impl.tensor.promotion import along_axes
 from numpy_impl.tensor.reduction import _axis, _kept, _shared, amax, amin
-from numpy_impl.tensor.tensor import Tensor, record, to_array
-
-Array = np.ndarray
+from numpy_impl.tensor.tensor import Tensor, TensorLike, record, to_array
+from numpy_impl.types import Array
 
 
 class ValuesAndIndices(NamedTuple):
@@ -30,7 +30,9 @@ class MinAndMax(NamedTuple):
     max: Tensor
 
 
-def _chosen(input: Any, index: Array, axis: int, keepdim: bool, name: str) -> ValuesAndIndices:
+def _chosen(
+    input: TensorLike, index: Array, axis: int, keepdim: bool, name: str
+) -> ValuesAndIndices:
     """The elements at ``index`` (with the axis kept), to which alone the gradient goes."""
     x = to_array(input)
     if not x.ndim:
@@ -50,7 +52,14 @@ def _chosen(input: Any, index: Array, axis: int, keepdim: bool, name: str) -> Va
 
 
 def _extreme(
-    input: Any, dim: Any, keepdim: bool, other: Any, name: str, pairwise: Any, find: Any, over: Any
+    input: TensorLike,
+    dim: Any,
+    keepdim: bool,
+    other: TensorLike | None,
+    name: str,
+    pairwise: Callable[..., Tensor],
+    find: Callable[..., Array],
+    over: Callable[..., Array],
 ) -> Any:
     if other is not None or isinstance(dim, Tensor | np.ndarray):
         return pairwise(input, dim if other is None else other)
@@ -62,8 +71,18 @@ def _extreme(
     return _chosen(input, index, axis, keepdim, name)
 
 
+@overload
+def max(input: TensorLike) -> Tensor: ...
+@overload
+def max(input: TensorLike, dim: int, keepdim: bool = False) -> ValuesAndIndices: ...
+@overload
+def max(input: TensorLike, other: TensorLike, /) -> Tensor: ...
+@overload
+def max(input: TensorLike, *, other: TensorLike) -> Tensor: ...
 @along_axes
-def max(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
+def max(
+    input: TensorLike, dim: Any = None, keepdim: bool = False, *, other: TensorLike | None = None
+) -> Any:
     """The largest value; along ``dim`` (values, indices); of two Tensors element by element.
 
     Along ``dim`` the first of equal ones gets the gradient, without it all share it.
@@ -71,33 +90,43 @@ def max(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
     return _extreme(input, dim, keepdim, other, "max", maximum, np.argmax, np.amax)
 
 
+@overload
+def min(input: TensorLike) -> Tensor: ...
+@overload
+def min(input: TensorLike, dim: int, keepdim: bool = False) -> ValuesAndIndices: ...
+@overload
+def min(input: TensorLike, other: TensorLike, /) -> Tensor: ...
+@overload
+def min(input: TensorLike, *, other: TensorLike) -> Tensor: ...
 @along_axes
-def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
+def min(
+    input: TensorLike, dim: Any = None, keepdim: bool = False, *, other: TensorLike | None = None
+) -> Any:
     """The smallest value; see :func:`max`."""
     return _extreme(input, dim, keepdim, other, "min", minimum, np.argmin, np.amin)
 
 
 @along_axes
-def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> MinAndMax:
+def aminmax(input: TensorLike, *, dim: int | None = None, keepdim: bool = False) -> MinAndMax:
     """The smallest and the largest value; equal ones share the gradient."""
     axes = () if dim is None else dim
     return MinAndMax(amin(input, axes, keepdim), amax(input, axes, keepdim))
 
 
-def _place(input: Any, dim: int | None, keepdim: bool, find: Any) -> Tensor:
+def _place(input: TensorLike, dim: int | None, keepdim: bool, find: Callable[..., Any]) -> Tensor:
     x = to_array(input)
     axis = None if dim is None else _axis(x, dim)
     return Tensor(np.asarray(find(x, axis if x.ndim else None, keepdims=keepdim), np.int64))
 
 
 @along_axes
-def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
+def argmax(input: TensorLike, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Where the largest value is: the first one's index."""
     return _place(input, dim, keepdim, np.argmax)
 
 
 @along_axes
-def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
+def argmin(input: TensorLike, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Where the smallest value is: the first one's index."""
     return _place(input, dim, keepdim, np.argmin)
 
@@ -111,12 +140,13 @@ def _order(x: Array, axis: int, descending: bool) -> Array:
         return np.argsort(x, axis, kind="stable")
     # from behind, so that equal ones keep their order when the result is turned round
     turned = np.argsort(np.flip(x, axis), axis, kind="stable")
-    return x.shape[axis] - 1 - np.flip(turned, axis)
+    places: Array = x.shape[axis] - 1 - np.flip(turned, axis)
+    return places
 
 
 @along_axes
 def sort(
-    input: Any, dim: int = -1, descending: bool = False, stable: bool = True
+    input: TensorLike, dim: int = -1, descending: bool = False, stable: bool = True
 ) -> ValuesAndIndices:
     """The values in order along ``dim``, and where they were; equal ones in their old order."""
     x = to_array(input)
@@ -124,14 +154,16 @@ def sort(
     return _chosen(input, _order(x, axis, descending) if x.ndim else x, axis, True, "sort")
 
 
-def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
+def argsort(
+    input: TensorLike, dim: int = -1, descending: bool = False, stable: bool = True
+) -> Tensor:
     """The indices of :func:`sort`."""
     return sort(input, dim, descending, stable).indices
 
 
 @along_axes
 def topk(
-    input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
+    input: TensorLike, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
 ) -> ValuesAndIndices:
     """The ``k`` largest (or smallest) values along ``dim``, in order, and where they are."""
     x = to_array(input)
@@ -144,7 +176,7 @@ def topk(
 
 
 @along_axes
-def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> ValuesAndIndices:
+def kthvalue(input: TensorLike, k: int, dim: int = -1, keepdim: bool = False) -> ValuesAndIndices:
     """The ``k``-th smallest value along ``dim``, and where it is."""
     x = to_array(input)
     axis = _axis(x, dim)
@@ -155,8 +187,12 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Values
     return _chosen(input, index, axis, keepdim, "kthvalue")
 
 
+@overload
+def median(input: TensorLike) -> Tensor: ...
+@overload
+def median(input: TensorLike, dim: int, keepdim: bool = False) -> ValuesAndIndices: ...
 @along_axes
-def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+def median(input: TensorLike, dim: int | None = None, keepdim: bool = False) -> Any:
     """The middle value, of an even number the lower one; along ``dim`` (values, indices).
 
     It is NaN where one is. Without ``dim`` equal ones share the gradient.
@@ -181,7 +217,11 @@ def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
 # -- counting: no gradient flows -------------------------------------------------------------------
 
 
-def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
+@overload
+def nonzero(input: TensorLike, *, as_tuple: Literal[False] = False) -> Tensor: ...
+@overload
+def nonzero(input: TensorLike, *, as_tuple: Literal[True]) -> tuple[Tensor, ...]: ...
+def nonzero(input: TensorLike, *, as_tuple: bool = False) -> Any:
     """The indices of what is not 0: (number, axes), or a tuple with one Tensor for each axis."""
     x = to_array(input)
     found = np.atleast_1d(x).nonzero()
@@ -190,13 +230,29 @@ def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     return Tensor(np.stack(found, 1)[:, : x.ndim].astype(np.int64))
 
 
-def argwhere(input: Any) -> Tensor:
+def argwhere(input: TensorLike) -> Tensor:
     """The indices of what is not 0, (number, axes)."""
     return nonzero(input)
 
 
+@overload
 def unique(
-    input: Any,
+    input: TensorLike,
+    sorted: bool = True,
+    return_inverse: Literal[False] = False,
+    return_counts: Literal[False] = False,
+    dim: int | None = None,
+) -> Tensor: ...
+@overload
+def unique(
+    input: TensorLike,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
+) -> Any: ...
+def unique(
+    input: TensorLike,
     sorted: bool = True,
     return_inverse: bool = False,
     return_counts: bool = False,
@@ -213,7 +269,7 @@ def unique(
     return tuple(Tensor(np.asarray(array)) for array in found)
 
 
-def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Tensor:
+def bincount(input: TensorLike, weights: TensorLike | None = None, minlength: int = 0) -> Tensor:
     """How often each whole number occurs in a vector, or the sum of its ``weights``."""
     x, parts = to_array(input), to_array(weights)
     if x.ndim != 1 or x.dtype.kind not in "iu" or (x < 0).any():
@@ -222,7 +278,7 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Tensor:
     return Tensor(counts if parts is None or not x.size else counts.astype(parts.dtype, copy=False))
 
 
-def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
+def histc(input: TensorLike, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     """How many values fall into each of ``bins`` pieces of min..max (if equal: of the values)."""
     x = to_array(input)
     low, high = (min, max) if min != max or not x.size else (x.min(), x.max())
@@ -232,7 +288,7 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Tensor
     return Tensor(np.histogram(x, bins, (low, high))[0].astype(x.dtype))
 
 
-def searchsorted(sorted_sequence: Any, input: Any, *, right: bool = False) -> Tensor:
+def searchsorted(sorted_sequence: TensorLike, input: TensorLike, *, right: bool = False) -> Tensor:
     """Where each value belongs in an ordered vector: before equal ones, with ``right`` behind."""
     boundaries = to_array(sorted_sequence)
     if boundaries.ndim != 1:
@@ -241,6 +297,6 @@ def searchsorted(sorted_sequence: Any, input: Any, *, right: bool = False) -> Te
     return Tensor(np.asarray(found, np.int64))
 
 
-def bucketize(input: Any, boundaries: Any, *, right: bool = False) -> Tensor:
+def bucketize(input: TensorLike, boundaries: TensorLike, *, right: bool = False) -> Tensor:
     """:func:`searchsorted` with its arguments the other way round."""
     return searchsorted(boundaries, input, right=right)

@@ -1,18 +1,25 @@
 """Tensor: an array in the graph of calls."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 from weakref import ref
 
 import numpy as np
 
 from numpy_impl.grad_mode import grad_mode
-from numpy_impl.tensor.graph import Array, Node, apply_hook, run_backward
+from numpy_impl.tensor.graph import Node, Operation, RemovableHandle, run_backward
+from numpy_impl.types import Array, ArrayLike, DType
+
+if TYPE_CHECKING:
+    from numpy_impl.tensor.methods import Methods
+else:
+    Methods = object  # that module needs this class: it puts its own into it
 
 _UFUNC_OPERATORS: dict[Any, Callable[..., Any]] = {}
+_Value = TypeVar("_Value")
 
 
-class Tensor:
+class Tensor(Methods):
     """A NumPy array that remembers from which call it came.
 
     Made by :func:`~numpy_impl.tensor`, ``from_numpy``, ``zeros``, ``randn`` ..., by operations on
@@ -41,50 +48,15 @@ class Tensor:
 
     __slots__ = ("__weakref__", "_data", "_grad", "_hooks", "_index", "_node", "_requires_grad")
 
-    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+    def __init__(self, data: "Tensor | ArrayLike", requires_grad: bool = False) -> None:
         self._data: Array = data if type(data) is np.ndarray else np.asarray(to_array(data))
         self._grad: Array | None = None
         self._node: Node | None = None
         self._index = 0
-        self._hooks: list[Callable[[Any], Any]] | None = None
+        self._hooks: list[Callable[[Tensor], TensorLike | None]] | None = None
         self._requires_grad = False
         if requires_grad:
             self.requires_grad = True
-
-    if TYPE_CHECKING:  # operators and methods are put in by ``methods``
-
-        def __getattr__(self, name: str) -> Any: ...
-        def __getitem__(self, index: Any) -> "Tensor": ...
-        def __setitem__(self, index: Any, value: Any) -> None: ...
-        def __neg__(self) -> "Tensor": ...
-        def __invert__(self) -> "Tensor": ...
-        def __abs__(self) -> "Tensor": ...
-        def __add__(self, other: Any) -> "Tensor": ...
-        def __radd__(self, other: Any) -> "Tensor": ...
-        def __sub__(self, other: Any) -> "Tensor": ...
-        def __rsub__(self, other: Any) -> "Tensor": ...
-        def __mul__(self, other: Any) -> "Tensor": ...
-        def __rmul__(self, other: Any) -> "Tensor": ...
-        def __truediv__(self, other: Any) -> "Tensor": ...
-        def __rtruediv__(self, other: Any) -> "Tensor": ...
-        def __floordiv__(self, other: Any) -> "Tensor": ...
-        def __rfloordiv__(self, other: Any) -> "Tensor": ...
-        def __mod__(self, other: Any) -> "Tensor": ...
-        def __rmod__(self, other: Any) -> "Tensor": ...
-        def __pow__(self, other: Any) -> "Tensor": ...
-        def __rpow__(self, other: Any) -> "Tensor": ...
-        def __matmul__(self, other: Any) -> "Tensor": ...
-        def __rmatmul__(self, other: Any) -> "Tensor": ...
-        def __and__(self, other: Any) -> "Tensor": ...
-        def __rand__(self, other: Any) -> "Tensor": ...
-        def __or__(self, other: Any) -> "Tensor": ...
-        def __ror__(self, other: Any) -> "Tensor": ...
-        def __xor__(self, other: Any) -> "Tensor": ...
-        def __rxor__(self, other: Any) -> "Tensor": ...
-        def __lt__(self, other: Any) -> "Tensor": ...
-        def __le__(self, other: Any) -> "Tensor": ...
-        def __gt__(self, other: Any) -> "Tensor": ...
-        def __ge__(self, other: Any) -> "Tensor": ...
 
     # -- values --------------------------------------------------------------------------------
 
@@ -93,7 +65,7 @@ class Tensor:
         return self._data
 
     @data.setter
-    def data(self, value: Any) -> None:
+    def data(self, value: "TensorLike") -> None:
         value = to_array(value)
         if not isinstance(value, np.ndarray):
             raise TypeError(f"data must be a NumPy array or a Tensor, got {type(value).__name__}")
@@ -104,7 +76,7 @@ class Tensor:
         return self._grad
 
     @grad.setter
-    def grad(self, value: Any) -> None:
+    def grad(self, value: "TensorLike | None") -> None:
         value = to_array(value)
         if value is not None:
             if not isinstance(value, np.ndarray):
@@ -152,14 +124,18 @@ class Tensor:
         return self._data.shape
 
     @property
-    def dtype(self) -> np.dtype:
+    def dtype(self) -> np.dtype[Any]:
         return self._data.dtype
 
     @property
     def ndim(self) -> int:
         return self._data.ndim
 
-    def size(self, dim: int | None = None) -> Any:
+    @overload
+    def size(self, dim: None = None) -> tuple[int, ...]: ...
+    @overload
+    def size(self, dim: int) -> int: ...
+    def size(self, dim: int | None = None) -> tuple[int, ...] | int:
         """The shape, or one of its sizes."""
         return self._data.shape if dim is None else self._data.shape[dim]
 
@@ -206,10 +182,10 @@ class Tensor:
 
     def backward(
         self,
-        gradient: Any = None,
+        gradient: "TensorLike | None" = None,
         retain_graph: bool | None = None,
         create_graph: bool = False,
-        inputs: "Sequence[Tensor] | None" = None,
+        inputs: "Tensor | Sequence[Tensor] | None" = None,
     ) -> None:
         """Add d(self)/d(leaf), applied to ``gradient``, to the ``grad`` of every leaf.
 
@@ -224,7 +200,7 @@ class Tensor:
                 element, or if backward went through the graph before.
         """
         upstream = [check_upstream(self, gradient)]
-        _refuse_create_graph(create_graph)
+        refuse_create_graph(create_graph)
         if inputs is None:
             run_backward([self], upstream, bool(retain_graph))
             return
@@ -273,7 +249,7 @@ class Tensor:
         hooks = None if self._node is None else self._node.hooks
         return any(index == self._index and is_last for index, _, is_last in hooks or ())
 
-    def register_hook(self, hook: Callable[["Tensor"], Any]) -> "RemovableHandle":
+    def register_hook(self, hook: Callable[["Tensor"], "TensorLike | None"]) -> RemovableHandle:
         """Call ``hook(grad)`` with the gradient for this Tensor; what it returns replaces it."""
         if not self._requires_grad:
             raise RuntimeError("register_hook needs a Tensor that requires grad")
@@ -323,7 +299,7 @@ class Tensor:
 
     # -- other protocols -----------------------------------------------------------------------
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+    def __array__(self, dtype: DType = None, copy: bool | None = None) -> Array:
         if self._requires_grad:
             _refuse("NumPy's asarray")
         return np.array(self._data, dtype=dtype, copy=copy)
@@ -386,13 +362,13 @@ class Tensor:
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec and not self._data.ndim else str(self)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Tensor":
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         if self._node is not None:
             raise RuntimeError("only leaves can be deep-copied: use detach() or clone()")
         memo[id(self)] = copy = type(self)(self._data.copy(), self._requires_grad)
         return copy
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[Any, ...]:
         if self._node is not None:
             raise RuntimeError("only leaves can be pickled: use detach()")
         return type(self), (self._data, self._requires_grad)
@@ -411,25 +387,6 @@ class Tensor:
         return f"tensor({self._values()}{origin})"
 
 
-class RemovableHandle:
-    """What registering a hook returns: ``remove()`` takes it away again."""
-
-    def __init__(self, hooks: list[Any], hook: Any, first: bool = False) -> None:
-        self._hooks, self._hook = hooks, hook
-        hooks.insert(0 if first else len(hooks), hook)
-
-    def remove(self) -> None:
-        """Take the hook away."""
-        if self._hook in self._hooks:
-            self._hooks.remove(self._hook)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.remove()
-
-
 def _refuse(what: str) -> NoReturn:
     raise RuntimeError(
         f"{what} on a Tensor that requires grad would lose the gradient: use the method or "
@@ -437,11 +394,19 @@ def _refuse(what: str) -> NoReturn:
     )
 
 
-def _refuse_create_graph(create_graph: bool) -> None:
+def refuse_create_graph(create_graph: bool) -> None:
     if create_graph:
         raise ValueError("create_graph must be False: backward is not differentiable itself")
 
 
+TensorLike = Tensor | Array
+Operand = TensorLike | float | np.generic  # of arithmetic: numbers, too
+
+
+@overload
+def to_array(value: Tensor) -> Array: ...
+@overload
+def to_array(value: _Value) -> _Value: ...
 def to_array(value: Any) -> Any:
     """The array of a Tensor; anything else as it is."""
     return value._data if isinstance(value, Tensor) else value
@@ -497,22 +462,9 @@ def record(output: Any, name: str, *pairs: tuple[Any, Callable[[Array], Any]]) -
                 spec = None if x.shape == shape and x.dtype == dtype else (x.shape, x.dtype)
                 ways.append(way if spec is None else (way, *spec))
         if inputs:
-            result._node = _Operation(name, tuple(inputs), tuple(ways))
+            result._node = Operation(name, tuple(inputs), tuple(ways))
             result._requires_grad = True
     return result
-
-
-class _Operation(Node):
-    """A node whose way back is a function for each input, or it and the input's shape and dtype."""
-
-    __slots__ = ()
-
-    def input_grads(self, grads: list[Array | None], retain_graph: bool) -> list[Array | None]:
-        (grad,) = grads
-        return [
-            fitted(way[0](grad), way[1], way[2]) if type(way) is tuple else np.asarray(way(grad))
-            for way in self.way_back
-        ]
 
 
 def attach(outputs: Sequence[Tensor], node: Node) -> None:
@@ -521,41 +473,14 @@ def attach(outputs: Sequence[Tensor], node: Node) -> None:
         output._node, output._index, output._requires_grad = node, index, True
 
 
-def fitted(grad: Any, shape: tuple[int, ...], dtype: np.dtype) -> Array:
-    """Undo broadcasting and promotion: ``grad`` summed to ``shape``, in ``dtype``."""
-    if grad.shape != shape:
-        grad = grad.sum(tuple(range(grad.ndim - len(shape))))
-        stretched = tuple(i for i, n in enumerate(shape) if n == 1 and grad.shape[i] != 1)
-        grad = grad.sum(stretched, keepdims=True) if stretched else grad
-    return np.asarray(grad, dtype)
-
-
-def grad(
-    outputs: Any,
-    inputs: Any,
-    grad_outputs: Any = None,
-    retain_graph: bool | None = None,
-    create_graph: bool = False,
-    allow_unused: bool = False,
-) -> tuple[Tensor | None, ...]:
-    """The gradients of ``outputs`` for ``inputs``, without touching any ``grad``.
-
-    Source: https://pytorch.org/docs/stable/generated/torch.autograd.grad.html
-    """
-    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    if grad_outputs is None or isinstance(grad_outputs, Tensor | np.ndarray):
-        grad_outputs = [grad_outputs] * len(outputs)
-    _refuse_create_graph(create_graph)
-    upstream = [check_upstream(o, g) for o, g in zip(outputs, grad_outputs, strict=True)]
-    found = run_backward(outputs, upstream, bool(retain_graph), inputs)
-    if not allow_unused:
-        for i, value in enumerate(found):
-            if value is None:
-                raise RuntimeError(
-                    f"inputs[{i}] has no part in the outputs: pass allow_unused=True to get None"
-                )
-    return tuple(None if value is None else Tensor(value) for value in found)
-
-
-__all__ = ["RemovableHandle", "Tensor", "apply_hook", "attach", "fitted", "grad", "record"]
+__all__ = [
+    "Operand",
+    "RemovableHandle",
+    "Tensor",
+    "TensorLike",
+    "attach",
+    "check_upstream",
+    "record",
+    "refuse_create_graph",
+    "to_array",
+]

@@ -21,6 +21,7 @@ RNG = np.random.default_rng(0)
 # proven elsewhere: a layer's kernel against the layer's definition in textbook.py
 ELSEWHERE = {
     "convolution": "test_textbook.py",
+    "fused": "test_random.py",
     "im2col": "kernels/test_im2col.py",
     "pieces": "kernels/test_pieces.py",
     "pooling": "test_textbook.py",

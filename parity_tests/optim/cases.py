@@ -112,6 +112,25 @@ def give_gradients(ours: Any, twins: Any, rng: np.random.Generator) -> None:
         twin.grad = None if missing else to_torch(grad)
 
 
+def stepped(case: Case, dtype: str) -> tuple[Any, Any, Any, Any]:
+    """Parameters and optimizers of both worlds after three steps."""
+    ours, twins = parameters(dtype)
+    optimizer, twin = case.build(optim, ours), case.build(torch_ref.optim, twins)
+    rng = np.random.default_rng(4)
+    for _ in range(3):
+        give_gradients(ours, twins, rng)
+        optimizer.step()
+        twin.step()
+    return ours, twins, optimizer, twin
+
+
+KEEPERS = [
+    Case("SGD", "lr=0.1, momentum=0.9"),
+    Case("MomentGD", ""),
+    Case("Adam", "amsgrad=True"),
+]
+
+
 @dataclass(frozen=True)
 class ScheduleCase:
     """One schedule, over two groups of different rates, from the start or continued."""

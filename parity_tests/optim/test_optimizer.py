@@ -1,8 +1,6 @@
 """SGD, MomentGD, Adam."""
 
 import copy
-import pickle
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +9,7 @@ import torch
 import numpy_impl
 import torch_ref
 from numpy_impl import nn, optim
-from parity_tests.optim.cases import CASES, Case, give_gradients, parameters
+from parity_tests.optim.cases import CASES, KEEPERS, Case, give_gradients, parameters
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -32,27 +30,6 @@ def test_updates_in_place_and_leaves_gradients_alone(case) -> None:
         assert parameter.data is array
         assert array.dtype == np.float32
         np.testing.assert_array_equal(parameter.grad, grad) if grad is not None else None
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_state_loaded_continues_as_the_original(case) -> None:
-    ours, twins = parameters("float64")
-    optimizer = case.build(optim, ours)
-    rng = np.random.default_rng(3)
-    for _ in range(3):
-        give_gradients(ours, twins, rng)
-        optimizer.step()
-    others = [nn.Parameter(p.data.copy(order="K")) for p in ours]
-    other = case.build(optim, others)
-    other.load_state_dict(optimizer.state_dict())
-    for _ in range(3):
-        give_gradients(ours, twins, rng)
-        for our, copied in zip(ours, others, strict=True):
-            copied.grad = our.grad
-        optimizer.step()
-        other.step()
-    for our, copied in zip(ours, others, strict=True):
-        np.testing.assert_array_equal(our.data, copied.data)
 
 
 def test_groups_options_and_a_closure() -> None:
@@ -133,134 +110,6 @@ def test_gradients_far_apart_denormal_or_not_finite(case, dtype) -> None:
         for key, value in other.state[twin].items():
             found, name = optimizer.state[ours][key], f"{key} after {gradients}"
             np.testing.assert_allclose(found, value, rtol, atol, err_msg=name)
-
-
-def stepped(case, dtype: str):
-    """Parameters and optimizers of both worlds after three steps."""
-    ours, twins = parameters(dtype)
-    optimizer, twin = case.build(optim, ours), case.build(torch_ref.optim, twins)
-    rng = np.random.default_rng(4)
-    for _ in range(3):
-        give_gradients(ours, twins, rng)
-        optimizer.step()
-        twin.step()
-    return ours, twins, optimizer, twin
-
-
-KEEPERS = [
-    Case("SGD", "lr=0.1, momentum=0.9"),
-    Case("MomentGD", ""),
-    Case("Adam", "amsgrad=True"),
-]
-
-
-@pytest.mark.parametrize(("saved", "loaded"), [("float32", "float64"), ("float64", "float32")])
-@pytest.mark.parametrize("case", KEEPERS, ids=str)
-def test_a_loaded_state_takes_the_parameter_s_dtype(case, saved, loaded) -> None:
-    _, _, optimizer, twin = stepped(case, saved)
-    ours, twins = parameters(loaded)
-    other, other_twin = case.build(optim, ours), case.build(torch_ref.optim, twins)
-    other.load_state_dict(optimizer.state_dict())
-    other_twin.load_state_dict(twin.state_dict())
-    theirs = other_twin.state_dict()["state"]
-    for number, state in other.state_dict()["state"].items():
-        for key, value in state.items():
-            if isinstance(value, np.ndarray):
-                expected = theirs[number][key].numpy()
-                assert value.dtype == expected.dtype, key
-                np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
-    rng = np.random.default_rng(5)
-    for _ in range(3):
-        give_gradients(ours, twins, rng)
-        other.step()
-        other_twin.step()
-    for our, their in zip(ours, twins, strict=True):
-        np.testing.assert_allclose(our.data, their.detach(), rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("form", ["fortran", "read-only", "lists", "torch", "1-d steps"])
-@pytest.mark.parametrize("case", KEEPERS, ids=str)
-def test_a_state_may_come_in_other_forms(case, form) -> None:
-    """Step counters as Python's numbers among them; the copy has the parameter's layout."""
-    ours, twins, optimizer, twin = stepped(case, "float64")
-
-    def reformed(key, value):
-        if key == "step":
-            return np.array([value]) if form == "1-d steps" else float(value)
-        if form == "lists":
-            return value.tolist()
-        value = np.array(value, order="F")
-        value.flags.writeable = form != "read-only"
-        return value
-
-    state = optimizer.state_dict()
-    state["state"] = {
-        number: {key: reformed(key, value) for key, value in values.items()}
-        for number, values in state["state"].items()
-    }
-    others = [nn.Parameter(p.data.copy(order="K")) for p in ours]
-    other = case.build(optim, others)
-    other.load_state_dict(twin.state_dict() if form == "torch" else state)
-    for param in others:
-        for key, value in other.state[param].items():
-            if key != "step":
-                assert value.strides == param.data.strides
-    give_gradients(ours, twins, np.random.default_rng(6))
-    for our, copied in zip(ours, others, strict=True):
-        copied.grad = our.grad
-    optimizer.step()
-    other.step()
-    for our, copied in zip(ours, others, strict=True):
-        np.testing.assert_allclose(our.data, copied.data, rtol=1e-12)
-
-
-def test_state_of_algorithms_of_one_s_own_is_cast_too() -> None:
-    """Nested, without axes, integer: as torch; what is no array stays as it is."""
-    values: dict[str, Any] = {
-        "step": np.float32(3),
-        "history": [np.ones(2, np.float32), {"mask": np.array([0, 1]), "step": np.int64(1)}],
-        "scale": np.array(2.0, np.float32),
-        "name": "x",
-        "count": 4,
-    }
-    optimizer = optim.SGD([nn.Parameter(np.ones(2))])
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": {0: values, "extra": [1]}})
-    loaded = optimizer.state_dict()["state"]
-    assert loaded["extra"] == [1]
-    first, inner = loaded[0]["history"]
-    assert first.dtype == inner["mask"].dtype == loaded[0]["scale"].dtype == np.float64
-    assert first is not values["history"][0]
-    assert loaded[0]["step"].dtype == np.float32
-    assert inner["step"].dtype == np.int64
-    assert (loaded[0]["name"], loaded[0]["count"]) == ("x", 4)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda s: s["state"][4].update(exp_avg=np.ones(3)), "exp_avg of parameter 4 must have sh"),
-        (lambda s: s["state"][4].pop("step"), "parameter 4 must have step, exp_avg, exp_avg_sq"),
-        (lambda s: s["state"][4].update(other=np.full(2, 1e300)), "must fit float32, got values"),
-        (lambda s: s["state"][4].update(other=np.ones(2, complex)), "real numbers, got complex"),
-        (lambda s: s["state"][4].update(other=np.array("x")), "must hold real numbers, got <U1"),
-        (lambda s: s["param_groups"][0].update(lr=-1), "lr must be at least 0, got -1"),
-        (lambda s: s["param_groups"][0].update(params=[0, 1]), "must have groups of"),
-    ],
-    ids=["shape", "missing", "overflow", "complex", "text", "option", "groups"],
-)
-def test_loading_is_all_or_nothing(change, message) -> None:
-    ours, _, optimizer, _ = stepped(Case("Adam", "lr=0.1"), "float32")
-    before = copy.deepcopy(optimizer.state_dict())
-    state = copy.deepcopy(before)
-    state["param_groups"][0]["lr"] = 7.0
-    state["state"][0]["exp_avg"] += 1
-    change(state)
-    with pytest.raises(ValueError, match=message):
-        optimizer.load_state_dict(state)
-    after = optimizer.state_dict()
-    assert after["param_groups"] == before["param_groups"]
-    np.testing.assert_equal(after["state"], before["state"])
-    assert set(optimizer.state) == set(ours)
 
 
 @pytest.mark.parametrize("case", [*KEEPERS, Case("SGD", "")], ids=str)
@@ -428,29 +277,6 @@ def test_a_step_of_one_s_own_has_hooks_too() -> None:
     assert optimizer.step() == 4
     assert calls == ["before", "step", "after"]
     assert Mine.step.__doc__ == "My step."
-
-
-@pytest.mark.parametrize("how", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
-@pytest.mark.parametrize("case", KEEPERS, ids=str)
-def test_copies_and_pickles_go_on_alone(case, how) -> None:
-    """With the parameters that are copied along; without hooks, as in torch."""
-    ours, twins, optimizer, _ = stepped(case, "float64")
-    optimizer.register_step_pre_hook(lambda *_: pytest.fail("a copied hook"))
-    others, other = how((ours, optimizer))
-    assert [id(p) for p in other.param_groups[0]["params"]] == [id(p) for p in others]
-    assert {id(p) for p in other.state} <= {id(p) for p in others}
-    np.testing.assert_equal(other.state_dict(), optimizer.state_dict())
-    kept = [p.data.copy() for p in ours]
-    give_gradients(others, twins, np.random.default_rng(8))
-    other.register_step_post_hook(lambda *_: None)
-    other.step()
-    for our, copied, before in zip(ours, others, kept, strict=True):
-        np.testing.assert_array_equal(our.data, before)
-        our.grad = copied.grad
-    optimizer._step_pre_hooks.clear()
-    optimizer.step()
-    for our, copied in zip(ours, others, strict=True):
-        np.testing.assert_array_equal(our.data, copied.data)
 
 
 def test_zero_grad() -> None:

@@ -2,7 +2,6 @@
 
 import copy
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ import pytest
 from experiments.models import cnn
 from parity_tests.test_api import MODULES, OPTIMIZERS, WITHOUT_CASES
 from reports import benchmark, speed
-from reports.document import Table, markdown
 from reports.runs import ROOT
 from reports.workloads import GROWTH, LAYERS, World, floors, workloads
 
@@ -117,22 +115,24 @@ def test_a_worker_answers_seconds() -> None:
         worker.close()
 
 
-def test_pages_show_the_numbers(numbers, tmp_path) -> None:
-    pictures: dict[str, bytes] = {}
-    blocks = speed.blocks(numbers, tmp_path, pictures)
-    text = markdown(blocks, tmp_path)
-    assert "Every “must” below is met." in text
+def test_pages_show_the_numbers(numbers) -> None:
+    content = speed.content(numbers)
+    assert "Every “must” below is met." in content.markdown("benchmark.j2")
+    pictures = content.pictures()
     assert set(pictures) == {"benchmark.png", "growth.png"}
-    assert all(content.startswith(b"\x89PNG") for content in pictures.values())
-    for table in (block for block in blocks if isinstance(block, Table)):
-        assert all(len(row) == len(table.header) for row in table.rows), table.name
+    assert all(picture.startswith(b"\x89PNG") for picture in pictures.values())
+    numbers["threads"]["1"]["ReLU"] = sample(3.1)
+    numbers["import"]["numpy"] = [0.2]
+    missed = "import, ms: 0.20, must be at most 0.15; ReLU, 1 thread: 3.10, without a reason"
+    assert f"\n\n**Misses:** {missed}.\n\n" in speed.content(numbers).markdown("benchmark.j2")
 
 
-def test_the_committed_page_is_of_the_committed_numbers() -> None:
+def test_the_committed_page_and_tables_are_of_the_committed_numbers() -> None:
+    content = speed.content(COMMITTED)
     page = (ROOT / "reports" / "BENCHMARK.md").read_text()
-    for block in speed.blocks(COMMITTED, Path(ROOT / "reports"), {}):
-        if isinstance(block, Table):
-            assert markdown([block], ROOT).strip() in page
+    assert content.markdown("benchmark.j2") == page
+    for table in content.tables:
+        assert table.csv() == (ROOT / "reports" / f"{table.name}.csv").read_text()
 
 
 @pytest.mark.parametrize(

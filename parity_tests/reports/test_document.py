@@ -1,67 +1,163 @@
-"""Blocks in Markdown, HTML and CSV, and what the eye sees in a picture."""
+"""Blocks in Markdown, HTML and CSV, what templates may hold, and what the eye sees in a picture."""
 
 import io
+import re
+from html.parser import HTMLParser
+from textwrap import dedent
 
+import jinja2
 import numpy as np
+import pytest
 
 from reports import figures
-from reports.document import (
-    Code,
-    Contents,
-    Figure,
-    Heading,
-    Paragraph,
-    Table,
-    csv_text,
-    html_page,
-    markdown,
-)
+from reports.document import TEMPLATES, Content, Figure, Table, environment
 
 PICTURE = figures._png(figures.plt.figure(figsize=(1, 1)))
+LANGUAGES = ("markdown", "html")
 
 
-def test_blocks_in_both_languages(tmp_path) -> None:
-    blocks = [
-        Heading("A & B"),
-        Paragraph("**bold**, `x < 1`"),
-        Code("a < b"),
-        Table("t", ["a|b", "share"], [["1|2", "50.0%"]], frozenset({"share"})),
-        Figure(tmp_path / "figures" / "f.png", "What it shows", PICTURE),
-    ]
-    text, page = markdown(blocks, tmp_path), html_page(blocks, "T & U")
-    assert "| 1\\|2 | 50.0% |" in text
-    assert "![What it shows](figures/f.png)" in text
-    assert "<h2 id='a--b'>A &amp; B</h2>" in page
-    assert "<strong>bold</strong>, <code>x &lt; 1</code>" in page
-    assert "width:50.0%" in page
-    assert csv_text(blocks[3]) == "a|b,share\n1|2,50.0%\n"
+def page(language: str, text: str, **values) -> str:
+    """A template of these lines in one language; ``doc`` has its blocks."""
+    text = '{% import language ~ ".j2" as doc with context %}\n' + dedent(text)
+    text = environment(language).from_string(text).render(values, headings=[])
+    return re.sub(r"\n{3,}", "\n\n", text)  # as a whole page has it
 
 
-def test_contents_lead_to_the_headings_in_both_languages(tmp_path) -> None:
-    headings = [Heading("The lab's “table”, again"), Heading("Every part", 3)]
-    blocks = [Contents(headings), *headings]
-    assert markdown(blocks, tmp_path).splitlines()[:2] == [
+def both(text: str, **values) -> tuple[str, str]:
+    return page("markdown", text, **values), page("html", text, **values)
+
+
+def test_blocks_in_both_languages() -> None:
+    table = Table("t", ["a|b", "share"], [["1|2%", "50.0%"]], frozenset({"share"}))
+    text, html = both(
+        """
+        {{ doc.heading(title) }}
+        {% call doc.p() %}
+        **bold**,
+        {{ marked }}
+        {% endcall %}
+        {{ doc.code("a < b") }}
+        {{ doc.table(table) }}
+        {% call(figure) doc.figures(pictures) %}What {{ figure.of }} shows{% endcall %}""",
+        title="A & B",
+        marked="`x < 1`",
+        table=table,
+        pictures=[Figure("f.png", PICTURE, "it")],
+    )
+    assert "## A & B\n" in text
+    assert "\n**bold**, `x < 1`\n\n```\na < b\n```\n\n| a\\|b | share |\n| --- | --- |\n" in text
+    assert "\n| 1\\|2% | 50.0% |\n\n" in text
+    assert "![What it shows](figures/f.png)\n\n*What it shows*" in text
+    assert "<h2 id='a--b'>A &amp; B</h2>" in html
+    assert "<p><strong>bold</strong>, <code>x &lt; 1</code></p>" in html
+    assert "<pre>a &lt; b</pre>" in html
+    assert "width:50.0%" in html
+    assert html.count("class='bar'") == 1  # of the column that is named
+    assert "<figcaption>What it shows</figcaption>" in html
+    assert table.csv() == "a|b,share\n1|2%,50.0%\n"
+
+
+def test_contents_lead_to_the_headings_in_both_languages() -> None:
+    text, html = both(
+        """
+        {% set body %}
+        {{ doc.heading("The title", 1) }}
+        {{ doc.heading("The lab's “table”, again") }}
+        {{ doc.heading("Every part", 3) }}
+        {% endset %}
+        {{ doc.contents() }}
+        {{ body }}"""
+    )
+    assert text.strip().splitlines()[:2] == [
         "- [The lab's “table”, again](#the-labs-table-again)",
         "  - [Every part](#every-part)",
     ]
-    page = html_page(blocks, "T")
     for name, level in (("the-labs-table-again", 2), ("every-part", 3)):
-        assert f"<li class='level{level}'><a href='#{name}'>" in page
-        assert f"<h{level} id='{name}'>" in page
+        assert f"<li class='level{level}'><a href='#{name}'>" in html
+        assert f"<h{level} id='{name}'>" in html
+    assert html.count("<li") == 2
 
 
-def test_a_folded_table_has_a_line_to_open_and_the_same_cells(tmp_path) -> None:
+def test_a_folded_table_has_a_line_to_open_and_the_same_cells() -> None:
     folded = Table("t", ["a", "b"], [["1", "2"]], fold="2 < 3 columns")
-    text, page = markdown([folded], tmp_path), html_page([folded], "T")
-    assert text == (
+    text, html = both("{{ doc.table(it) }}", it=folded)
+    assert text.strip() == (
         "<details><summary>2 &lt; 3 columns</summary>\n\n"
-        "| a | b |\n| --- | --- |\n| 1 | 2 |\n\n</details>\n"
+        "| a | b |\n| --- | --- |\n| 1 | 2 |\n\n</details>"
     )
-    assert "<details><summary>2 &lt; 3 columns</summary>\n<table>" in page
-    assert "</table>\n</details>" in page
+    assert "<details><summary>2 &lt; 3 columns</summary>\n<table>" in html
+    assert "</table>\n</details>" in html
     plain = Table("t", ["a", "b"], [["1", "2"]])
-    assert "<details>" not in markdown([plain], tmp_path) + html_page([plain], "T")
-    assert csv_text(folded) == csv_text(plain)
+    assert "<details>" not in "".join(both("{{ doc.table(it) }}", it=plain))
+    assert folded.csv() == plain.csv()
+
+
+class Read(HTMLParser):
+    """A page's tags, values of attributes and text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[str | None] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [value for _, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_no_value_can_be_taken_for_html() -> None:
+    """Wherever a block puts a value, it is read back as it was."""
+    evil = "<i x='1\" y=2>&amp;"
+    template = """
+        {{ doc.heading(evil) }} {{ doc.contents() }} {{ doc.code(evil) }} {{ doc.table(table) }}
+        {% call doc.p() %}{{ evil }}{% endcall %}
+        {% call(figure) doc.figures(pictures) %}It's {{ figure.of }}{% endcall %}"""
+    values = {
+        "evil": evil,
+        "table": Table("t", [evil], [[evil]], fold=evil),
+        "pictures": [Figure("f.png", PICTURE, evil)],
+    }
+    found = Read(page("html", template, **values))
+    assert "i" not in found.tags
+    assert found.text.count(evil) == 8
+    assert found.text.count(f"It's {evil}") == 1
+    assert found.attributes.count(evil) == 1  # the label of the cell
+    assert found.attributes.count(f"It's {evil}") == 1  # what the picture shows
+
+
+def test_a_value_that_is_missing_is_an_error() -> None:
+    for language in LANGUAGES:
+        with pytest.raises(jinja2.UndefinedError, match="'nothing' is undefined"):
+            page(language, "{% call doc.p() %}{{ nothing }}{% endcall %}")
+    with pytest.raises(jinja2.UndefinedError, match="no attribute 'accuracy'"):
+        Content(values={"agreement": ""}).markdown("readme.j2")
+
+
+def test_a_row_is_as_long_as_the_header() -> None:
+    with pytest.raises(ValueError, match=r"t: a row must have 2 cells, got \['1'\]"):
+        Table("t", ["a", "b"], [["1", "2"], ["1"]])
+
+
+def test_both_languages_have_the_same_blocks() -> None:
+    modules = [environment(name).get_template(f"{name}.j2").module for name in LANGUAGES]
+    markdown, html = ({name for name in vars(of) if not name.startswith("_")} for of in modules)
+    assert markdown == html == {"heading", "contents", "p", "code", "table", "figures"}
+
+
+def test_prose_is_the_same_text_in_both_languages() -> None:
+    """Values are escaped, a template's own text is not: it must need no escape."""
+    pages = [path for path in TEMPLATES.glob("*.j2") if path.name not in ("html.j2", "markdown.j2")]
+    prose = [path for path in pages if not path.name.endswith(".html.j2")]
+    assert len(prose) >= 5
+    for path in prose:
+        text = re.sub(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", "", path.read_text(), flags=re.DOTALL)
+        assert not re.findall("[<&].*", text), path.name
 
 
 def coloured(counts: np.ndarray, most: int) -> float:

@@ -162,6 +162,10 @@ def test_what_a_report_writes_does_not_make_its_commit_dirty(tmp_path, monkeypat
     assert make_report._commit() == f"{commit}, with uncommitted changes in a.py, new.py"
     git("add", "a.py")
     assert make_report.changed_code() == ["a.py", "new.py"]
+    template = tmp_path / "reports" / "templates" / "report.j2"  # what the report says is code
+    template.parent.mkdir(parents=True)
+    template.touch()
+    assert make_report.changed_code() == ["a.py", "new.py", "reports/templates/report.j2"]
 
 
 def test_without_training_nothing_is_downloaded(tmp_path, here, monkeypatch, capsys) -> None:

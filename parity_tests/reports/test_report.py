@@ -9,6 +9,7 @@ import json
 import re
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from experiments.data import load
 from parity_tests.reports.conftest import ROW
 from reports import accuracy, ledger, make_report, write
-from reports.document import anchor, csv_text
+from reports.document import Content, Table, anchor
 from reports.runs import ROOT, Run, Store, canonical, code_version
 from torch_ref.compare import Tolerance
 
@@ -133,6 +134,18 @@ def test_pages_and_csv_hold_the_same_cells(report) -> None:
     assert count == len(cells_of_page) > 40
 
 
+def test_pages_hold_the_same_prose(report) -> None:
+    page = html.unescape((report / "report.html").read_text())
+    text = (report / "REPORT.md").read_text()
+    text = re.sub(r"<details>.*?</details>|```.*?```", "", text, flags=re.DOTALL)
+    in_page = re.findall(r"<(?:p|figcaption)>(.*?)</(?:p|figcaption)>", page)
+    shown = [re.sub(r"</?(code|strong)>", "", paragraph) for paragraph in in_page]
+    blocks = [block.strip() for block in text.split("\n\n")]
+    prose = [block for block in blocks if block and not re.match(r"#|\||!\[|- \[", block)]
+    assert [re.sub(r"[`*]", "", block) for block in prose] == shown
+    assert len(shown) > 20
+
+
 def test_the_page_needs_no_other_file(report) -> None:
     page = (report / "report.html").read_text()
     assert not re.search(r"(src|href)=['\"](?!data:|#)", page)
@@ -166,6 +179,55 @@ def test_the_page_starts_with_its_contents_and_folds_its_long_tables(report) -> 
         header = next(csv.reader(io.StringIO((report / f"{name}.csv").read_text())))
         assert f"| {' | '.join(header)} |" not in unfolded, name
         assert f"| {' | '.join(header)} |" in text, name
+
+
+@pytest.mark.parametrize(
+    ("mnist", "full", "seeds", "problems", "says", "never"),
+    [
+        (True, True, [0, 1], [], "within the tolerances", "not the full report"),
+        (True, False, [0, 1], [], "**This is not the full report**", "8x8 digits"),
+        (False, False, [0, 1], [], "8x8 digits, not MNIST.**", "not the full report"),
+        (True, True, [0, 1], ["a", "b < c"], "tolerances:** a; b < c.", "Every number"),
+        (True, True, [0, 1], [], "seeds 0, 1, the CNN with the first alone.", "seed 0."),
+        (True, True, [0], [], "2 test images; seed 0.", "seeds 0"),
+        (True, True, [0], [], "(1.2 for sgd-5ep, whose initial values are not", "Tolerance: "),
+        (
+            False,
+            False,
+            [0],
+            [],
+            "Tolerance: the two backends' means may lie 0.3",
+            "whose initial values",
+        ),
+        (True, True, [0], [], "must agree to 1e-8 (relative to its value)", "1e-08"),
+        (True, True, [0], [], "2 components, 3 configurations, each in", "Speed and memory"),
+    ],
+)
+def test_the_report_says_what_it_is_of(mnist, full, seeds, problems, says, never) -> None:
+    images = np.zeros((2, 8, 8))
+    data = SimpleNamespace(name="x", train_images=images, test_images=images)
+    inputs = SimpleNamespace(command="c", data=data, seeds=seeds, is_mnist=mnist, full=full)
+    names = ["accuracy", "agreement", "commands", "ledger", "defects", "environment"]
+    names += ["reasons", "shapes"] * mnist
+    lines = [("Conv", "float64", 1), ("Conv", "float32", 1), ("conv", "float64", 2)]
+    values = {
+        "title": "T",
+        "inputs": inputs,
+        "problems": problems,
+        "agreement": "A",
+        "lines": [ledger.Line(*line) for line in lines],
+        "recipes": {},
+        "accuracy": accuracy,
+        "ledger": ledger,
+        "shapes": write.shapes,
+    }
+    figures = {"curves": [], "networks": []}
+    content = Content([Table(name, [name], [["1"]]) for name in names], figures, values)
+    text, page = content.markdown("report.j2"), html.unescape(content.html("report.html.j2"))
+    assert says in text
+    assert says.replace("**", "") in re.sub(r"</?strong>", "", page)
+    assert never not in text
+    assert never not in page
 
 
 def test_digits_are_said_and_not_compared_with_the_lab(report) -> None:
@@ -250,10 +312,10 @@ def test_a_ledger_entry_that_grew_is_flagged(monkeypatch) -> None:
     assert [line.dtype for line in lines] == ["float64", "float32"]
     assert not any(line.grown for line in lines)
     assert all(0 <= line.used < 1 for line in lines)
-    text = csv_text(ledger.table(lines))
+    text = ledger.table(lines).csv()
     assert not any(line.grown for line in ledger.measure_all(text))
     lines[1].errors["forward"] = 2e-7
-    once_small = csv_text(ledger.table(lines))
+    once_small = ledger.table(lines).csv()
     sound = type(case).measure
 
     def worse(self, dtype):
@@ -265,7 +327,7 @@ def test_a_ledger_entry_that_grew_is_flagged(monkeypatch) -> None:
     grown = ledger.measure_all(once_small)
     assert all(line.grown == ["forward"] for line in grown)
     assert all(line.used > 1 for line in grown)
-    assert "▲" in csv_text(ledger.table(grown))
+    assert "▲" in ledger.table(grown).csv()
 
 
 @pytest.mark.parametrize(
@@ -307,8 +369,9 @@ def test_readme_is_given_the_table_and_how_closely_the_backends_agree(
     readme.write_text(f"before\n{write._MARKS[0]}\nold\n{write._MARKS[1]}\nafter\n")
     agreed = [accuracy.Agreement(ROW, dtype, 9, 9, 1e-9, 5) for dtype in accuracy.DTYPES]
     table = accuracy.accuracy_table([ROW], scores_at(0.8896, 0.96), True)
+    content = Content([table], values={"agreement": accuracy.agreement_sentence(agreed)})
     for _ in range(2):  # the second time changes nothing
-        write._update_readme(table, agreed)
+        write._update_readme(content)
         before, shown, after = re.split("|".join(write._MARKS), readme.read_text())
         assert (before, after) == ("before\n", "\nafter\n")
         assert shown.startswith("\n| row | published |")

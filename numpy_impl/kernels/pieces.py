@@ -1,0 +1,46 @@
+"""Arrays in pieces that stay in the cache."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# elements of a piece
+_SIZE = 64 * 1024
+
+
+def pieces(*arrays: NDArray[Any] | None) -> Iterable[tuple[Any, ...]]:
+    """Views that cover the arrays, which have one shape, piece by piece; None stays None.
+
+    For a function that changes them elementwise and in place,
+    ``for piece in pieces(a, b): function(*piece)`` equals ``function(a, b)``: a formula of several
+    operations then reads and writes memory once, not once an operation. Where memory layouts
+    differ, or have gaps, all is one piece. Memory is what limits this: a second thread would not
+    make it faster.
+    """
+    first = arrays[0]
+    assert first is not None
+    if first.size <= _SIZE or any(a is not None and a.strides != first.strides for a in arrays):
+        return (arrays,)
+    # axes from the largest stride to the smallest: a dense layout is then C-contiguous
+    order = sorted(range(first.ndim), key=lambda axis: -first.strides[axis])
+    if not first.transpose(order).flags.c_contiguous:
+        return (arrays,)
+    flat = [None if a is None else a.transpose(order).reshape(-1) for a in arrays]
+    return (
+        tuple(None if a is None else a[start : start + _SIZE] for a in flat)
+        for start in range(0, first.size, _SIZE)
+    )
+
+
+def laid_out_like(array: NDArray[Any], model: NDArray[Any]) -> NDArray[Any]:
+    """``array`` itself, or a copy in the memory layout and dtype of ``model``: ``array``'s values.
+
+    Pieces of both then line up.
+    """
+    if array.strides == model.strides:
+        return array
+    copy = np.empty_like(model)
+    copy[...] = array
+    return copy
