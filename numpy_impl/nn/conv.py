@@ -138,7 +138,7 @@ class _ConvNd(Batched):
             bound = 1 / math.sqrt(math.prod(self.weight.shape[1:]))
             init.uniform_(self.bias, -bound, bound)
 
-    def forward_batch(self, input: Array) -> tuple:
+    def forward_batch(self, input: Array) -> tuple[Any, ...]:
         weight, padded_as = self.weight.data, None
         padding: Any = self.padding
         if self.padding_mode != "zeros":
@@ -149,7 +149,7 @@ class _ConvNd(Batched):
         return conv(input, weight, to_array(self.bias), steps), input, steps, padded_as
 
     def backward_batch(
-        self, grad_output: Array, input: Array, steps: Steps, padded_as: tuple | None
+        self, grad_output: Array, input: Array, steps: Steps, padded_as: tuple[Any, ...] | None
     ) -> Array | None:
         needs = self.needs_grads("weight", "bias")
         grads = conv_backward(grad_output, input, self.weight.data, steps, needs)

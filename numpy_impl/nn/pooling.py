@@ -64,7 +64,7 @@ class _MaxPoolNd(Batched):
         self.ceil_mode = ceil_mode
         _window(self._n, kernel_size, stride, padding, dilation)
 
-    def forward_batch(self, input: Array) -> tuple:
+    def forward_batch(self, input: Array) -> tuple[Any, ...]:
         window = (self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
         geometry = _geometry(input.shape[2:], *window)
         need_place = self.return_indices or grad_mode.enabled
@@ -158,7 +158,7 @@ class _AvgPoolNd(Batched):
         self.count_include_pad = count_include_pad
         _window(self._n, kernel_size, stride, padding, 1)
 
-    def forward_batch(self, input: Array) -> tuple:
+    def forward_batch(self, input: Array) -> tuple[Any, ...]:
         window = (self.kernel_size, self.stride, self.padding, 1, self.ceil_mode)
         geometry = _geometry(input.shape[2:], *window)
         _check_divisor(self.divisor_override)
