@@ -1,7 +1,7 @@
 """torch.nn in NumPy: the same names, arguments, layouts and results."""
 
 from numpy_impl.nn import functional, init
-from numpy_impl.nn.activation import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from numpy_impl.nn.activation import Hardswish, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from numpy_impl.nn.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from numpy_impl.nn.container import ModuleDict, ModuleList, Sequential
 from numpy_impl.nn.conv import Conv1d, Conv2d, Conv3d
@@ -34,6 +34,7 @@ __all__ = [
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
+    "Hardswish",
     "Identity",
     "LeakyReLU",
     "Linear",

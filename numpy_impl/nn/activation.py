@@ -1,4 +1,4 @@
-"""ReLU, LeakyReLU, Sigmoid, Tanh, Softmax, LogSoftmax.
+"""ReLU, LeakyReLU, Sigmoid, Tanh, Hardswish, Softmax, LogSoftmax.
 
 Each is a pair of functions, ``f(x)`` and ``f_backward(dy, x or y)``, and a module that names them.
 """
@@ -163,6 +163,40 @@ class Tanh(Elementwise):
     """
 
     _pair, _needs_output = (tanh, tanh_backward), True
+
+
+@elementwise
+def hardswish(x: Array) -> Array:
+    """x * min(max(x + 3, 0), 6) / 6."""
+    return x * np.clip(x + 3, 0, 6) / 6
+
+
+@elementwise
+def hardswish_backward(dy: Array, x: Array) -> Array:
+    """0 where x <= -3, dy where x >= 3, between them dy * (x / 3 + 1/2); NaN where x is NaN."""
+    return np.where(x <= -3, 0, np.where(x >= 3, dy, dy * (x / 3 + 0.5)))
+
+
+class Hardswish(Elementwise):
+    r""":math:`y = x \min(\max(x + 3, 0), 6) / 6`; derivative 0 at -3 and 1 at 3.
+
+    Args:
+        inplace: accepted for torch's sake; inputs are never modified.
+
+    Shape:
+        any, kept.
+
+    Minus infinity gives NaN (it is multiplied by 0), as in torch.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.Hardswish.html;
+    Howard et al. 2019, https://arxiv.org/abs/1905.02244
+    """
+
+    _pair = hardswish, hardswish_backward
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
 
 
 # reductions along a last axis shorter than this are slow: none of them fills a vector register

@@ -1,4 +1,4 @@
-"""ReLU, LeakyReLU, Sigmoid, Tanh, Softmax, LogSoftmax."""
+"""ReLU, LeakyReLU, Sigmoid, Tanh, Hardswish, Softmax, LogSoftmax."""
 
 import itertools
 
@@ -34,6 +34,7 @@ CASES = [
             ("LeakyReLU", "0.2, inplace=True"),
             ("Sigmoid", ""),
             ("Tanh", ""),
+            ("Hardswish", ""),
         )
         for inputs, note, kinks in (
             ((4, 5), "", False),
@@ -90,6 +91,7 @@ def agrees_with_torch(name, args, x, upstream, dtype) -> None:
         ("ReLU", ()),
         ("Sigmoid", ()),
         ("Tanh", ()),
+        ("Hardswish", ()),
         *[("LeakyReLU", (slope,)) for slope in (0.01, 0.0, -0.5, 1.0, 1.5, 1e-50, np.inf)],
     ],
 )
@@ -106,6 +108,14 @@ def test_rows_with_values_that_are_not_finite(name, dtype) -> None:
     rng = np.random.default_rng(0)
     upstream = np.where(rng.random(x.shape) < 0.2, rng.choice(SPECIAL, x.shape), 0.5)
     agrees_with_torch(name, (1,), x, upstream, dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_hardswish_where_its_pieces_meet(dtype) -> None:
+    x, upstream = (
+        np.array(v) for v in zip(*itertools.product([-3.0, 3.0, -1.5], SPECIAL), strict=True)
+    )
+    agrees_with_torch("Hardswish", (), x, upstream, dtype)
 
 
 def test_a_number_is_the_whole_of_its_softmax() -> None:

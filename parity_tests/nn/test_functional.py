@@ -36,6 +36,7 @@ ROWS: dict[str, list[tuple[list[np.ndarray], dict[str, Any]]]] = {
     "leaky_relu": [([normal(3, 4)], {"negative_slope": 0.3})],
     "sigmoid": [([normal(3, 4)], {})],
     "tanh": [([normal(3, 4)], {})],
+    "hardswish": [([normal(3, 4)], {})],
     "softmax": [([normal(3, 4)], {"dim": 1}), ([normal(2, 3, 4)], {"dim": 0})],
     "log_softmax": [([normal(3, 4)], {"dim": -1})],
     "dropout": [([normal(3, 4)], {"p": 0.4}), ([normal(3, 4)], {"training": False})],

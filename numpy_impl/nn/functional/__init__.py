@@ -7,6 +7,8 @@ there is one, else a tuple, with ``None`` for what ``f`` takes as a constant (cl
 """
 
 from numpy_impl.nn.functional.activation import (
+    hardswish,
+    hardswish_backward,
     leaky_relu,
     leaky_relu_backward,
     log_softmax,
@@ -85,6 +87,8 @@ __all__ = [
     "cross_entropy",
     "cross_entropy_backward",
     "dropout",
+    "hardswish",
+    "hardswish_backward",
     "leaky_relu",
     "leaky_relu_backward",
     "linear",

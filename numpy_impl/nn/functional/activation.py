@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from numpy_impl.nn.activation import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from numpy_impl.nn.activation import Hardswish, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from numpy_impl.nn.functional.calls import backward_of, by_layer
 from numpy_impl.tensor.methods import cast
 from numpy_impl.tensor.tensor import Tensor
@@ -28,6 +28,11 @@ def tanh(input: Any) -> Any:
     return by_layer(Tanh(), input)
 
 
+def hardswish(input: Any, inplace: bool = False) -> Any:
+    """x * min(max(x + 3, 0), 6) / 6; see :class:`~numpy_impl.nn.Hardswish`."""
+    return by_layer(Hardswish(), input)
+
+
 def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Any:
     """exp(x) / sum(exp(x)) along ``dim``; see :class:`~numpy_impl.nn.Softmax`."""
     return by_layer(Softmax(dim), _cast(input, dtype))
@@ -48,5 +53,6 @@ relu_backward = backward_of(relu)
 leaky_relu_backward = backward_of(leaky_relu)
 sigmoid_backward = backward_of(sigmoid)
 tanh_backward = backward_of(tanh)
+hardswish_backward = backward_of(hardswish)
 softmax_backward = backward_of(softmax)
 log_softmax_backward = backward_of(log_softmax)
