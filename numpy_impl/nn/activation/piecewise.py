@@ -162,7 +162,18 @@ def shrink_backward(dy: Array, x: Array, lambd: float = 0.5, out: Array | None =
     return where(np.greater(np.abs(x), lambd), dy, out=out)
 
 
-class Hardshrink(Elementwise):
+class _Shrink(Elementwise):
+    _options = ("lambd",)
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        super().__init__()
+        self.lambd = lambd
+
+    def extra_repr(self) -> str:
+        return str(self.lambd)
+
+
+class Hardshrink(_Shrink):
     r""":math:`y = x` where :math:`|x| > \lambda`, else 0.
 
     Args:
@@ -174,14 +185,7 @@ class Hardshrink(Elementwise):
     Source: https://pytorch.org/docs/stable/generated/torch.nn.Hardshrink.html
     """
 
-    _pair, _options = (hardshrink, shrink_backward), ("lambd",)
-
-    def __init__(self, lambd: float = 0.5) -> None:
-        super().__init__()
-        self.lambd = lambd
-
-    def extra_repr(self) -> str:
-        return str(self.lambd)
+    _pair = hardshrink, shrink_backward
 
 
 @elementwise
@@ -190,7 +194,7 @@ def softshrink(x: Array, lambd: float = 0.5, out: Array | None = None) -> Array:
     return np.subtract(x, np.minimum(np.maximum(x, -lambd), lambd), out=out)
 
 
-class Softshrink(Hardshrink):
+class Softshrink(_Shrink):
     r""":math:`y = x - \lambda` where :math:`x > \lambda`, :math:`x + \lambda` where
     :math:`x < -\lambda`, else 0.
 

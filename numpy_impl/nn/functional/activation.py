@@ -117,7 +117,7 @@ def sigmoid(input: Any) -> Any:
 
 
 def logsigmoid(input: Any) -> Any:
-    """log(sigmoid(x)); see :class:`~numpy_impl.nn.LogSigmoid`."""
+    """log(sigmoid(x)), without underflow; see :class:`~numpy_impl.nn.LogSigmoid`."""
     return by_layer(LogSigmoid(), input)
 
 
