@@ -20,10 +20,8 @@ APPROXIMATIONS = ("none", "tanh")
 
 @elementwise
 def sigmoid(x: Array, out: Array | None = None) -> Array:
-    """1 / (1 + exp(-x)), without overflow for any x."""
-    small = np.exp(-np.abs(x))  # in (0, 1]
-    # the larger of exp(-|x|) and 0 or 1: exp(x) below 0, 1 above
-    return np.divide(np.maximum(small, np.greater_equal(x, 0)), 1 + small, out=out)
+    """1 / (1 + exp(-x)); where the exponential overflows, 0."""
+    return np.divide(1, 1 + np.exp(-x), out=out)
 
 
 @elementwise
