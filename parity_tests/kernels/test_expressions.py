@@ -25,6 +25,7 @@ ELSEWHERE = {
     "im2col": "kernels/test_im2col.py",
     "pieces": "kernels/test_pieces.py",
     "pooling": "test_textbook.py",
+    "special": "kernels/test_special.py",
 }
 SHAPES = [(), (0, 3), (5,), (3, 4), (2, 3, 4, 5), (700, 640)]  # the last is worked on in slices
 
@@ -45,6 +46,11 @@ def _gated(x: Array, y: Array, slope: float = 2.0) -> Array:
 @elementwise.elementwise
 def _tanh(x: Array, out: Array | None = None) -> Array:
     return np.tanh(x, out=out)
+
+
+def slopes(x: Array) -> Array:
+    """One for each position along the last axis."""
+    return np.linspace(-1, 2, x.shape[-1], dtype=x.dtype) if x.ndim > 1 else x.dtype.type(0.5)
 
 
 def _chosen(x: Array, y: Array) -> Array:
@@ -98,6 +104,22 @@ ELEMENTWISE: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "masks.select": (
         lambda x, y: masks.select(x, masks.as_mask(np.asarray(x > y))),
         lambda x, y: np.where(x > y, x, np.zeros((), x.dtype)),
+    ),
+    "masks.where": (
+        lambda x, y: masks.where(np.asarray(x > y), x, y),
+        lambda x, y: np.where(x > y, x, y),
+    ),
+    "masks.where of numbers": (
+        lambda x, y: masks.where(np.asarray(x > y), x.dtype.type(0.3), y),
+        lambda x, y: np.where(x > y, x.dtype.type(0.3), y),
+    ),
+    "masks.where with 0": (
+        lambda x, y: masks.where(np.asarray(x > y), x),
+        lambda x, y: np.where(x > y, x, np.zeros((), x.dtype)),
+    ),
+    "elementwise.scale_negative by slopes": (
+        lambda x, y: elementwise.scale_negative(y, x, slopes(x)),
+        lambda x, y: np.where(x > 0, y, slopes(x) * y),
     ),
     "masks.choose": (_chosen, lambda x, y: np.where(x > y, x, y)),
     "threads.slicewise": (_slicewise_sum, lambda x, y: x + y),

@@ -28,10 +28,12 @@ _OF_DEVICES = ("device", "dtype")
 WITHOUT_SAMPLES = {
     "Dropout",  # torch leaves random modules out
     "Flatten",
+    "Hardsigmoid",
     "Identity",
     "Module",
     "ModuleDict",
     "ModuleList",
+    "RReLU",  # random
     "Sequential",
     "Unflatten",
 }

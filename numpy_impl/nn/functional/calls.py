@@ -27,13 +27,14 @@ def by_layer(layer: Module, *inputs: Any) -> Any:
 def by_pair(
     forward: Callable[..., Array],
     backward: Callable[..., Sequence[Array | None]],
-    inputs: tuple[Any, Any, Any],
+    inputs: tuple[Any, ...],
     *options: Any,
 ) -> Any:
-    """A pair of functions of input, weight and bias as one call of the graph."""
-    x, weight, bias = arrays = tuple(to_array(value) for value in inputs)
-    if bias is not None and check_array(bias, "bias", weight.dtype).shape != weight.shape[:1]:
-        raise ValueError(f"bias must have shape {weight.shape[:1]}, got {bias.shape}")
+    """A pair of functions of input, weight and perhaps bias as one call of the graph."""
+    x, weight, *others = arrays = tuple(to_array(value) for value in inputs)
+    for bias in others:
+        if bias is not None and check_array(bias, "bias", weight.dtype).shape != weight.shape[:1]:
+            raise ValueError(f"bias must have shape {weight.shape[:1]}, got {bias.shape}")
     output = forward(*arrays, *options)
     if not any(isinstance(value, Tensor) for value in inputs):
         return output
