@@ -54,6 +54,9 @@ ROWS: dict[str, list[tuple[list[np.ndarray], dict[str, Any]]]] = {
     "pad": [
         ([normal(2, 3, 4)], {"pad": (1, 2, 0, 3), "value": 0.5}),
         ([normal(2, 3, 4)], {"pad": (-1, 2)}),
+        ([normal(2, 3, 4)], {"pad": (3, -1), "mode": "reflect"}),
+        ([normal(3, 4, 3)], {"pad": (1, 2, 0, 5), "mode": "replicate"}),
+        ([normal(1, 2, 2, 3, 4)], {"pad": (4, 1, 0, 2, -1, 1), "mode": "circular"}),
     ],
     "normalize": [([normal(3, 4)], {}), ([normal(3, 4)], {"p": 1.0, "dim": 0})],
     "one_hot": [([LABELS], {}), ([LABELS], {"num_classes": 5})],
