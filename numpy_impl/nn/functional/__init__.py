@@ -51,6 +51,14 @@ from numpy_impl.nn.functional.padding import (
     pad,
     pad_backward,
 )
+from numpy_impl.nn.functional.pixelshuffle import (
+    channel_shuffle,
+    channel_shuffle_backward,
+    pixel_shuffle,
+    pixel_shuffle_backward,
+    pixel_unshuffle,
+    pixel_unshuffle_backward,
+)
 from numpy_impl.nn.functional.pooling import (
     avg_pool1d,
     avg_pool1d_backward,
@@ -68,6 +76,16 @@ from numpy_impl.nn.functional.pooling import (
 from numpy_impl.nn.functional.sparse import (
     one_hot,
 )
+from numpy_impl.nn.functional.upsampling import (
+    interpolate,
+    interpolate_backward,
+    upsample,
+    upsample_backward,
+    upsample_bilinear,
+    upsample_bilinear_backward,
+    upsample_nearest,
+    upsample_nearest_backward,
+)
 
 __all__ = [
     "avg_pool1d",
@@ -76,6 +94,8 @@ __all__ = [
     "avg_pool2d_backward",
     "avg_pool3d",
     "avg_pool3d_backward",
+    "channel_shuffle",
+    "channel_shuffle_backward",
     "conv1d",
     "conv1d_backward",
     "conv2d",
@@ -85,6 +105,8 @@ __all__ = [
     "cross_entropy",
     "cross_entropy_backward",
     "dropout",
+    "interpolate",
+    "interpolate_backward",
     "leaky_relu",
     "leaky_relu_backward",
     "linear",
@@ -106,6 +128,10 @@ __all__ = [
     "one_hot",
     "pad",
     "pad_backward",
+    "pixel_shuffle",
+    "pixel_shuffle_backward",
+    "pixel_unshuffle",
+    "pixel_unshuffle_backward",
     "relu",
     "relu_backward",
     "sigmoid",
@@ -114,4 +140,10 @@ __all__ = [
     "softmax_backward",
     "tanh",
     "tanh_backward",
+    "upsample",
+    "upsample_backward",
+    "upsample_bilinear",
+    "upsample_bilinear_backward",
+    "upsample_nearest",
+    "upsample_nearest_backward",
 ]
