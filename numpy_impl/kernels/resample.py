@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numpy_impl.kernels.elementwise import silently
 from numpy_impl.kernels.threads import slicewise
 
 Array = np.ndarray
@@ -30,15 +31,15 @@ class _Term(NamedTuple):
 class Band:
     """A matrix (outputs, inputs) with few entries a row, each given by row, column and value.
 
-    Entries at the same place add up. Those of 0 are none: they read nothing, not even a NaN.
+    Entries at the same place add up. One of 0 reads its position nevertheless: 0 times NaN is NaN.
     """
 
     def __init__(self, rows: Array, columns: Array, values: Array, shape: tuple[int, int]) -> None:
         self.shape = shape
         places, which = np.unique((rows * shape[1] + columns).reshape(-1), return_inverse=True)
-        values = np.bincount(which.reshape(-1), values.reshape(-1)).astype(values.dtype)
-        self._rows, self._columns = np.divmod(places[values != 0], shape[1])
-        self._values = values[values != 0]
+        sums = np.bincount(which.reshape(-1), values.reshape(-1))
+        self._values = sums.astype(values.dtype)
+        self._rows, self._columns = np.divmod(places, shape[1])
 
     @cached_property
     def transposed(self) -> "Band":
@@ -130,6 +131,7 @@ class Band:
             target[...] = 0 if total is None else total
 
 
+@silently
 def resample(input: Array, bands: Sequence[Band]) -> Array:
     """``matrix @ input`` along each of the last axes, one after the other: (N, C, S...).
 

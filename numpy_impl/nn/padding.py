@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from numpy_impl.kernels.elementwise import silently
 from numpy_impl.nn.checks import check_array, ntuple
 from numpy_impl.nn.module import Module
 
@@ -49,6 +50,7 @@ def pad(input: Array, pads: Pads, mode: str, value: float = 0) -> Array:
     return _grown(input[_inside(input.ndim, crop)], grow, mode, value)
 
 
+@silently
 def pad_backward(grad_output: Array, pads: Pads, mode: str) -> Array:
     """Each element of the input receives the gradients of all its copies; none of a constant.
 

@@ -166,8 +166,8 @@ def _band(
         return _area(size, outputs, dtype)
     step, r = _coordinates(size, outputs, factor, align_corners, dtype)
     if outputs == size and (antialias or mode != "bicubic"):
-        r = np.arange(size, dtype=dtype)  # whatever the factor was
-    if antialias and outputs != size:
+        return _nearest(size, size, mode, None, dtype)  # each its own, whatever the factor was
+    if antialias:
         return _smoothed(size, outputs, mode, step, dtype)
     return (_bicubic if mode == "bicubic" else _linear)(size, outputs, r)
 

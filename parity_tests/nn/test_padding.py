@@ -100,6 +100,13 @@ def test_a_constant_pads_any_number_of_axes() -> None:
         np.testing.assert_array_equal(functional.pad(x, numbers, value=7), wanted)
 
 
+def test_infinite_gradients_add_up_silently() -> None:
+    layer = nn.CircularPad1d(1)
+    layer(np.zeros((1, 1, 2), "f"))
+    grad = layer.backward(np.array([[[np.inf, 1, -np.inf, np.inf]]], "f"))
+    np.testing.assert_array_equal(grad, [[[np.inf, np.nan]]])
+
+
 def test_one_node_of_the_graph() -> None:
     x = numpy_impl.tensor(np.ones((1, 2, 3), "f"), requires_grad=True)
     y = functional.pad(x, (1, 1), "reflect")

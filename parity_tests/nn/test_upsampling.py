@@ -124,21 +124,40 @@ def test_a_factor_that_leaves_the_size(mode) -> None:
     np.testing.assert_allclose((grad * direction).sum(), (upstream * moved).sum(), rtol=1e-9)
 
 
-@pytest.mark.parametrize("factor", [2, 2.5, 0.5])
-def test_what_is_not_finite_stays_where_it_belongs(factor) -> None:
-    """A weight of 0 reads nothing, here and in the way back."""
-    x = np.zeros((1, 1, 8, 8), "f")
-    x[..., 3, 3] = np.inf
-    options = {"scale_factor": factor, "mode": "bilinear"}
-    ones = np.isinf(x).astype("f")
-    output, touched = (functional.interpolate(values, **options) for values in (x, ones))
-    np.testing.assert_array_equal(output, np.where(touched > 0, np.inf, 0))
-    upstream = np.zeros_like(output)
-    upstream[..., 2, 2] = np.nan
-    grad = functional.interpolate_backward(upstream, x, **options)
-    upstream[..., 2, 2] = 1
-    weights = functional.interpolate_backward(upstream, x, **options)
-    np.testing.assert_array_equal(np.isnan(grad), weights != 0)
+def spoilt(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Numbers, a tenth of them infinite or none."""
+    rng = np.random.default_rng(seed)
+    values = rng.standard_normal(shape)
+    for special in (np.nan, np.inf, -np.inf):
+        values[rng.random(shape) < 0.03] = special
+    return values
+
+
+@pytest.mark.parametrize("corners", [False, True])
+@pytest.mark.parametrize("size", [(15, 8), (16, 16), (4, 12), (11, 3)], ids=str)
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "bilinear", "bicubic"])
+def test_what_is_not_finite_goes_where_torch_s_does(mode, size, corners) -> None:
+    """A weight of 0 reads its position nevertheless: 0 times NaN is NaN.
+
+    (Where an edge is read twice torch adds 0 times infinity, which is NaN, to what stays infinite.)
+    """
+    options = (size, None, mode, corners if mode in ("bilinear", "bicubic") else None)
+    x, upstream = spoilt((2, 3, 8, 8), 0), spoilt((2, 3, *size), 1)
+    ours, theirs = (world.Upsample(*options) for world in (nn, torch.nn))
+    for result in run_module_on(ours, theirs, x, upstream):
+        is_finite = np.isfinite(result.twin)
+        np.testing.assert_array_equal(np.isfinite(result.ours), is_finite)
+        found, wanted = result.ours[is_finite], result.twin[is_finite]
+        finite = Result(result.name, result.direction, found, wanted)
+        finite.check(tolerance("float64", result.direction))
+
+
+def run_module_on(ours, theirs, x: np.ndarray, upstream: np.ndarray) -> list[Result]:
+    twin = to_torch(x).requires_grad_()
+    wanted = theirs(twin)
+    output = Result("output", "forward", ours(x), to_numpy(wanted))
+    wanted.backward(to_torch(upstream))
+    return [output, Result("grad", "input_grad", ours.backward(upstream), to_numpy(twin.grad))]
 
 
 def test_one_node_of_the_graph() -> None:
