@@ -143,7 +143,7 @@ class _ConvNd(Batched):
         padding: Any = self.padding
         if self.padding_mode != "zeros":
             check_mode(self.padding_mode)
-            padded_as = (self._pads, input.shape[2:], self.padding_mode)
+            padded_as = (self._pads, self.padding_mode)
             input, padding = pad(input, self._pads, self.padding_mode), 0
         steps = steps_of(weight.shape, self.stride, padding, self.dilation, self.groups)
         return conv(input, weight, to_array(self.bias), steps), input, steps, padded_as

@@ -12,7 +12,16 @@ import pytest
 
 import parity_tests
 from numpy_impl import kernels
-from numpy_impl.kernels import channels, elementwise, masks, memory, products, threads, windows
+from numpy_impl.kernels import (
+    channels,
+    elementwise,
+    masks,
+    memory,
+    products,
+    resample,
+    threads,
+    windows,
+)
 from parity_tests.tolerances import tolerance
 from torch_ref.compare import Result
 
@@ -267,6 +276,23 @@ def test_window_slices() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(6, 3), (3, 6), (7, 3), (3, 7), (4, 4), (12, 1)], ids=str)
+@pytest.mark.parametrize("count", [0, 1, 4, 30])
+@pytest.mark.parametrize("step", [1, -1])
+def test_resample(shape, count, step, dtype) -> None:
+    """Any few entries, twice at one place too; and along the axis before the last, transposed."""
+    rows, columns = (RNG.integers(0, n, count) for n in shape)
+    values = RNG.standard_normal(count).astype(dtype)
+    band = resample.Band(rows, columns, values, shape)
+    matrix = np.zeros(shape, dtype)
+    np.add.at(matrix, (rows, columns), values)
+    x = RNG.standard_normal((2, 3, shape[0], shape[1])).astype(dtype)[..., ::step]
+    found = resample.resample(x, [band.transposed, band])
+    wanted = np.einsum("os,ncps,pq->ncqo", matrix, x, matrix)
+    Result("resample", "forward", found, wanted).check(tolerance(dtype, "forward"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(3,), (2, 5), (0, 4), (1, 1, 1)], ids=str)
 def test_aligned_memory(shape, dtype) -> None:
     found = memory.aligned_empty(shape, np.dtype(dtype))
@@ -277,6 +303,7 @@ def test_aligned_memory(shape, dtype) -> None:
 NAMED = {
     *(name.split(" ")[0] for name in (*ELEMENTWISE, *BY_CHANNEL)),
     "memory.aligned_empty",
+    "resample.resample",
     "windows.interior",
     "windows.pad_channels_last",
     "windows.window_slices",

@@ -94,12 +94,35 @@ ROWS: dict[str, list[tuple[list[np.ndarray], dict[str, Any]]]] = {
     "pad": [
         ([normal(2, 3, 4)], {"pad": (1, 2, 0, 3), "value": 0.5}),
         ([normal(2, 3, 4)], {"pad": (-1, 2)}),
+        ([normal(2, 3, 4)], {"pad": (3, -1), "mode": "reflect"}),
+        ([normal(3, 4, 3)], {"pad": (1, 2, 0, 5), "mode": "replicate"}),
+        ([normal(1, 2, 2, 3, 4)], {"pad": (4, 1, 0, 2, -1, 1), "mode": "circular"}),
     ],
+    "interpolate": [
+        ([normal(2, 3, 4)], {"size": 7}),
+        ([normal(2, 3, 4)], {"scale_factor": 2.3, "mode": "linear"}),
+        ([normal(1, 2, 3, 4)], {"size": (4, 2), "mode": "area"}),
+        ([normal(1, 2, 5, 4)], {"scale_factor": 0.5, "mode": "bilinear", "antialias": True}),
+        ([normal(1, 2, 5, 9)], {"size": (7, 4), "mode": "bicubic", "antialias": True}),
+        ([normal(1, 2, 9, 5)], {"size": (3, 4), "mode": "lanczos", "antialias": True}),
+        (
+            [normal(1, 2, 3, 4)],
+            {"scale_factor": [1.5, 2.6], "mode": "bicubic", "recompute_scale_factor": True},
+        ),
+    ],
+    "upsample": [([normal(1, 2, 3, 2, 2)], {"scale_factor": 2, "mode": "trilinear"})],
+    "upsample_nearest": [([normal(1, 2, 3, 4)], {"scale_factor": (2, 3)})],
+    "upsample_bilinear": [([normal(1, 2, 3, 4)], {"size": 5})],
+    "pixel_shuffle": [([normal(8, 2, 3)], {"upscale_factor": 2})],
+    "pixel_unshuffle": [([normal(2, 4, 6)], {"downscale_factor": 2})],
+    "channel_shuffle": [([normal(2, 6, 3)], {"groups": 2})],
     "normalize": [([normal(3, 4)], {}), ([normal(3, 4)], {"p": 1.0, "dim": 0})],
     "one_hot": [([LABELS], {}), ([LABELS], {"num_classes": 5})],
 }
 # torch's own sixth is a float32 number
 EXCEPTIONS = {("hardsigmoid", "float64", "input_grad"): Tolerance(rtol=3e-8, atol=0)}
+# what torch says of its own old names
+OLD_NAMES = "ignore:`nn.functional.upsample:UserWarning"
 CONFIGURATIONS = [(name, row) for name, rows in ROWS.items() for row in rows]
 
 
@@ -113,6 +136,7 @@ def test_every_function_has_a_row() -> None:
     assert names == set(ROWS)
 
 
+@pytest.mark.filterwarnings(OLD_NAMES)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(("name", "row"), CONFIGURATIONS, ids=[name for name, _ in CONFIGURATIONS])
 def test_functions_agree_with_torch(name, row, dtype) -> None:
@@ -161,6 +185,7 @@ def test_every_function_has_its_other_half() -> None:
     assert pairs == set(ROWS) - WITHOUT_PAIR.keys()
 
 
+@pytest.mark.filterwarnings(OLD_NAMES)
 @pytest.mark.parametrize(
     ("name", "row"),
     [c for c in CONFIGURATIONS if c[0] not in WITHOUT_PAIR],

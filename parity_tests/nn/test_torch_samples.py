@@ -26,6 +26,7 @@ from torch_ref.convert import copy_weights, to_numpy
 # meaningless here, or the same as none
 _OF_DEVICES = ("device", "dtype")
 WITHOUT_SAMPLES = {
+    "ChannelShuffle",
     "Dropout",  # torch leaves random modules out
     "Flatten",
     "Hardsigmoid",
@@ -34,8 +35,13 @@ WITHOUT_SAMPLES = {
     "ModuleDict",
     "ModuleList",
     "RReLU",  # random
+    "PixelShuffle",
+    "PixelUnshuffle",
     "Sequential",
     "Unflatten",
+    "Upsample",
+    "UpsamplingBilinear2d",
+    "UpsamplingNearest2d",
 }
 # written down, not asked of torch: its samples take seconds to import, and one worker needs them
 WITH_SAMPLES = sorted(

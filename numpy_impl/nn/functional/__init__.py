@@ -101,6 +101,14 @@ from numpy_impl.nn.functional.padding import (
     pad,
     pad_backward,
 )
+from numpy_impl.nn.functional.pixelshuffle import (
+    channel_shuffle,
+    channel_shuffle_backward,
+    pixel_shuffle,
+    pixel_shuffle_backward,
+    pixel_unshuffle,
+    pixel_unshuffle_backward,
+)
 from numpy_impl.nn.functional.pooling import (
     avg_pool1d,
     avg_pool1d_backward,
@@ -118,6 +126,16 @@ from numpy_impl.nn.functional.pooling import (
 from numpy_impl.nn.functional.sparse import (
     one_hot,
 )
+from numpy_impl.nn.functional.upsampling import (
+    interpolate,
+    interpolate_backward,
+    upsample,
+    upsample_backward,
+    upsample_bilinear,
+    upsample_bilinear_backward,
+    upsample_nearest,
+    upsample_nearest_backward,
+)
 
 __all__ = [
     "avg_pool1d",
@@ -129,6 +147,8 @@ __all__ = [
     "celu",
     "celu_",
     "celu_backward",
+    "channel_shuffle",
+    "channel_shuffle_backward",
     "conv1d",
     "conv1d_backward",
     "conv2d",
@@ -155,6 +175,8 @@ __all__ = [
     "hardtanh",
     "hardtanh_",
     "hardtanh_backward",
+    "interpolate",
+    "interpolate_backward",
     "leaky_relu",
     "leaky_relu_",
     "leaky_relu_backward",
@@ -181,6 +203,10 @@ __all__ = [
     "one_hot",
     "pad",
     "pad_backward",
+    "pixel_shuffle",
+    "pixel_shuffle_backward",
+    "pixel_unshuffle",
+    "pixel_unshuffle_backward",
     "prelu",
     "prelu_backward",
     "relu",
@@ -214,4 +240,10 @@ __all__ = [
     "threshold",
     "threshold_",
     "threshold_backward",
+    "upsample",
+    "upsample_backward",
+    "upsample_bilinear",
+    "upsample_bilinear_backward",
+    "upsample_nearest",
+    "upsample_nearest_backward",
 ]
