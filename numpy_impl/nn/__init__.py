@@ -4,9 +4,17 @@ from numpy_impl.nn import functional, init
 from numpy_impl.nn.activation import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from numpy_impl.nn.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from numpy_impl.nn.container import ModuleDict, ModuleList, Sequential
-from numpy_impl.nn.conv import Conv1d, Conv2d, Conv3d
+from numpy_impl.nn.conv import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+)
 from numpy_impl.nn.dropout import Dropout
 from numpy_impl.nn.flatten import Flatten, Unflatten
+from numpy_impl.nn.fold import Fold, Unfold
 from numpy_impl.nn.linear import Identity, Linear
 from numpy_impl.nn.loss import CrossEntropyLoss, MSELoss, NLLLoss
 from numpy_impl.nn.module import Module
@@ -31,9 +39,13 @@ __all__ = [
     "Conv1d",
     "Conv2d",
     "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
+    "Fold",
     "Identity",
     "LeakyReLU",
     "Linear",
@@ -53,6 +65,7 @@ __all__ = [
     "Softmax",
     "Tanh",
     "Unflatten",
+    "Unfold",
     "functional",
     "init",
 ]

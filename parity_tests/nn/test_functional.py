@@ -32,6 +32,24 @@ ROWS: dict[str, list[tuple[list[np.ndarray], dict[str, Any]]]] = {
         ([normal(3, 6, 6), normal(4, 3, 3, 3)], {"padding": "same"}),
     ],
     "conv3d": [([normal(1, 2, 4, 5, 4), normal(3, 2, 2, 2, 2), normal(3)], {"stride": (1, 2, 1)})],
+    "conv_transpose1d": [
+        ([normal(2, 4, 5), normal(4, 3, 3), normal(6)], {"stride": 2, "groups": 2}),
+        ([normal(4, 5), normal(4, 3, 3)], {"padding": 1}),
+    ],
+    "conv_transpose2d": [
+        ([normal(2, 3, 4, 5), normal(3, 4, 3, 2), normal(4)], {"stride": 2, "output_padding": 1}),
+    ],
+    "conv_transpose3d": [([normal(1, 2, 3, 2, 3), normal(2, 3, 2, 2, 2)], {"dilation": 2})],
+    "conv_tbc": [([normal(6, 2, 3), normal(3, 3, 4), normal(4)], {"pad": 1})],
+    "fold": [
+        (
+            [
+                normal(2, 12, 9),
+            ],
+            {"output_size": 4, "kernel_size": 2},
+        )
+    ],
+    "unfold": [([normal(2, 3, 4, 5)], {"kernel_size": (2, 3), "dilation": (2, 1), "padding": 1})],
     "relu": [([normal(3, 4)], {})],
     "leaky_relu": [([normal(3, 4)], {"negative_slope": 0.3})],
     "sigmoid": [([normal(3, 4)], {})],
@@ -147,6 +165,9 @@ F32, F64 = normal(4, 3).astype("f"), normal(4, 3)
         ("linear", [F32, normal(4, 5).astype("f")], ValueError, r"linear: input's last axis must"),
         ("linear", [F32, F32, F32[0]], ValueError, r"linear: bias must have shape \(4,\), got"),
         ("conv1d", [normal(1, 2, 5), normal(3, 2, 2), normal(2)], ValueError, "bias must have"),
+        ("conv_transpose1d", [normal(1, 2, 5), normal(2, 3, 2), normal(2)], ValueError, "bias mus"),
+        ("conv_transpose1d", [normal(1, 3, 5), normal(2, 3, 2)], ValueError, "in_channels=2 chan"),
+        ("conv_tbc", [normal(5, 1, 2), normal(3, 3, 2), normal(2)], ValueError, "in_channels=3 c"),
         ("one_hot", [F32], TypeError, "tensor must hold integers, got float32"),
     ],
 )

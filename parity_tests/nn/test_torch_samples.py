@@ -28,12 +28,14 @@ _OF_DEVICES = ("device", "dtype")
 WITHOUT_SAMPLES = {
     "Dropout",  # torch leaves random modules out
     "Flatten",
+    "Fold",  # torch has none of these
     "Identity",
     "Module",
     "ModuleDict",
     "ModuleList",
     "Sequential",
     "Unflatten",
+    "Unfold",
 }
 # written down, not asked of torch: its samples take seconds to import, and one worker needs them
 WITH_SAMPLES = sorted(
