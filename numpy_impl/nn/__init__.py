@@ -15,10 +15,27 @@ from numpy_impl.nn.conv import (
 from numpy_impl.nn.dropout import Dropout
 from numpy_impl.nn.flatten import Flatten, Unflatten
 from numpy_impl.nn.fold import Fold, Unfold
+from numpy_impl.nn.lazy import (
+    LazyBatchNorm1d,
+    LazyBatchNorm2d,
+    LazyBatchNorm3d,
+    LazyConv1d,
+    LazyConv2d,
+    LazyConv3d,
+    LazyConvTranspose1d,
+    LazyConvTranspose2d,
+    LazyConvTranspose3d,
+    LazyLinear,
+)
 from numpy_impl.nn.linear import Identity, Linear
 from numpy_impl.nn.loss import CrossEntropyLoss, MSELoss, NLLLoss
 from numpy_impl.nn.module import Module
-from numpy_impl.nn.parameter import Buffer, Parameter
+from numpy_impl.nn.parameter import (
+    Buffer,
+    Parameter,
+    UninitializedBuffer,
+    UninitializedParameter,
+)
 from numpy_impl.nn.pooling import (
     AvgPool1d,
     AvgPool2d,
@@ -47,6 +64,16 @@ __all__ = [
     "Flatten",
     "Fold",
     "Identity",
+    "LazyBatchNorm1d",
+    "LazyBatchNorm2d",
+    "LazyBatchNorm3d",
+    "LazyConv1d",
+    "LazyConv2d",
+    "LazyConv3d",
+    "LazyConvTranspose1d",
+    "LazyConvTranspose2d",
+    "LazyConvTranspose3d",
+    "LazyLinear",
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
@@ -66,6 +93,8 @@ __all__ = [
     "Tanh",
     "Unflatten",
     "Unfold",
+    "UninitializedBuffer",
+    "UninitializedParameter",
     "functional",
     "init",
 ]
