@@ -274,6 +274,12 @@ def conv_layer(x: Array, w: Array, b: Any, **options: Any) -> Any:
     return with_state(kind(channels, len(w), kernel, **options), w, b)
 
 
+def conv_transpose_layer(x: Array, w: Array, b: Any, groups: int = 1, **options: Any) -> Any:
+    kind, filters = getattr(nn, f"ConvTranspose{x.ndim - 2}d"), groups * w.shape[1]
+    options = {"groups": groups, "bias": b is not None, "dtype": x.dtype, **options}
+    return with_state(kind(len(w), filters, w.shape[2:], **options), w, b)
+
+
 def batch_norm_layer(x: Array, eps: float) -> Any:
     return getattr(nn, f"BatchNorm{max(1, x.ndim - 2)}d")(x.shape[1], eps, dtype=x.dtype)
 
@@ -284,6 +290,7 @@ LAYERS: dict[str, Callable] = {
         nn.Linear(*w.shape[::-1], bias=b is not None, dtype=x.dtype), w, b
     ),
     "conv": conv_layer,
+    "conv_transpose": conv_transpose_layer,
     "max_pool": lambda x, *args, **options: getattr(nn, f"MaxPool{x.ndim - 2}d")(*args, **options),
     "avg_pool": lambda x, *args, **options: getattr(nn, f"AvgPool{x.ndim - 2}d")(*args, **options),
     "batch_norm": lambda x, w, b, eps=1e-5: with_state(batch_norm_layer(x, eps), w, b),

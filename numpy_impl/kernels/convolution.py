@@ -1,8 +1,9 @@
 """Convolution: windows copied into matrices (:mod:`im2col`), and products of those.
 
-All of it equals ``textbook.conv`` and ``textbook.conv_backward``: sums over the kernel's positions
-of one product each. Arrays are (N, C, S...) by shape and channels-last in memory, so that a row of
-the kernel times its channels is one contiguous run. Work goes on in blocks that stay in the cache.
+All of it equals ``textbook.conv``, ``textbook.conv_transpose`` and their backwards: sums over the
+kernel's positions of one product each. Arrays are (N, C, S...) by shape and channels-last in
+memory, so that a row of the kernel times its channels is one contiguous run. Work goes on in blocks
+that stay in the cache.
 
 Letters in shape comments: N batch, C input channels, O... output sizes, K... kernel sizes,
 M = N * prod(O...) output positions, P = prod(K...) kernel positions, G groups, F filters.
@@ -96,12 +97,37 @@ def convolve_backward(
         grad_weight, grad_bias = _weight_grad(
             upstream, channels_last(input), weight, steps, needs[2]
         )
-    if needs[0] and not input.size:
-        grad_input = np.zeros_like(input)
-    elif needs[0] and all(s == 1 for s in steps.stride):
-        grad_input = _input_grad_by_convolution(upstream, weight, steps)
-    elif needs[0]:
-        grad_input = _input_grad_by_scattering(upstream, input.shape, weight, steps)
+    if needs[0]:
+        grad_input = _input_grad(upstream, input.shape, weight, None, steps)
+    return grad_input, grad_weight, grad_bias
+
+
+def convolve_transposed(
+    input: Array, weight: Array, bias: Array | None, steps: Steps, sizes: Ints
+) -> Array:
+    """``textbook.conv_transpose``: (N, F, O...) and (F, C/G, K...) -> (N, C, S...).
+
+    The letters are those of the convolution that it is the way back of, whose windows must fill
+    S... up to ``steps.pads``: an output_padding is that much less padding on the high side.
+    """
+    upstream = np.ascontiguousarray(channels_last(input))
+    shape = (len(input), weight.shape[1] * steps.groups, *sizes)
+    return _input_grad(upstream, shape, weight, bias, steps)
+
+
+def convolve_transposed_backward(
+    grad_output: Array, input: Array, weight: Array, steps: Steps, needs: tuple[bool, ...]
+) -> tuple[Array | None, Array | None, Array | None]:
+    """``textbook.conv_transpose_backward``: gradients for input, weight and bias, where needed."""
+    upstream = channels_last(grad_output)
+    grad_input = grad_weight = grad_bias = None
+    if needs[0]:
+        grad_input = convolve(grad_output, weight, None, steps)
+    if needs[1]:
+        rows = np.ascontiguousarray(channels_last(input))
+        grad_weight, _ = _weight_grad(rows, upstream, weight, steps, False)
+    if needs[2]:
+        grad_bias = sum_rows(group_rows(np.ascontiguousarray(upstream), 1))
     return grad_input, grad_weight, grad_bias
 
 
@@ -130,7 +156,20 @@ def _weight_grad(
     return windows.unfiltered(sum_each(products, windows.blocks), with_bias)
 
 
-def _input_grad_by_convolution(upstream: Array, weight: Array, steps: Steps) -> Array:
+def _input_grad(
+    upstream: Array, shape: Ints, weight: Array, bias: Array | None, steps: Steps
+) -> Array:
+    """(N, O..., F) -> ``shape`` (N, C, S...), plus a bias (C,) if it is an output."""
+    if 0 in shape:
+        return np.zeros(shape, upstream.dtype)
+    if all(s == 1 for s in steps.stride):
+        return _input_grad_by_convolution(upstream, weight, bias, steps)
+    return _input_grad_by_scattering(upstream, shape, weight, bias, steps)
+
+
+def _input_grad_by_convolution(
+    upstream: Array, weight: Array, bias: Array | None, steps: Steps
+) -> Array:
     """Stride 1: the upstream gradient, padded, convolved with the flipped, transposed kernel."""
     filters, per_group, *kernel = weight.shape
     groups, dilation = steps.groups, steps.dilation
@@ -139,10 +178,12 @@ def _input_grad_by_convolution(upstream: Array, weight: Array, steps: Steps) -> 
     transposed = by_group.reshape(groups * per_group, filters // groups, *kernel)
     halo = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
     pads = tuple((h - low, h - high) for h, (low, high) in zip(halo, steps.pads, strict=True))
-    return convolve(channels_first(upstream), transposed, None, steps._replace(pads=pads))
+    return convolve(channels_first(upstream), transposed, bias, steps._replace(pads=pads))
 
 
-def _input_grad_by_scattering(upstream: Array, shape: Ints, weight: Array, steps: Steps) -> Array:
+def _input_grad_by_scattering(
+    upstream: Array, shape: Ints, weight: Array, bias: Array | None, steps: Steps
+) -> Array:
     """Any stride: dX = dY W^T, each column added back to the element im2col took it from."""
     batch, channels, *sizes = shape
     filters, per_group, *kernel = weight.shape
@@ -150,8 +191,13 @@ def _input_grad_by_scattering(upstream: Array, shape: Ints, weight: Array, steps
     windows = geometry((batch, *sizes, channels), weight.itemsize, filters, tuple(kernel), steps)
     by_column = np.concatenate(windows.filters(weight, None), -2).swapaxes(-1, -2)
     offsets = list(np.ndindex(*kernel))
-    padded_sizes = [low + size + high for size, (low, high) in zip(sizes, pads, strict=True)]
+    # (what negative padding crops is an output that no window reaches)
+    padded_sizes = [
+        low + size + max(high, 0) for size, (low, high) in zip(sizes, pads, strict=True)
+    ]
     padded = np.zeros((batch, *padded_sizes, groups, per_group), upstream.dtype)
+    if bias is not None:
+        padded += bias.reshape(groups, per_group)
 
     def scatter(images: slice) -> None:
         part = upstream[images]
@@ -166,4 +212,4 @@ def _input_grad_by_scattering(upstream: Array, shape: Ints, weight: Array, steps
     columns_size = math.prod(windows.outputs) * len(offsets) * channels
     for_each(scatter, cache_slices(batch, columns_size))
     padded = padded.reshape(batch, *padded_sizes, channels)
-    return np.array(channels_first(padded[interior(pads, sizes)]), order="K")
+    return channels_first(np.ascontiguousarray(padded[interior(pads, sizes)]))

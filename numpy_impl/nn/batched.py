@@ -22,7 +22,7 @@ class Batched(Module):
 
     _n: int
 
-    def forward_batch(self, input: Array, *others: Any) -> tuple[Any, ...]:
+    def forward_batch(self, input: Array, *others: Any, **options: Any) -> tuple[Any, ...]:
         """(N, C, S...) -> the output (or a tuple of outputs), and whatever backward needs."""
         raise NotImplementedError(f"{type(self).__name__} has no forward_batch")
 
@@ -30,17 +30,17 @@ class Batched(Module):
         """The upstream gradient, in the output's structure -> the input's."""
         raise NotImplementedError(f"{type(self).__name__} has no backward_batch")
 
-    def forward(self, input: Array, *others: Any) -> Any:
+    def forward(self, input: Array, *others: Any, **options: Any) -> Any:
         weight = self.__dict__.get("weight")  # the pooling layers have none
         n = self._n
         input = check_array(
             input, "input", None if weight is None else weight.dtype, (n + 1, n + 2)
         )
         if input.ndim == n + 2:
-            output, *saved = self.forward_batch(input, *others)
+            output, *saved = self.forward_batch(input, *others, **options)
             self.save_for_backward(output, False, *saved)
             return output
-        output, *saved = self.forward_batch(input[None], *map(_with_batch, others))
+        output, *saved = self.forward_batch(input[None], *map(_with_batch, others), **options)
         output = _without_batch(output)
         self.save_for_backward(output, True, *saved)
         return output

@@ -10,6 +10,7 @@ import numpy as np
 from numpy_impl.nn.call import summary
 from numpy_impl.nn.checks import float_dtype
 from numpy_impl.nn.members import Members, join
+from numpy_impl.nn.parameter import is_lazy
 from numpy_impl.tensor.creation import check_device
 from numpy_impl.tensor.methods import is_dtype
 from numpy_impl.tensor.tensor import Tensor
@@ -149,7 +150,7 @@ class State(Members):
         for module_name, module in self.named_modules(remove_duplicate=False):
             for name, parameter in module._of_kind("parameter"):
                 if parameter is not None:
-                    value = parameter if keep_vars else parameter.data
+                    value = parameter if keep_vars or is_lazy(parameter) else parameter.data
                     state[prefix + join(module_name, name)] = value
             for name, buffer in module._of_kind("buffer"):
                 if buffer is not None and name not in module._non_persistent:
@@ -185,17 +186,17 @@ class State(Members):
             faults.append(f"unexpected keys: {', '.join(unexpected)}")
         values = {}
         for key in own:
-            if key in given:
+            # (neither side may have values yet, in lazy modules)
+            if key in given and not (is_lazy(own[key]) and is_lazy(given[key])):
                 values[key] = _fitting(key, given[key], own[key], assign, faults)
         if faults:
             raise RuntimeError(
                 f"state_dict does not fit {type(self).__name__}: {'; '.join(faults)}"
             )
-        if assign:
-            self._take(values)
-        else:
-            for key, value in values.items():
-                own[key][...] = value
+        taken = {key: value for key, value in values.items() if assign or is_lazy(own[key])}
+        self._take(taken)
+        for key in values.keys() - taken.keys():
+            own[key][...] = values[key]
         return IncompatibleKeys(missing, unexpected)
 
     def _take(self, values: dict[str, Array]) -> None:
@@ -213,10 +214,15 @@ class State(Members):
 
 def _fitting(key: str, value: Any, own: Array, assign: bool, faults: list[str]) -> Any:
     """The value as an array that can be copied into ``own``; what hinders goes to the faults."""
+    if is_lazy(value):
+        faults.append(f"{key} has no values yet: its module had no forward")
+        return None
     try:
         array = np.asarray(value.data if isinstance(value, Tensor) else value)
     except ValueError:
         array = np.empty(0, object)
+    if is_lazy(own):
+        own = np.empty(array.shape, own.dtype)  # any shape will do
     if array.dtype.kind not in "biuf":
         faults.append(f"{key} must hold real numbers, got {summary(value)}")
     elif array.shape != own.shape and not (own.shape == () and array.shape == (1,)):

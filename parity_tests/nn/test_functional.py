@@ -35,17 +35,7 @@ ROWS: dict[str, list[tuple[list[np.ndarray], dict[str, Any]]]] = {
     **{
         name: [([normal(3, 4)], {})]
         for name in (
-            *(
-                "hardsigmoid",
-                "hardswish",
-                "logsigmoid",
-                "mish",
-                "relu",
-                "relu6",
-                "relu_",
-                "selu",
-                "selu_",
-            ),
+            *("hardsigmoid", "hardswish", "logsigmoid", "mish", "relu", "relu6", "relu_"),
             *("selu", "selu_", "sigmoid", "silu", "softsign", "tanh", "tanhshrink"),
         )
     },
@@ -66,6 +56,22 @@ ROWS: dict[str, list[tuple[list[np.ndarray], dict[str, Any]]]] = {
         ([normal(3, 4)], {"min_val": 1.0, "max_val": 1.0}),
     ],
     "hardtanh_": [([normal(3, 4)], {"max_val": 0.3})],
+    "conv_transpose1d": [
+        ([normal(2, 4, 5), normal(4, 3, 3), normal(6)], {"stride": 2, "groups": 2}),
+        ([normal(4, 5), normal(4, 3, 3)], {"padding": 1}),
+    ],
+    "conv_transpose2d": [
+        ([normal(2, 3, 4, 5), normal(3, 4, 3, 2), normal(4)], {"stride": 2, "output_padding": 1}),
+    ],
+    "conv_transpose3d": [([normal(1, 2, 3, 2, 3), normal(2, 3, 2, 2, 2)], {"dilation": 2})],
+    "conv_tbc": [([normal(6, 2, 3), normal(3, 3, 4), normal(4)], {"pad": 1})],
+    "fold": [
+        (
+            [normal(2, 12, 9)],
+            {"output_size": 4, "kernel_size": 2},
+        )
+    ],
+    "unfold": [([normal(2, 3, 4, 5)], {"kernel_size": (2, 3), "dilation": (2, 1), "padding": 1})],
     "leaky_relu": [([normal(3, 4)], {"negative_slope": 0.3})],
     "leaky_relu_": [([normal(3, 4)], {"negative_slope": 0.3})],
     "prelu": [([normal(3, 4), normal(4)], {}), ([normal(3, 4), np.array(0.3)], {})],
@@ -233,6 +239,9 @@ F32, F64 = normal(4, 3).astype("f"), normal(4, 3)
         ("prelu", [F32, F64[0]], TypeError, "prelu: input must have the parameters' dtype float64"),
         ("prelu", [F32, F32[:, 0]], ValueError, r"prelu: weight must hold one slope, or one for"),
         ("prelu", [F32, F32], ValueError, r"prelu: weight must hold one slope, or one for"),
+        ("conv_transpose1d", [normal(1, 2, 5), normal(2, 3, 2), normal(2)], ValueError, "bias mus"),
+        ("conv_transpose1d", [normal(1, 3, 5), normal(2, 3, 2)], ValueError, "in_channels=2 chan"),
+        ("conv_tbc", [normal(5, 1, 2), normal(3, 3, 2), normal(2)], ValueError, "in_channels=3 c"),
         ("one_hot", [F32], TypeError, "tensor must hold integers, got float32"),
     ],
 )

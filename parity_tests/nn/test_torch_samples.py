@@ -30,7 +30,9 @@ WITHOUT_SAMPLES = {
     "Dropout",  # torch leaves random modules out
     "Flatten",
     "Hardsigmoid",
+    "Fold",  # torch has none of these
     "Identity",
+    *("LazyBatchNorm1d", "LazyBatchNorm2d", "LazyBatchNorm3d", "LazyLinear"),
     "Module",
     "ModuleDict",
     "ModuleList",
@@ -42,6 +44,7 @@ WITHOUT_SAMPLES = {
     "Upsample",
     "UpsamplingBilinear2d",
     "UpsamplingNearest2d",
+    "Unfold",
 }
 # written down, not asked of torch: its samples take seconds to import, and one worker needs them
 WITH_SAMPLES = sorted(
@@ -115,7 +118,8 @@ def measure(name: str, training: bool, dtype: str, sample: Any) -> list[Result]:
     if "dtype" in inspect.signature(getattr(nn, name)).parameters:
         kwargs["dtype"] = dtype
     ours = getattr(nn, name)(*arrays(args), **arrays(kwargs)).train(training)
-    copy_weights(twin, ours)
+    if not name.startswith("Lazy"):  # these draw the same from the same seed
+        copy_weights(twin, ours)
     call = inspect.signature(type(twin).forward).bind(
         twin, *sample.forward_input.args, **sample.forward_input.kwargs
     )
