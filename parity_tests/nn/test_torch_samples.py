@@ -29,6 +29,9 @@ WITHOUT_SAMPLES = {
     "Dropout",  # torch leaves random modules out
     "Flatten",
     "Identity",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
+    "MaxUnpool3d",
     "Module",
     "ModuleDict",
     "ModuleList",
@@ -106,7 +109,7 @@ def measure(name: str, training: bool, dtype: str, sample: Any) -> list[Result]:
     twin = getattr(torch.nn, name)(*args, **kwargs).to(getattr(torch, dtype)).train(training)
     if "dtype" in inspect.signature(getattr(nn, name)).parameters:
         kwargs["dtype"] = dtype
-    ours = getattr(nn, name)(*arrays(args), **arrays(kwargs)).train(training)
+    ours = getattr(nn, name)(*arrays(args), **arrays(kwargs)).to(dtype).train(training)
     copy_weights(twin, ours)
     call = inspect.signature(type(twin).forward).bind(
         twin, *sample.forward_input.args, **sample.forward_input.kwargs
