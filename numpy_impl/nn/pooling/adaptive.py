@@ -12,13 +12,17 @@ import numpy as np
 
 from numpy_impl.grad_mode import grad_mode
 from numpy_impl.kernels import ranges as kernels
+from numpy_impl.kernels.pooling import Geometry, max_pool_backward
 from numpy_impl.kernels.ranges import Ranges, adaptive_covering, adaptive_ranges
 from numpy_impl.kernels.threads import slicewise
 from numpy_impl.kernels.windows import Ints, channels_first, channels_last
 from numpy_impl.nn.batched import Batched
 from numpy_impl.nn.checks import check_int
+from numpy_impl.nn.pooling.fixed import fixed_geometry, fixed_max_pool
 
 Array = np.ndarray
+# elements of a window up to which the ordinary pooling, which walks its positions, is faster
+_SMALL = 16
 OutputSize = int | None | tuple[int | None, ...]
 
 
@@ -45,7 +49,9 @@ def adaptive_avg_pool_backward(grad_output: Array, sizes: Ints) -> Array:
     grad = np.empty((len(upstream), *sizes, upstream.shape[-1]), upstream.dtype)
 
     def share_out(into: Array, from_above: Array) -> None:
-        into[...] = kernels.range_sums(from_above / counts, covering)
+        share = np.divide(from_above, counts, order="C")
+        # one window of everything needs no sums: its share is everybody's
+        into[...] = share if math.prod(outputs) == 1 else kernels.range_sums(share, covering)
 
     slicewise(share_out, grad, upstream)
     return channels_first(grad)
@@ -88,6 +94,14 @@ def _counts(windows: list[Ranges], dtype: np.dtype) -> Array:
     """The number of elements in each window, (O..., 1)."""
     lengths = np.ix_(*(ranges.lengths for ranges in windows))
     return math.prod(lengths, start=np.ones((), np.int64))[..., None].astype(dtype)
+
+
+def _small_kernel(sizes: Ints, outputs: Ints) -> Ints | None:
+    """That of the ordinary pooling which this is, if its kernel is small; else None."""
+    if 0 in outputs or any(s % o for s, o in zip(sizes, outputs, strict=True)):
+        return None
+    kernel = tuple(s // o for s, o in zip(sizes, outputs, strict=True))
+    return kernel if math.prod(kernel) <= _SMALL else None
 
 
 def _check(output_size: Any, n: int) -> None:
@@ -194,16 +208,22 @@ class _AdaptiveMaxPoolNd(_AdaptivePoolNd):
     def forward_batch(self, input: Array) -> tuple:
         if not input.shape[1]:
             raise ValueError(f"input must have a channel, got shape {input.shape}")
+        sizes, outputs = input.shape[2:], self._outputs(input)
+        if (kernel := _small_kernel(sizes, outputs)) is not None:
+            geometry = fixed_geometry(sizes, kernel, None, 0, 1, False)
+            return fixed_max_pool(input, geometry, self.return_indices)
         need = self.return_indices or grad_mode.enabled
-        output, positions = adaptive_max_pool(input, self._outputs(input), need)
+        output, positions = adaptive_max_pool(input, outputs, need)
         if not self.return_indices or positions is None:
-            return output, positions, input.shape[2:]
-        return (output, positions.copy("K")), positions, input.shape[2:]
+            return output, positions, sizes
+        return (output, positions.copy("K")), positions, sizes
 
-    def backward_batch(self, grad_output: Any, positions: Array, sizes: Ints) -> Array:
+    def backward_batch(self, grad_output: Any, where: Array, of: Ints | Geometry) -> Array:
         if isinstance(grad_output, tuple):  # the indices have no gradient
             grad_output = grad_output[0]
-        return adaptive_max_pool_backward(grad_output, positions, sizes)
+        if isinstance(of, Geometry):
+            return max_pool_backward(grad_output, where, of)
+        return adaptive_max_pool_backward(grad_output, where, of)
 
 
 class AdaptiveMaxPool1d(_AdaptiveMaxPoolNd):

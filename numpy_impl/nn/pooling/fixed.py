@@ -45,6 +45,15 @@ def fixed_geometry(sizes: Ints, *window: Any) -> Geometry:
     return Geometry(sizes, *fixed_window(len(sizes), *arguments), ceil_mode)
 
 
+def fixed_max_pool(input: Array, geometry: Geometry, return_indices: bool) -> tuple:
+    """The maxima, with their indices if wanted, and what backward needs."""
+    output: Any
+    output, place = kernels.max_pool(input, geometry, return_indices or grad_mode.enabled)
+    if return_indices and place is not None:
+        output = (output, kernels.flat_indices(place, geometry))
+    return output, place, geometry
+
+
 class _MaxPoolNd(Batched):
     def __init__(
         self,
@@ -66,13 +75,7 @@ class _MaxPoolNd(Batched):
 
     def forward_batch(self, input: Array) -> tuple:
         window = (self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
-        geometry = fixed_geometry(input.shape[2:], *window)
-        need_place = self.return_indices or grad_mode.enabled
-        output: Any
-        output, place = kernels.max_pool(input, geometry, need_place)
-        if self.return_indices and place is not None:
-            output = (output, kernels.flat_indices(place, geometry))
-        return output, place, geometry
+        return fixed_max_pool(input, fixed_geometry(input.shape[2:], *window), self.return_indices)
 
     def backward_batch(self, grad_output: Any, place: Array, geometry: Geometry) -> Array:
         if isinstance(grad_output, tuple):  # the indices have no gradient

@@ -7,11 +7,11 @@ import numpy as np
 
 from numpy_impl import random
 from numpy_impl.kernels import pooling
-from numpy_impl.kernels.pooling import Geometry
-from numpy_impl.kernels.ranges import flat_positions, scatter
+from numpy_impl.kernels.ranges import first_window, flat_positions, scatter
+from numpy_impl.kernels.threads import slicewise
 from numpy_impl.kernels.windows import Ints, channels_first, channels_last
 from numpy_impl.nn.batched import Batched
-from numpy_impl.nn.checks import cached, ntuple
+from numpy_impl.nn.checks import ntuple
 
 Array = np.ndarray
 Sizes = int | tuple[int, ...]
@@ -36,31 +36,30 @@ def window_starts(samples: Array, size: int, kernel: int, outputs: int) -> Array
 def fractional_max_pool(
     input: Array, samples: Array, kernel: Ints, outputs: Ints
 ) -> tuple[Array, Array]:
-    """The maximum of each window, and its position in the flattened S...: (N, C, O...) both.
-
-    They are among those of all windows of that size, at every place: an ordinary max pooling.
-    """
+    """The maximum of each window, and its position in the flattened S...: (N, C, O...) both."""
     sizes, n = input.shape[2:], len(kernel)
-    geometry = _everywhere(sizes, kernel)
-    values, place = pooling.max_pool(input, geometry, need_place=True)
     # torch draws the samples of two axes the other way round: the width's comes first
     order = (1, 0) if n == 2 else range(n)
-    starts: list[Array] = []
-    start = np.zeros((), np.int64)
+    positions = np.zeros((), np.int64)
     for axis, i in enumerate(order):
-        found = window_starts(samples[..., i], sizes[axis], kernel[axis], outputs[axis])
+        starts = window_starts(samples[..., i], sizes[axis], kernel[axis], outputs[axis])
         # (N, O, C) -> (N, 1, O, 1, C), O at its axis
-        shape = (len(found), *(1,) * axis, outputs[axis], *(1,) * (n - axis - 1), found.shape[-1])
-        starts.append(found.reshape(shape))
-        start = start * geometry.outputs[axis] + starts[-1]
-    flat = flat_positions(start, math.prod(geometry.outputs))
-    output = channels_last(values).reshape(-1).take(flat)
-    # the places count the kernel's positions from the end
-    tap = math.prod(kernel) - np.asarray(place).reshape(-1).take(flat).astype(np.int64)
-    positions = np.zeros_like(tap)
-    for axis, offset in enumerate(np.unravel_index(tap, kernel)):
-        positions = positions * sizes[axis] + (starts[axis] + offset)
-    return channels_first(output), channels_first(positions)
+        shape = (len(starts), *(1,) * axis, outputs[axis], *(1,) * (n - axis - 1), starts.shape[-1])
+        positions = positions * sizes[axis] + starts.reshape(shape)
+    x = np.ascontiguousarray(channels_last(input))
+    values = np.empty(positions.shape, x.dtype)
+    offsets = first_window(kernel, sizes)
+
+    def fill(part: Array, out: Array, where: Array) -> None:
+        flat = flat_positions(where, math.prod(sizes))
+        taps = [part.reshape(-1).take(flat + offset * part.shape[-1]) for offset in offsets]
+        pooling.maximum_of(taps, out)
+        place = np.empty(out.shape, np.min_scalar_type(len(taps)))
+        pooling.find(taps, out, place)
+        where += offsets.take(len(taps) - place.astype(np.intp))
+
+    slicewise(fill, x, values, positions)
+    return channels_first(values), channels_first(positions)
 
 
 def fractional_max_pool_backward(grad_output: Array, positions: Array, sizes: Ints) -> Array:
@@ -69,12 +68,6 @@ def fractional_max_pool_backward(grad_output: Array, positions: Array, sizes: In
     flat = flat_positions(channels_last(positions), math.prod(sizes))
     shape = (len(upstream), *sizes, upstream.shape[-1])
     return channels_first(scatter(upstream, flat, shape, are_unique=False))
-
-
-@cached
-def _everywhere(sizes: Ints, kernel: Ints) -> Geometry:
-    n = len(sizes)
-    return Geometry(sizes, kernel, (1,) * n, (0,) * n, (1,) * n, ceil_mode=False)
 
 
 class _FractionalMaxPoolNd(Batched):
