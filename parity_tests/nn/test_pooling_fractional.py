@@ -76,6 +76,15 @@ def test_windows_are_drawn_anew_at_every_call() -> None:
     assert (pool(x) != pool(x)).any()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_windows_start_where_the_dtype_s_rounding_says(dtype) -> None:
+    x = np.random.default_rng(0).standard_normal((2, 32, 2000, 1)).astype(dtype)
+    ours, theirs = (w.FractionalMaxPool2d(1, (1500, 1), None, True) for w in (nn, torch.nn))
+    manual_seed(0)
+    _, indices = ours(x)
+    np.testing.assert_array_equal(indices, theirs(torch.from_numpy(x))[1].numpy())
+
+
 X = np.zeros((2, 3, 8, 7), "f")
 
 

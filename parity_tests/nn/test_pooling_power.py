@@ -52,6 +52,13 @@ def test_the_gradient_is_0_where_the_sum_is() -> None:
     np.testing.assert_array_equal(pool.backward(np.ones((1, 1, 1, 1))), np.zeros((1, 1, 2, 2)))
 
 
+def test_a_sum_of_negative_zeros_has_a_positive_root() -> None:
+    """1 / -inf is -0, and torch's sum of them 0."""
+    x = np.full((1, 1, 2), -np.inf)
+    wanted = torch.nn.LPPool1d(-1, 2)(torch.from_numpy(x)).numpy()
+    np.testing.assert_array_equal(nn.LPPool1d(-1, 2)(x), wanted)
+
+
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     p=st.sampled_from([1, 2, 3, 4, -1, -2, 0.5, 1.5, 2.5, np.inf, -np.inf, np.nan]),
