@@ -199,6 +199,7 @@ def max_pool_backward(grad_output: Array, place: Array, geometry: Geometry) -> A
     taps = geometry.taps
 
     def scatter(into: Array, from_above: Array, where: Array) -> None:
+        from_above = np.ascontiguousarray(from_above)
         if not geometry.tiled:
             into.fill(0)
         for number, tap in zip(range(len(taps), 0, -1), taps, strict=True):
@@ -280,7 +281,7 @@ def avg_pool_backward(grad_output: Array, geometry: Geometry, divisors: Array) -
     grad = np.empty((len(upstream), *geometry.padded, upstream.shape[-1]), upstream.dtype)
 
     def share_out(into: Array, from_above: Array) -> None:
-        share = from_above / divisors
+        share = np.divide(from_above, divisors, order="C")
         if not geometry.tiled:
             into.fill(0)
         for tap in geometry.taps:
