@@ -35,6 +35,7 @@ ELSEWHERE = {
     "pieces": "kernels/test_pieces.py",
     "pooling": "test_textbook.py",
     "special": "kernels/test_special.py",
+    "ranges": "kernels/test_ranges.py",
 }
 SHAPES = [(), (0, 3), (5,), (3, 4), (2, 3, 4, 5), (700, 640)]  # the last is worked on in slices
 

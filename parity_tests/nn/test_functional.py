@@ -20,6 +20,7 @@ def normal(*shape: int) -> np.ndarray:
 
 
 LABELS = np.array([0, 2, 1])
+INDICES = np.array([0, 4, 2, 1, 3, 0] * 2).reshape(2, 3, 2)
 # name: rows of (arrays, options); floating-point arrays get gradients
 ROWS: dict[str, list[tuple[list[np.ndarray], dict[str, Any]]]] = {
     "linear": [
@@ -91,6 +92,35 @@ ROWS: dict[str, list[tuple[list[np.ndarray], dict[str, Any]]]] = {
     "avg_pool1d": [([normal(2, 3, 8)], {"kernel_size": 3, "padding": 1})],
     "avg_pool2d": [([normal(2, 3, 6, 8)], {"kernel_size": (2, 3), "divisor_override": 5})],
     "avg_pool3d": [([normal(1, 2, 4, 4, 5)], {"kernel_size": 2, "ceil_mode": True})],
+    "max_pool1d_with_indices": [([normal(2, 3, 8)], {"kernel_size": 3, "padding": 1})],
+    "max_pool2d_with_indices": [([normal(2, 3, 6, 8)], {"kernel_size": (2, 3), "stride": 1})],
+    "max_pool3d_with_indices": [([normal(1, 2, 4, 4, 5)], {"kernel_size": 2, "ceil_mode": True})],
+    "max_unpool1d": [([normal(2, 3, 2), INDICES], {"kernel_size": 3, "stride": 2})],
+    "max_unpool2d": [
+        ([normal(1, 2, 3, 2), INDICES.reshape(1, 2, 3, 2)], {"kernel_size": 2}),
+        ([normal(2, 3, 2), INDICES], {"kernel_size": 2, "output_size": [7, 4]}),
+    ],
+    "max_unpool3d": [([normal(1, 2, 3, 2, 1), INDICES.reshape(1, 2, 3, 2, 1)], {"kernel_size": 2})],
+    "lp_pool1d": [([normal(2, 3, 8)], {"norm_type": 2, "kernel_size": 3, "stride": 2})],
+    "lp_pool2d": [([normal(2, 3, 6, 8)], {"norm_type": np.inf, "kernel_size": 2})],
+    "lp_pool3d": [([normal(1, 2, 4, 4, 5)], {"norm_type": 4.0, "kernel_size": 2})],
+    "adaptive_avg_pool1d": [([normal(2, 3, 8)], {"output_size": 3})],
+    "adaptive_avg_pool2d": [([normal(3, 6, 8)], {"output_size": (None, 3)})],
+    "adaptive_avg_pool3d": [([normal(1, 2, 4, 5, 6)], {"output_size": 3})],
+    "adaptive_max_pool1d": [([normal(2, 3, 8)], {"output_size": 3})],
+    "adaptive_max_pool1d_with_indices": [([normal(2, 3, 8)], {"output_size": 3})],
+    "adaptive_max_pool2d": [([normal(3, 6, 8)], {"output_size": (4, 3), "return_indices": True})],
+    "adaptive_max_pool2d_with_indices": [([normal(2, 3, 6, 8)], {"output_size": (None, 3)})],
+    "adaptive_max_pool3d": [([normal(1, 2, 4, 5, 6)], {"output_size": 3})],
+    "adaptive_max_pool3d_with_indices": [([normal(1, 2, 4, 5, 6)], {"output_size": 3})],
+    "fractional_max_pool2d": [([normal(2, 3, 7, 8)], {"kernel_size": 2, "output_size": 4})],
+    "fractional_max_pool2d_with_indices": [
+        ([normal(3, 7, 8)], {"kernel_size": 2, "output_ratio": (0.5, 0.6)})
+    ],
+    "fractional_max_pool3d": [([normal(1, 2, 5, 4, 6)], {"kernel_size": 2, "output_ratio": 0.5})],
+    "fractional_max_pool3d_with_indices": [
+        ([normal(1, 2, 5, 4, 6)], {"kernel_size": 2, "output_size": 2})
+    ],
     "cross_entropy": [
         ([normal(3, 4), LABELS], {"label_smoothing": 0.2}),
         ([normal(3, 4), LABELS], {"reduction": "sum", "ignore_index": 2}),
@@ -137,6 +167,11 @@ def allowed(name: str, dtype: str, result: Result) -> Tolerance:
     return EXCEPTIONS.get((name, dtype, result.direction), usual)
 
 
+def parts(output: Any) -> tuple:
+    """A function may return indices, too."""
+    return output if isinstance(output, tuple) else (output,)
+
+
 def test_every_function_has_a_row() -> None:
     names = {name for name in functional.__all__ if not name.endswith("_backward")}
     assert names == set(ROWS)
@@ -152,11 +187,14 @@ def test_functions_agree_with_torch(name, row, dtype) -> None:
     theirs = [to_torch(a).requires_grad_(a.dtype.kind == "f") for a in arrays]
     numpy_impl.manual_seed(0)
     torch.manual_seed(0)
-    mine = getattr(functional, name)(*ours, **options)
+    mine, *indices = parts(getattr(functional, name)(*ours, **options))
     # in place, torch does not write into what requires a gradient: into a copy of it
     copies = [tensor.clone() for tensor in theirs] if name.endswith("_") else theirs
-    twin = getattr(torch.nn.functional, name)(*copies, **options)
-    results = [Result(name, "forward", mine.data, to_numpy(twin))]
+    twin, *others = parts(getattr(torch.nn.functional, name)(*copies, **options))
+    results = [
+        Result(name, "forward", a.data, to_numpy(b))
+        for a, b in zip([mine, *indices], [twin, *others], strict=True)
+    ]
     if mine.dtype.kind == "f":
         upstream = np.asarray(np.random.default_rng(1).standard_normal(mine.shape)).astype(dtype)
         mine.backward(upstream)
@@ -170,19 +208,25 @@ def test_functions_agree_with_torch(name, row, dtype) -> None:
         result.check(allowed(name, dtype, result), name)
     numpy_impl.manual_seed(0)
     before = [a.copy() for a in arrays]
-    plain = getattr(functional, name)(*arrays, **options)
+    plain = parts(getattr(functional, name)(*arrays, **options))
     for a, b in zip(arrays, before, strict=True):
         np.testing.assert_array_equal(a, b)
-    assert isinstance(plain, np.ndarray)
-    np.testing.assert_array_equal(plain, mine.data)
+    for array, tensor in zip(plain, [mine, *indices], strict=True):
+        assert isinstance(array, np.ndarray)
+        np.testing.assert_array_equal(array, tensor.data)
 
 
 WITHOUT_PAIR = {
     "dropout": "its mask is drawn anew",
     "gumbel_softmax": "its noise is drawn anew",
-    "one_hot": "integers have no gradient",
     "rrelu": "its slopes are drawn anew",
     **{name: "the other name's" for name in ROWS if name.endswith("_")},
+    **{
+        f"fractional_max_pool{n}d{suffix}": "its windows are drawn anew"
+        for n in (2, 3)
+        for suffix in ("", "_with_indices")
+    },
+    "one_hot": "integers have no gradient",
 }
 
 
@@ -200,7 +244,7 @@ def test_every_function_has_its_other_half() -> None:
 def test_the_other_half_takes_the_same_arguments(name, row) -> None:
     arrays, options = row
     theirs = [to_torch(a).requires_grad_(a.dtype.kind == "f") for a in arrays]
-    twin = getattr(torch.nn.functional, name)(*theirs, **options)
+    twin, *_ = parts(getattr(torch.nn.functional, name)(*theirs, **options))
     upstream = np.asarray(np.random.default_rng(1).standard_normal(tuple(twin.shape)))
     twin.backward(to_torch(upstream))
     before = [a.copy() for a in arrays]
