@@ -136,8 +136,16 @@ from numpy_impl.nn.functional.upsampling import (
     upsample_nearest,
     upsample_nearest_backward,
 )
+from numpy_impl.nn.functional.vision import (
+    affine_grid,
+    affine_grid_backward,
+    grid_sample,
+    grid_sample_backward,
+)
 
 __all__ = [
+    "affine_grid",
+    "affine_grid_backward",
     "avg_pool1d",
     "avg_pool1d_backward",
     "avg_pool2d",
@@ -165,6 +173,8 @@ __all__ = [
     "gelu_backward",
     "glu",
     "glu_backward",
+    "grid_sample",
+    "grid_sample_backward",
     "gumbel_softmax",
     "hardshrink",
     "hardshrink_backward",
