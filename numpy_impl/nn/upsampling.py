@@ -66,12 +66,20 @@ def _floor(coordinates: Array, size: int) -> Array:
     return np.minimum(np.floor(coordinates.astype(np.float32)).astype(np.int64), size - 1)
 
 
-def _cubic(distance: Array, a: float) -> Array:
+def cubic(distance: Array, a: float) -> Array:
     """Keys's cubic kernel, by the distance from the coordinate."""
     x = np.abs(distance)
     near = ((a + 2) * x - (a + 3)) * x * x + 1
     far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
     return np.where(x <= 1, near, np.where(x < 2, far, 0))
+
+
+def cubic_slope(distance: Array, a: float) -> Array:
+    """The derivative of :func:`cubic`."""
+    x = np.abs(distance)
+    near = (3 * (a + 2) * x - 2 * (a + 3)) * x
+    far = (3 * a * x - 10 * a) * x + 8 * a
+    return np.sign(distance) * np.where(x <= 1, near, np.where(x < 2, far, 0))
 
 
 def _triangle(distance: Array) -> Array:
@@ -85,7 +93,7 @@ def _lanczos(distance: Array) -> Array:
 # half the width of each kernel, and the kernel; torch's bicubic has another a with antialias
 _FILTERS: dict[str, tuple[int, Callable[[Array], Array]]] = {
     "bilinear": (1, _triangle),
-    "bicubic": (2, lambda distance: _cubic(distance, -0.5)),
+    "bicubic": (2, lambda distance: cubic(distance, -0.5)),
     "lanczos": (3, _lanczos),
 }
 
@@ -115,7 +123,7 @@ def _bicubic(size: int, outputs: int, r: Array) -> Band:
     below = _floor(r, size)
     above = np.clip(r - below.astype(r.dtype), 0, 1)
     taps = np.arange(-1, 3)[:, None]
-    weights = _cubic(taps.astype(r.dtype) - above, -0.75)
+    weights = cubic(taps.astype(r.dtype) - above, -0.75)
     rows = np.broadcast_to(np.arange(outputs), weights.shape)
     return Band(rows, np.clip(below + taps, 0, size - 1), weights, (outputs, size))
 

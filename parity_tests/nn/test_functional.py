@@ -151,6 +151,11 @@ ROWS: dict[str, list[tuple[list[np.ndarray], dict[str, Any]]]] = {
     "upsample_bilinear": [([normal(1, 2, 3, 4)], {"size": 5})],
     "pixel_shuffle": [([normal(8, 2, 3)], {"upscale_factor": 2})],
     "pixel_unshuffle": [([normal(2, 4, 6)], {"downscale_factor": 2})],
+    "affine_grid": [([normal(2, 2, 3)], {"size": (2, 1, 3, 4), "align_corners": False})],
+    "grid_sample": [
+        ([normal(2, 3, 4, 5), normal(2, 3, 2, 2)], {"align_corners": False}),
+        ([normal(1, 2, 3, 4, 5), normal(1, 2, 3, 2, 3)], {"align_corners": True}),
+    ],
     "channel_shuffle": [([normal(2, 6, 3)], {"groups": 2})],
     "normalize": [([normal(3, 4)], {}), ([normal(3, 4)], {"p": 1.0, "dim": 0})],
     "one_hot": [([LABELS], {}), ([LABELS], {"num_classes": 5})],

@@ -188,6 +188,12 @@ from numpy_impl.nn.functional.upsampling import (
     upsample_nearest,
     upsample_nearest_backward,
 )
+from numpy_impl.nn.functional.vision import (
+    affine_grid,
+    affine_grid_backward,
+    grid_sample,
+    grid_sample_backward,
+)
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -208,6 +214,8 @@ __all__ = [
     "adaptive_max_pool3d_backward",
     "adaptive_max_pool3d_with_indices",
     "adaptive_max_pool3d_with_indices_backward",
+    "affine_grid",
+    "affine_grid_backward",
     "avg_pool1d",
     "avg_pool1d_backward",
     "avg_pool2d",
@@ -249,6 +257,8 @@ __all__ = [
     "gelu_backward",
     "glu",
     "glu_backward",
+    "grid_sample",
+    "grid_sample_backward",
     "gumbel_softmax",
     "hardshrink",
     "hardshrink_backward",
