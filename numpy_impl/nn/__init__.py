@@ -7,9 +7,17 @@ from numpy_impl.nn.container import ModuleDict, ModuleList, Sequential
 from numpy_impl.nn.conv import Conv1d, Conv2d, Conv3d
 from numpy_impl.nn.dropout import Dropout
 from numpy_impl.nn.flatten import Flatten, Unflatten
+from numpy_impl.nn.instancenorm import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from numpy_impl.nn.linear import Identity, Linear
 from numpy_impl.nn.loss import CrossEntropyLoss, MSELoss, NLLLoss
 from numpy_impl.nn.module import Module
+from numpy_impl.nn.normalization import (
+    CrossMapLRN2d,
+    GroupNorm,
+    LayerNorm,
+    LocalResponseNorm,
+    RMSNorm,
+)
 from numpy_impl.nn.parameter import Buffer, Parameter
 from numpy_impl.nn.pooling import (
     AvgPool1d,
@@ -32,11 +40,18 @@ __all__ = [
     "Conv2d",
     "Conv3d",
     "CrossEntropyLoss",
+    "CrossMapLRN2d",
     "Dropout",
     "Flatten",
+    "GroupNorm",
     "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "LogSoftmax",
     "MSELoss",
     "MaxPool1d",
@@ -47,6 +62,7 @@ __all__ = [
     "ModuleList",
     "NLLLoss",
     "Parameter",
+    "RMSNorm",
     "ReLU",
     "Sequential",
     "Sigmoid",

@@ -26,6 +26,7 @@ from torch_ref.convert import copy_weights, to_numpy
 # meaningless here, or the same as none
 _OF_DEVICES = ("device", "dtype")
 WITHOUT_SAMPLES = {
+    "CrossMapLRN2d",  # torch has none; test_normalization.py says why that may be
     "Dropout",  # torch leaves random modules out
     "Flatten",
     "Identity",
