@@ -299,6 +299,12 @@ LAYERS: dict[str, Callable] = {
         *(mean, var, w, b),
         names=("running_mean", "running_var", "weight", "bias"),
     ),
+    "layer_norm": lambda x, w, b, eps=1e-5: with_state(
+        nn.LayerNorm(w.shape, eps, dtype=x.dtype), w, b
+    ),
+    "group_norm": lambda x, groups, w, b, eps=1e-5: with_state(
+        nn.GroupNorm(groups, len(w), eps, dtype=x.dtype), w, b
+    ),
     "softmax": lambda x, axis=-1: nn.Softmax(axis),
     "log_softmax": lambda x, axis=-1: nn.LogSoftmax(axis),
     "cross_entropy": lambda x, target, *args, **options: nn.CrossEntropyLoss(*args, **options),

@@ -1,7 +1,8 @@
 """Per-channel arithmetic on (N, C, S...): sums over batch and positions, scale and shift.
 
-Memory is channels-last, seen as (N, P*C) with P the product of the sizes S...: one long row for
-each sample, so that a per-channel value, repeated P times, meets it without short inner loops.
+An array is worked on as it lies. Channels-last memory is seen as (N, P*C) with P the product of
+the sizes S...: one long row for each sample, so that a per-channel value, repeated P times, meets
+it without short inner loops. C-contiguous memory is seen as (N, C, P). Either is called a view.
 Letters in shape comments: N batch, C channels, P positions.
 """
 
@@ -10,111 +11,132 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from numpy_impl.kernels.products import sum_rows
-from numpy_impl.kernels.threads import for_each_slice, sum_slices
+from numpy_impl.kernels.products import matmul, sum_rows
+from numpy_impl.kernels.threads import cache_slices, for_each_slice, sum_each
 from numpy_impl.kernels.windows import channels_first, channels_last
+from numpy_impl.types import Array
 
-Array = np.ndarray
 
-
-def rows_of(array: Array) -> Array:
-    """``np.moveaxis(array, 1, -1).reshape(N, P*C)``, a view if the memory is channels-last."""
+def view_of(array: Array) -> Array:
+    """``array.reshape(N, C, P)`` or ``np.moveaxis(array, 1, -1).reshape(N, P*C)``, as it lies."""
+    sizes = array.shape[2:]
+    if array.flags.c_contiguous and math.prod(sizes) > 1:
+        return array.reshape(*array.shape[:2], math.prod(sizes))
     return channels_last(array).reshape(len(array), math.prod(array.shape[1:]))
 
 
-def from_rows(rows: Array, shape: tuple[int, ...]) -> Array:
-    """The way back of :func:`rows_of`: (N, P*C) -> ``shape``, a view."""
-    return channels_first(rows.reshape(shape[0], *shape[2:], shape[1]))
+def view_like(array: Array, view: Array) -> Array:
+    """``array`` seen as ``view``, the view of another of its shape: a copy if it lies otherwise."""
+    if view.ndim == 3:
+        return array.reshape(view.shape)
+    return channels_last(array).reshape(view.shape)
 
 
-def _by_channel(rows: Array, channels: int) -> Array:
-    """(N, P*C) -> (N*P, C), a view; also where that is nothing."""
-    return rows.reshape(rows.size // max(channels, 1), channels)
+def from_view(view: Array, shape: tuple[int, ...]) -> Array:
+    """The way back of :func:`view_of`: ``shape`` is (N, C, S...)."""
+    if view.ndim == 3:
+        return view.reshape(shape)
+    return channels_first(view.reshape(shape[0], *shape[2:], shape[1]))
 
 
-def _repeat(values: Array, rows: Array) -> Array:
-    """(C,) -> (P*C,)."""
-    positions = rows.shape[1] // max(len(values), 1)
+def _spread(values: Array, view: Array) -> Array:
+    """(C,) -> what broadcasts with the view: (C, 1), or (P*C,)."""
+    if view.ndim == 3:
+        return values[:, None]
+    positions = view.shape[1] // max(len(values), 1)
     if positions == 1:
         return values
     return values[None].repeat(positions, 0).reshape(-1)  # a third of the time of np.tile
 
 
-def channel_sums(rows: Array, channels: int, factor: Array | None = None) -> list[Array]:
-    """``x.sum(axis)`` and, with a factor, ``(x * factor).sum(axis)``: (N, P*C) -> (C,) each."""
-
-    def sums(samples: slice) -> Sequence[Array]:
-        part = rows[samples]
-        total = sum_rows(_by_channel(part, channels))
-        if factor is None:
-            return [total]
-        return total, sum_rows(_by_channel(part * factor[samples], channels))
-
-    return list(sum_slices(sums, len(rows), rows.size))
+def _sum(view: Array, channels: int) -> Array:
+    """Over batch and positions: -> (C,)."""
+    if view.ndim == 3:
+        rows = view.reshape(-1, view.shape[2])
+        return sum_rows(matmul(rows, np.ones(rows.shape[1], rows.dtype)).reshape(-1, channels))
+    return sum_rows(view.reshape(view.size // max(channels, 1), channels))
 
 
-def centre(rows: Array, channels: int) -> tuple[Array, Array, Array, Array]:
-    """``x - x.mean(axis)``, what is left of its own mean, ``x.mean(axis)`` and ``x.var(axis)``.
+def _slices(view: Array) -> list[slice]:
+    return cache_slices(len(view), view[:1].size) or [slice(0, 0)]
+
+
+def channel_sums(view: Array, channels: int) -> Array:
+    """``x.sum(axis)``: -> (C,)."""
+    return sum_each(lambda part: [_sum(view[part], channels)], _slices(view))[0]
+
+
+def product_sums(view: Array, others: Array, mean: Array) -> tuple[Array, Array]:
+    """``x.sum(axis)`` and ``(x * (others - mean)).sum(axis)``: -> (C,) each."""
+    spread = _spread(mean, others)
+
+    def sums(part: slice) -> Sequence[Array]:
+        values = others[part] - spread
+        values *= view[part]
+        return _sum(view[part], len(mean)), _sum(values, len(mean))
+
+    total, products = sum_each(sums, _slices(view))
+    return total, products
+
+
+def moments(view: Array, channels: int) -> tuple[Array, Array, Array]:
+    """``x.mean(axis)``, the mean that is left of x minus that, and ``x.var(axis)``: (C,) each.
 
     The float32 mean of values far from 0 is off by more than their deviations resolve: x minus
-    that mean has a mean of its own, which is what is left. It belongs to neither side's rounding.
-    Of no values all are 0.
+    that mean has a mean of its own, which is what is left. Of no values all are 0.
     """
-    positions = rows.shape[1] // max(channels, 1)
-    count = rows.dtype.type(max(len(rows) * positions, 1))
-    (total,) = channel_sums(rows, channels)
-    mean = total / count
-    repeated = _repeat(mean, rows)
-    centred = np.empty_like(rows)
+    count = view.dtype.type(max(view.size // max(channels, 1), 1))
+    mean = channel_sums(view, channels) / count
+    spread = _spread(mean, view)
 
-    def moments(samples: slice) -> Sequence[Array]:
-        np.subtract(rows[samples], repeated, out=centred[samples])
-        values = _by_channel(centred[samples], channels)
-        return sum_rows(values), sum_rows(np.square(values))
+    def sums(part: slice) -> Sequence[Array]:
+        centred = view[part] - spread
+        total = _sum(centred, channels)
+        np.square(centred, out=centred)
+        return total, _sum(centred, channels)
 
-    total, squares = sum_slices(moments, len(rows), rows.size)
+    total, squares = sum_each(sums, _slices(view))
     residual, var = total / count, squares / count
-    # an infinite mean leaves nothing; from an infinite variance nothing is taken off
-    np.add(mean, residual, out=mean, where=np.isfinite(mean))
+    # from an infinite variance nothing is taken off
     np.subtract(var, residual * residual, out=var, where=var != np.inf)
-    return centred, residual, mean, var
+    return mean, residual, var
 
 
-def subtract_channels(rows: Array, values: Array) -> Array:
-    """``x - values``: (N, P*C) and (C,)."""
-    return rows - _repeat(values, rows)
+def scale_shift(view: Array, mean: Array, scale: Array, shift: Array) -> Array:
+    """``(x - mean) * scale + shift``: a view, and (C,) each."""
+    mean, scale, shift = (_spread(values, view) for values in (mean, scale, shift))
+    output = np.empty(view.shape, view.dtype)
 
-
-def scale_shift(rows: Array, scale: Array, shift: Array) -> Array:
-    """``x * scale + shift``: (N, P*C) and (C,)."""
-    scale, shift = _repeat(scale, rows), _repeat(shift, rows)
-    output = np.empty_like(rows)
-
-    def fill(samples: slice) -> None:
-        values = np.multiply(rows[samples], scale, out=output[samples])
+    def fill(part: slice) -> None:
+        values = np.subtract(view[part], mean, out=output[part])
+        values *= scale
         values += shift
 
-    for_each_slice(fill, len(rows), rows.size)
+    for_each_slice(fill, len(view), view.size)
     return output
 
 
-def scale_by(rows: Array, scale: Array) -> Array:
-    """``x * scale``: (N, P*C) and (C,)."""
-    scale = _repeat(scale, rows)
-    output = np.empty_like(rows)
-    for_each_slice(lambda s: np.multiply(rows[s], scale, out=output[s]), len(rows), rows.size)
+def scale_by(view: Array, scale: Array) -> Array:
+    """``x * scale``: a view and (C,)."""
+    scale = _spread(scale, view)
+    output = np.empty(view.shape, view.dtype)
+    for_each_slice(lambda s: np.multiply(view[s], scale, out=output[s]), len(view), view.size)
     return output
 
 
-def scale_less(rows: Array, scale: Array, others: Array, slope: Array, offset: Array) -> Array:
-    """``x * scale - others * slope - offset``: (N, P*C) and (C,)."""
-    scale, slope, offset = (_repeat(values, rows) for values in (scale, slope, offset))
-    output = np.empty_like(rows)
+def scale_less(
+    view: Array, scale: Array, others: Array, mean: Array, slope: Array, offset: Array
+) -> Array:
+    """``x * scale - (others - mean) * slope - offset``: two views, and (C,) each."""
+    scale, mean, slope, offset = (_spread(v, view) for v in (scale, mean, slope, offset))
+    output = np.empty(view.shape, view.dtype)
 
-    def fill(samples: slice) -> None:
-        values = np.multiply(rows[samples], scale, out=output[samples])
-        values -= others[samples] * slope
-        values -= offset
+    def fill(part: slice) -> None:
+        values = others[part] - mean
+        values *= slope
+        values += offset
+        np.multiply(view[part], scale, out=output[part])
+        output[part] -= values
 
-    for_each_slice(fill, len(rows), rows.size)
+    for_each_slice(fill, len(view), view.size)
     return output

@@ -1,8 +1,8 @@
 """BatchNorm1d, BatchNorm2d, BatchNorm3d.
 
-How it is defined: ``textbook.batch_norm`` and ``textbook.batch_norm_backward``. The pair here has
-x as rows (N, P*C) of channels-last memory (``kernels/channels.py``): C channels, P positions (the
-product of the sizes after (N, C)), M = N * P values of each channel.
+How it is defined: ``textbook.batch_norm`` and ``textbook.batch_norm_backward``. The pair here sums
+over batch and positions for each of C channels (``kernels/channels.py``): M = N * P values each,
+P the product of the sizes after (N, C).
 """
 
 import math
@@ -12,41 +12,64 @@ import numpy as np
 
 from numpy_impl.kernels import channels as kernels
 from numpy_impl.kernels.elementwise import silently
+from numpy_impl.kernels.groups import inverse_root
 from numpy_impl.nn.checks import check_array, check_int, float_dtype
 from numpy_impl.nn.module import Module
 from numpy_impl.nn.parameter import Parameter
 from numpy_impl.tensor.tensor import to_array
+from numpy_impl.types import Array
 
-Array = np.ndarray
 
-
+@silently
 def batch_norm(
-    centred: Array,
-    residual: Array,
-    var: Array,
+    input: Array,
     weight: Array | None,
     bias: Array | None,
+    running_mean: Array | None,
+    running_var: Array | None,
+    training: bool,
+    momentum: float,
     eps: float,
-) -> tuple[Array, Array]:
-    r""":math:`y = w\,(x - \mu) / \sqrt{v + \epsilon} + b`, from ``centred`` = x - mean + residual.
+) -> tuple[Array, tuple[Any, ...]]:
+    r""":math:`y = w\,(x - \mu) / \sqrt{v + \epsilon} + b`; in training of the batch's statistics.
+
+    The running ones, if there are any, then move in place; else they serve.
 
     Returns:
-        y, and 1 / sqrt(var + eps), which backward needs.
+        y, and what :func:`batch_norm_backward` needs.
     """
-    # eps as it is: float32 has no 1e-50, and the root of 0 would be divided by
-    inverse_std = (1 / np.sqrt(var + np.float64(eps))).astype(var.dtype)
+    check_statistics(running_mean, running_var, training)
+    if eps <= 0 and (training or eps < 0):
+        allowed = "positive for the batch's statistics" if training else "at least 0"
+        raise ValueError(f"eps must be {allowed}, got {eps}")
+    channels = input.shape[1]
+    x = kernels.view_of(input)
+    if training:
+        count = len(input) * math.prod(input.shape[2:])
+        if count == 1:
+            raise ValueError(
+                "the batch's statistics need more than 1 value per channel, "
+                f"got input of shape {input.shape}"
+            )
+        mean, residual, var = kernels.moments(x, channels)
+        if count:  # a batch of nothing moves nothing
+            move_statistics(running_mean, running_var, mean, residual, var, count, momentum)
+    else:
+        # copies: a later call may move them before this one's backward
+        mean, var = np.array(running_mean), np.array(running_var)
+        residual = np.zeros_like(mean)
+    inverse_std = inverse_root(var, eps)
     scale = inverse_std if weight is None else inverse_std * weight
     shift = -residual * scale if bias is None else bias - residual * scale
-    return kernels.scale_shift(centred, scale, shift), inverse_std
+    output = kernels.from_view(kernels.scale_shift(x, mean, scale, shift), input.shape)
+    return output, (x, mean, residual, inverse_std, training)
 
 
+@silently
 def batch_norm_backward(
     dy: Array,
-    centred: Array,
-    residual: Array,
-    inverse_std: Array,
     weight: Array | None,
-    through_statistics: bool,
+    saved: tuple[Any, ...],
     needs: tuple[bool, ...] = (True, True, True),
 ) -> tuple[Array | None, Array | None, Array | None]:
     r"""Gradients for input, weight and bias (C,); ``needs`` says which (None for the others).
@@ -55,30 +78,58 @@ def batch_norm_backward(
     statistics are the batch's own they depend on x too, which takes two projections off:
     :math:`dx = \frac{w}{\sigma}\,(dy - \frac{1}{M} db - \frac{1}{M} \hat x\, dw)`.
     """
-    through_statistics = through_statistics and needs[0] and dy.size > 0
-    channels = len(inverse_std)
+    x, mean, residual, inverse_std, training = saved
+    through_statistics = training and needs[0] and dy.size > 0
+    channels, shape, dy = len(inverse_std), dy.shape, kernels.view_like(dy, x)
     dx = dw = db = None
     if not dy.size:
         inverse_std = np.zeros_like(inverse_std)  # nothing adds up to 0, whatever the deviation
     if through_statistics or needs[1]:
-        db, products = kernels.channel_sums(dy, channels, centred)
+        db, products = kernels.product_sums(dy, x, mean)
         dw = inverse_std * (products - residual * db)
     elif needs[2]:
-        (db,) = kernels.channel_sums(dy, channels)
+        db = kernels.channel_sums(dy, channels)
     if needs[0]:
         scale = inverse_std if weight is None else inverse_std * weight
         if through_statistics:
             m = dy.dtype.type(dy.size // channels)
             slope = scale * (inverse_std * dw / m)
-            offset = scale * db / m - residual * slope  # x - mean = centred - residual
-            dx = kernels.scale_less(dy, scale, centred, slope, offset)
+            offset = scale * db / m - residual * slope  # x - mean less the residual
+            dx = kernels.scale_less(dy, scale, x, mean, slope, offset)
         else:
             dx = kernels.scale_by(dy, scale)
+        dx = kernels.from_view(dx, shape)
     return dx, dw if needs[1] else None, db if needs[2] else None
 
 
-class _BatchNorm(Module):
-    """Arguments, parameters, buffers, forward and backward of the three."""
+def check_statistics(mean: Array | None, var: Array | None, may_be_none: bool) -> None:
+    """Both of the running statistics, or where the batch's own serve neither."""
+    if (mean is None) != (var is None):
+        raise ValueError("running_mean and running_var must both be None, or neither")
+    if mean is None and not may_be_none:
+        raise ValueError("running_mean and running_var must not be None in evaluation")
+
+
+def move_statistics(
+    running_mean: Array | None,
+    running_var: Array | None,
+    mean: Array,
+    residual: Array,
+    var: Array,
+    count: int,
+    momentum: float,
+) -> None:
+    """Towards those of a batch of ``count`` values each; the variance kept is the unbiased."""
+    if running_mean is None or running_var is None:
+        return
+    exact = np.add(mean, residual, out=mean.copy(), where=np.isfinite(mean))
+    for running, value in ((running_mean, exact), (running_var, var * (count / (count - 1)))):
+        running *= 1 - momentum
+        running += momentum * value
+
+
+class NormBase(Module):
+    """Arguments, parameters and running statistics of BatchNorm and InstanceNorm."""
 
     _ndims: tuple[int, ...]
 
@@ -127,84 +178,10 @@ class _BatchNorm(Module):
         if self.bias is not None:
             self.bias.data.fill(0)
 
-    def _track(
-        self,
-        running_mean: Array | None,
-        running_var: Array | None,
-        mean: Array,
-        var: Array,
-        count: int,
-    ) -> None:
-        """Move the running statistics towards the batch's; the variance kept is the unbiased.
-
-        A batch of nothing is counted, and moves nothing.
-        """
-        momentum, batches = self.momentum, self.num_batches_tracked
-        if batches is not None:
-            batches += 1
-        if momentum is None:  # a plain average over all batches
-            momentum = 0.0 if batches is None else 1 / batches.item()
-        if running_mean is None or running_var is None or not count:
-            return
-        for running, value in (
-            (running_mean, mean),
-            (running_var, var * (count / (count - 1))),
-        ):
-            running *= 1 - momentum
-            running += momentum * value
-
-    @silently
-    def forward(self, input: Array) -> Array:
-        weight, running_mean, running_var = self.weight, self.running_mean, self.running_var
-        owned = running_mean if weight is None else weight.data
-        input = check_array(input, "input", None if owned is None else owned.dtype, self._ndims)
-        if input.shape[1] != self.num_features:
-            raise ValueError(
-                f"input must have num_features={self.num_features} channels, "
-                f"got shape {input.shape}"
-            )
-        tracks = self.training and self.track_running_stats
-        if (running_mean is None) != (running_var is None) and (tracks or not self.training):
-            raise ValueError("running_mean and running_var must both be None, or neither")
-        use_batch = self.training or running_mean is None
-        if self.eps <= 0 and (use_batch or self.eps < 0):
-            allowed = "positive for the batch's statistics" if use_batch else "at least 0"
-            raise ValueError(f"eps must be {allowed}, got {self.eps}")
-        rows = kernels.rows_of(input)
-        if use_batch:
-            count = len(input) * math.prod(input.shape[2:])
-            if count == 1:
-                raise ValueError(
-                    "the batch's statistics need more than 1 value per channel, "
-                    f"got input of shape {input.shape}"
-                )
-            centred, residual, mean, var = kernels.centre(rows, self.num_features)
-            if tracks:
-                self._track(running_mean, running_var, mean, var, count)
-        else:
-            var, residual = running_var, np.zeros_like(running_var)
-            centred = kernels.subtract_channels(rows, running_mean)
-        values, inverse_std = batch_norm(
-            centred, residual, var, to_array(weight), to_array(self.bias), self.eps
-        )
-        output = kernels.from_rows(values, input.shape)
-        self.save_for_backward(output, centred, residual, inverse_std, use_batch)
-        return output
-
-    @silently
-    def backward(self, grad_output: Array) -> Array | None:
-        dy, centred, residual, inverse_std, use_batch = self.saved_for_backward(grad_output)
-        grads = batch_norm_backward(
-            kernels.rows_of(dy),
-            centred,
-            residual,
-            inverse_std,
-            to_array(self.weight),
-            use_batch,
-            self.needs_grads("weight", "bias"),
-        )
-        grad = self.accumulate_grads(grads, "weight", "bias")
-        return None if grad is None else kernels.from_rows(grad, dy.shape)
+    def own_dtype(self) -> np.dtype | None:
+        """Of parameters or statistics; None if there are none."""
+        owned = self.running_mean if self.weight is None else self.weight.data
+        return None if owned is None else owned.dtype
 
     def _upgrade_state_dict(self, state_dict: dict[str, Any], prefix: str) -> None:
         """PyTorch before 0.4.1 counted no batches: the count stays as it is then."""
@@ -217,6 +194,38 @@ class _BatchNorm(Module):
             f"affine={self.affine}, bias={self.bias is not None}, "
             f"track_running_stats={self.track_running_stats}"
         )
+
+
+class _BatchNorm(NormBase):
+    """Forward and backward of the three."""
+
+    def forward(self, input: Array) -> Array:
+        weight, bias = to_array(self.weight), to_array(self.bias)
+        mean, var, batches = self.running_mean, self.running_var, self.num_batches_tracked
+        tracks = self.training and self.track_running_stats
+        input = check_array(input, "input", self.own_dtype(), self._ndims)
+        if input.shape[1] != self.num_features:
+            raise ValueError(
+                f"input must have num_features={self.num_features} channels, "
+                f"got shape {input.shape}"
+            )
+        if self.training and not tracks:
+            mean = var = None
+        momentum = self.momentum
+        if momentum is None:  # a plain average over all batches
+            momentum = 0.0 if batches is None else 1 / (batches.item() + 1)
+        training = self.training or (mean is None and var is None)
+        output, saved = batch_norm(input, weight, bias, mean, var, training, momentum, self.eps)
+        if tracks and batches is not None:
+            batches += 1
+        self.save_for_backward(output, saved)
+        return output
+
+    def backward(self, grad_output: Array) -> Array | None:
+        dy, saved = self.saved_for_backward(grad_output)
+        needs = self.needs_grads("weight", "bias")
+        grads = batch_norm_backward(dy, to_array(self.weight), saved, needs)
+        return self.accumulate_grads(grads, "weight", "bias")
 
 
 class BatchNorm1d(_BatchNorm):

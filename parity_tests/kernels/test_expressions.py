@@ -30,6 +30,7 @@ RNG = np.random.default_rng(0)
 # proven elsewhere: a layer's kernel against the layer's definition in textbook.py
 ELSEWHERE = {
     "convolution": "test_textbook.py",
+    "groups": "test_textbook.py",
     "fused": "test_random.py",
     "im2col": "kernels/test_im2col.py",
     "pieces": "kernels/test_pieces.py",
@@ -159,58 +160,81 @@ def axes_of(x: Array) -> tuple[int, ...]:
     return (0, *range(2, x.ndim))
 
 
-def rows(x: Array) -> Array:
-    return channels.rows_of(x)
+def unseen(view: Array, like: Array) -> Array:
+    return channels.from_view(view, like.shape)
+
+
+def last(x: Array) -> Array:
+    """The same with channels last in memory."""
+    return windows.channels_first(np.ascontiguousarray(windows.channels_last(x)))
+
+
+def seen(x: Array) -> Array:
+    return channels.view_of(x)
+
+
+def kernel_of(name: str, x: Array, y: Array, v: Array) -> list[Array]:
+    """A kernel of channels, of views; its results as arrays again."""
+    a, b, function = seen(x), channels.view_like(y, seen(x)), getattr(channels, name)
+    arguments = {
+        "channel_sums": (a, len(v)),
+        "product_sums": (a, b, v),
+        "moments": (a, len(v)),
+        "scale_by": (a, v),
+        "scale_shift": (a, v, 2 * v, -v),
+        "scale_less": (a, v, b, 2 * v, 3 * v, 4 * v),
+    }
+    found = function(*arguments[name])
+    if name == "moments":
+        mean, residual, var = found
+        return [mean + residual, var]
+    if name.endswith("sums"):
+        return [*found] if isinstance(found, tuple) else [found]
+    return [unseen(found, x)]
 
 
 # of x, another array of its shape (N, C, S...), and values of its channels
+CHANNELS: dict[str, Callable[[Array, Array, Array], list[Array]]] = {
+    "channel_sums": lambda x, y, v: [x.sum(axes_of(x))],
+    "product_sums": lambda x, y, v: [
+        x.sum(axes_of(x)),
+        (x * (y - by_channel(v, x))).sum(axes_of(x)),
+    ],
+    "moments": lambda x, y, v: [x.mean(axes_of(x)), x.var(axes_of(x))],
+    "scale_by": lambda x, y, v: [x * by_channel(v, x)],
+    "scale_shift": lambda x, y, v: [
+        (x - by_channel(v, x)) * by_channel(2 * v, x) - by_channel(v, x)
+    ],
+    "scale_less": lambda x, y, v: [
+        x * by_channel(v, x)
+        - (y - by_channel(2 * v, x)) * by_channel(3 * v, x)
+        - by_channel(4 * v, x)
+    ],
+}
 BY_CHANNEL: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
-    "channels.rows_of": (
-        lambda x, y, v: channels.rows_of(x),
-        lambda x, y, v: np.moveaxis(x, 1, -1).reshape(len(x), -1),
+    "channels.view_of": (
+        lambda x, y, v: [channels.view_of(x).reshape(x.shape), channels.view_of(last(x))],
+        lambda x, y, v: [x, np.moveaxis(x, 1, -1).reshape(len(x), -1)],
     ),
-    "channels.from_rows": (
-        lambda x, y, v: channels.from_rows(channels.rows_of(x), x.shape),
-        lambda x, y, v: x,
-    ),
-    "channels.channel_sums": (
-        lambda x, y, v: channels.channel_sums(rows(x), len(v), rows(y)),
-        lambda x, y, v: [x.sum(axes_of(x)), (x * y).sum(axes_of(x))],
-    ),
-    "channels.channel_sums without a factor": (
-        lambda x, y, v: channels.channel_sums(rows(x), len(v)),
-        lambda x, y, v: [x.sum(axes_of(x))],
-    ),
-    "channels.centre": (
+    "channels.view_like": (
         lambda x, y, v: [
-            channels.centre(rows(x), len(v))[0]
-            - np.tile(channels.centre(rows(x), len(v))[1], x[0, 0].size),
-            *channels.centre(rows(x), len(v))[2:],
+            channels.view_like(last(x), seen(y)) - 0,
+            channels.view_like(x, seen(last(y))),
         ],
-        lambda x, y, v: [
-            rows(x - x.mean(axes_of(x), keepdims=True)),
-            x.mean(axes_of(x)),
-            x.var(axes_of(x)),
-        ],
+        lambda x, y, v: [seen(x), seen(last(x))],
     ),
-    "channels.subtract_channels": (
-        lambda x, y, v: channels.subtract_channels(rows(x), v),
-        lambda x, y, v: rows(x - by_channel(v, x)),
+    "channels.from_view": (
+        lambda x, y, v: [unseen(seen(x), x), unseen(seen(last(x)), x)],
+        lambda x, y, v: [x, x],
     ),
-    "channels.scale_by": (
-        lambda x, y, v: channels.scale_by(rows(x), v),
-        lambda x, y, v: rows(x * by_channel(v, x)),
-    ),
-    "channels.scale_shift": (
-        lambda x, y, v: channels.scale_shift(rows(x), v, -v),
-        lambda x, y, v: rows(x * by_channel(v, x) - by_channel(v, x)),
-    ),
-    "channels.scale_less": (
-        lambda x, y, v: channels.scale_less(rows(x), v, rows(y), 2 * v, 3 * v),
-        lambda x, y, v: rows(
-            x * by_channel(v, x) - y * by_channel(2 * v, x) - by_channel(3 * v, x)
-        ),
-    ),
+    **{
+        f"channels.{kernel} {lies}": (
+            lambda x, y, v, kernel=kernel, lie=lie: kernel_of(kernel, lie(x), lie(y), v),
+            expression,
+        )
+        for kernel, expression in CHANNELS.items()
+        for lies, lie in {"as it lies": lambda a: a, "channels last": last}.items()
+    },
     "windows.channels_last": (
         lambda x, y, v: windows.channels_last(x),
         lambda x, y, v: np.moveaxis(x, 1, -1),

@@ -157,6 +157,14 @@ ROWS: dict[str, list[tuple[list[np.ndarray], dict[str, Any]]]] = {
         ([normal(1, 2, 3, 4, 5), normal(1, 2, 3, 2, 3)], {"align_corners": True}),
     ],
     "channel_shuffle": [([normal(2, 6, 3)], {"groups": 2})],
+    "batch_norm": [
+        ([normal(5, 3, 4)], {"running_mean": None, "running_var": None, "training": True})
+    ],
+    "group_norm": [([normal(3, 4, 5)], {"num_groups": 2})],
+    "instance_norm": [([normal(3, 4, 5)], {"eps": 0.1})],
+    "layer_norm": [([normal(3, 4, 5)], {"normalized_shape": (4, 5)})],
+    "local_response_norm": [([normal(3, 4, 5)], {"size": 2, "alpha": 0.5})],
+    "rms_norm": [([normal(3, 4, 5)], {"normalized_shape": (5,)})],
     "normalize": [([normal(3, 4)], {}), ([normal(3, 4)], {"p": 1.0, "dim": 0})],
     "one_hot": [([LABELS], {}), ([LABELS], {"num_classes": 5})],
 }

@@ -27,6 +27,7 @@ from torch_ref.convert import copy_weights, to_numpy
 _OF_DEVICES = ("device", "dtype")
 WITHOUT_SAMPLES = {
     "ChannelShuffle",
+    "CrossMapLRN2d",  # torch has none; test_normalization.py says why that may be
     "Dropout",  # torch leaves random modules out
     "Flatten",
     "Hardsigmoid",

@@ -41,6 +41,24 @@ def by_pair(
         if bias is not None and check_array(bias, "bias", weight.dtype).shape != shape:
             raise ValueError(f"bias must have shape {shape}, got {bias.shape}")
     output = forward(*arrays, *options)
+    return attached(
+        forward.__name__,
+        output,
+        inputs,
+        lambda dy, needs: backward(dy, x, weight, *options, needs),
+    )
+
+
+def attached(
+    name: str,
+    output: Array,
+    inputs: Sequence[Any],
+    backward: Callable[[Any, tuple[bool, ...]], Sequence[Array | None]],
+) -> Any:
+    """The output as one call of the graph, if a Tensor is among the inputs.
+
+    ``backward(dy, needs)`` gives the inputs' gradients; ``needs`` says which.
+    """
     if not any(isinstance(value, Tensor) for value in inputs):
         return output
     result = Tensor(output)
@@ -48,11 +66,11 @@ def by_pair(
     if grad_mode.enabled and any(needs):
 
         def way_back(grads: list[Array | None], retain_graph: bool) -> list[Array | None]:
-            found = backward(grads[0], x, weight, *options, needs)
+            found = backward(grads[0], needs)
             return [grad for grad, needed in zip(found, needs, strict=True) if needed]
 
         tracked = tuple(value for value, needed in zip(inputs, needs, strict=True) if needed)
-        attach([result], Node(forward.__name__, tracked, way_back, is_layer=True))
+        attach([result], Node(name, tracked, way_back, is_layer=True))
     return result
 
 
