@@ -5,7 +5,14 @@ from numpy_impl.nn.activation import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softm
 from numpy_impl.nn.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from numpy_impl.nn.container import ModuleDict, ModuleList, Sequential
 from numpy_impl.nn.conv import Conv1d, Conv2d, Conv3d
-from numpy_impl.nn.dropout import Dropout
+from numpy_impl.nn.dropout import (
+    AlphaDropout,
+    Dropout,
+    Dropout1d,
+    Dropout2d,
+    Dropout3d,
+    FeatureAlphaDropout,
+)
 from numpy_impl.nn.flatten import Flatten, Unflatten
 from numpy_impl.nn.linear import Identity, Linear
 from numpy_impl.nn.loss import CrossEntropyLoss, MSELoss, NLLLoss
@@ -21,6 +28,7 @@ from numpy_impl.nn.pooling import (
 )
 
 __all__ = [
+    "AlphaDropout",
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
@@ -33,6 +41,10 @@ __all__ = [
     "Conv3d",
     "CrossEntropyLoss",
     "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
+    "FeatureAlphaDropout",
     "Flatten",
     "Identity",
     "LeakyReLU",

@@ -39,6 +39,11 @@ ROWS: dict[str, list[tuple[list[np.ndarray], dict[str, Any]]]] = {
     "softmax": [([normal(3, 4)], {"dim": 1}), ([normal(2, 3, 4)], {"dim": 0})],
     "log_softmax": [([normal(3, 4)], {"dim": -1})],
     "dropout": [([normal(3, 4)], {"p": 0.4}), ([normal(3, 4)], {"training": False})],
+    "dropout1d": [([normal(3, 4)], {"p": 0.4}), ([normal(2, 3, 4)], {})],
+    "dropout2d": [([normal(2, 3, 4, 2)], {"p": 0.4})],
+    "dropout3d": [([normal(3, 2, 2, 4)], {"p": 0.4})],
+    "alpha_dropout": [([normal(3, 4)], {"p": 0.4, "training": True}), ([normal(3, 4)], {})],
+    "feature_alpha_dropout": [([normal(3, 4, 2)], {"training": True}), ([normal(3, 4)], {})],
     "max_pool1d": [([normal(2, 3, 8)], {"kernel_size": 3, "stride": 2})],
     "max_pool2d": [([normal(2, 3, 6, 8)], {"kernel_size": 2})],
     "max_pool3d": [([normal(1, 2, 4, 4, 4)], {"kernel_size": 2, "padding": 1})],
@@ -95,7 +100,10 @@ def test_functions_agree_with_torch(name, row, dtype) -> None:
     np.testing.assert_array_equal(plain, mine.data)
 
 
-WITHOUT_PAIR = {"dropout": "its mask is drawn anew", "one_hot": "integers have no gradient"}
+WITHOUT_PAIR = {
+    **{name: "its mask is drawn anew" for name in ROWS if "dropout" in name},
+    "one_hot": "integers have no gradient",
+}
 
 
 def test_every_function_has_its_other_half() -> None:

@@ -26,7 +26,14 @@ from torch_ref.convert import copy_weights, to_numpy
 # meaningless here, or the same as none
 _OF_DEVICES = ("device", "dtype")
 WITHOUT_SAMPLES = {
-    "Dropout",  # torch leaves random modules out
+    # torch leaves random modules out
+    "AlphaDropout",
+    "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
+    "FeatureAlphaDropout",
+    # and these
     "Flatten",
     "Identity",
     "Module",

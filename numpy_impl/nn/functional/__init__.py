@@ -29,7 +29,12 @@ from numpy_impl.nn.functional.conv import (
     conv3d_backward,
 )
 from numpy_impl.nn.functional.dropout import (
+    alpha_dropout,
     dropout,
+    dropout1d,
+    dropout2d,
+    dropout3d,
+    feature_alpha_dropout,
 )
 from numpy_impl.nn.functional.linear import (
     linear,
@@ -70,6 +75,7 @@ from numpy_impl.nn.functional.sparse import (
 )
 
 __all__ = [
+    "alpha_dropout",
     "avg_pool1d",
     "avg_pool1d_backward",
     "avg_pool2d",
@@ -85,6 +91,10 @@ __all__ = [
     "cross_entropy",
     "cross_entropy_backward",
     "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "feature_alpha_dropout",
     "leaky_relu",
     "leaky_relu_backward",
     "linear",
