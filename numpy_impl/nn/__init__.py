@@ -26,6 +26,7 @@ from numpy_impl.nn.pooling import (
     MaxPool2d,
     MaxPool3d,
 )
+from numpy_impl.nn.sparse import Embedding, EmbeddingBag
 
 __all__ = [
     "AlphaDropout",
@@ -44,6 +45,8 @@ __all__ = [
     "Dropout1d",
     "Dropout2d",
     "Dropout3d",
+    "Embedding",
+    "EmbeddingBag",
     "FeatureAlphaDropout",
     "Flatten",
     "Identity",

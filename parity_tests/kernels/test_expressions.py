@@ -25,6 +25,7 @@ ELSEWHERE = {
     "im2col": "kernels/test_im2col.py",
     "pieces": "kernels/test_pieces.py",
     "pooling": "test_textbook.py",
+    "segments": "kernels/test_segments.py",
 }
 SHAPES = [(), (0, 3), (5,), (3, 4), (2, 3, 4, 5), (700, 640)]  # the last is worked on in slices
 

@@ -61,6 +61,18 @@ ROWS: dict[str, list[tuple[list[np.ndarray], dict[str, Any]]]] = {
         ([normal(2, 3, 4)], {"pad": (-1, 2)}),
     ],
     "normalize": [([normal(3, 4)], {}), ([normal(3, 4)], {"p": 1.0, "dim": 0})],
+    "embedding": [
+        ([LABELS, normal(4, 3)], {}),
+        (
+            [np.array([[0, 2], [2, 1]]), normal(4, 3)],
+            {"padding_idx": 1, "scale_grad_by_freq": True},
+        ),
+    ],
+    "embedding_bag": [
+        ([LABELS, normal(4, 3), np.array([0, 1])], {}),
+        ([LABELS[None], normal(4, 3)], {"mode": "max"}),
+        ([LABELS, normal(4, 3), np.array([0, 2, 3])], {"mode": "sum", "include_last_offset": True}),
+    ],
     "one_hot": [([LABELS], {}), ([LABELS], {"num_classes": 5})],
 }
 CONFIGURATIONS = [(name, row) for name, rows in ROWS.items() for row in rows]

@@ -34,6 +34,7 @@ WITHOUT_SAMPLES = {
     "Dropout3d",
     "FeatureAlphaDropout",
     # and these
+    "EmbeddingBag",
     "Flatten",
     "Identity",
     "Module",

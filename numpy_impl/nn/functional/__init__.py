@@ -71,6 +71,10 @@ from numpy_impl.nn.functional.pooling import (
     max_pool3d_backward,
 )
 from numpy_impl.nn.functional.sparse import (
+    embedding,
+    embedding_backward,
+    embedding_bag,
+    embedding_bag_backward,
     one_hot,
 )
 
@@ -94,6 +98,10 @@ __all__ = [
     "dropout1d",
     "dropout2d",
     "dropout3d",
+    "embedding",
+    "embedding_backward",
+    "embedding_bag",
+    "embedding_bag_backward",
     "feature_alpha_dropout",
     "leaky_relu",
     "leaky_relu_backward",
