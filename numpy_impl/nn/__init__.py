@@ -5,6 +5,7 @@ from numpy_impl.nn.activation import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softm
 from numpy_impl.nn.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from numpy_impl.nn.container import ModuleDict, ModuleList, Sequential
 from numpy_impl.nn.conv import Conv1d, Conv2d, Conv3d
+from numpy_impl.nn.distance import CosineSimilarity, PairwiseDistance
 from numpy_impl.nn.dropout import (
     AlphaDropout,
     Dropout,
@@ -14,7 +15,7 @@ from numpy_impl.nn.dropout import (
     FeatureAlphaDropout,
 )
 from numpy_impl.nn.flatten import Flatten, Unflatten
-from numpy_impl.nn.linear import Identity, Linear
+from numpy_impl.nn.linear import Bilinear, Identity, Linear
 from numpy_impl.nn.loss import CrossEntropyLoss, MSELoss, NLLLoss
 from numpy_impl.nn.module import Module
 from numpy_impl.nn.parameter import Buffer, Parameter
@@ -36,10 +37,12 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "Bilinear",
     "Buffer",
     "Conv1d",
     "Conv2d",
     "Conv3d",
+    "CosineSimilarity",
     "CrossEntropyLoss",
     "Dropout",
     "Dropout1d",
@@ -61,6 +64,7 @@ __all__ = [
     "ModuleDict",
     "ModuleList",
     "NLLLoss",
+    "PairwiseDistance",
     "Parameter",
     "ReLU",
     "Sequential",

@@ -26,6 +26,10 @@ ROWS: dict[str, list[tuple[list[np.ndarray], dict[str, Any]]]] = {
         ([normal(2, 5, 3), normal(4, 3), normal(4)], {}),
         ([normal(3), normal(4, 3)], {}),
     ],
+    "bilinear": [
+        ([normal(2, 5, 3), normal(2, 5, 4), normal(6, 3, 4), normal(6)], {}),
+        ([normal(3), normal(4), normal(2, 3, 4)], {}),
+    ],
     "conv1d": [([normal(2, 4, 9), normal(6, 2, 3), normal(6)], {"stride": 2, "groups": 2})],
     "conv2d": [
         ([normal(2, 3, 7, 6), normal(4, 3, 3, 2), normal(4)], {"padding": 1, "dilation": 2}),
@@ -39,6 +43,18 @@ ROWS: dict[str, list[tuple[list[np.ndarray], dict[str, Any]]]] = {
     "softmax": [([normal(3, 4)], {"dim": 1}), ([normal(2, 3, 4)], {"dim": 0})],
     "log_softmax": [([normal(3, 4)], {"dim": -1})],
     "dropout": [([normal(3, 4)], {"p": 0.4}), ([normal(3, 4)], {"training": False})],
+    "cosine_similarity": [
+        ([normal(3, 4), normal(3, 4)], {}),
+        ([normal(2, 1, 4), normal(3, 1)], {"dim": -1, "eps": 1.0}),
+    ],
+    "pairwise_distance": [
+        ([normal(3, 4), normal(3, 4)], {}),
+        ([normal(3, 4), normal(4)], {"p": 1.0, "eps": 0.1, "keepdim": True}),
+    ],
+    "pdist": [
+        ([normal(4, 3)], {}),
+        *[([normal(5, 3)], {"p": p}) for p in (0.0, 0.5, 1.0, 1.5, 3.0, float("inf"))],
+    ],
     "dropout1d": [([normal(3, 4)], {"p": 0.4}), ([normal(2, 3, 4)], {})],
     "dropout2d": [([normal(2, 3, 4, 2)], {"p": 0.4})],
     "dropout3d": [([normal(3, 2, 2, 4)], {"p": 0.4})],

@@ -34,6 +34,8 @@ WITHOUT_SAMPLES = {
     "Dropout3d",
     "FeatureAlphaDropout",
     # and these
+    "CosineSimilarity",
+    "PairwiseDistance",
     "EmbeddingBag",
     "Flatten",
     "Identity",

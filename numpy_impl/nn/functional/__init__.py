@@ -28,6 +28,14 @@ from numpy_impl.nn.functional.conv import (
     conv3d,
     conv3d_backward,
 )
+from numpy_impl.nn.functional.distance import (
+    cosine_similarity,
+    cosine_similarity_backward,
+    pairwise_distance,
+    pairwise_distance_backward,
+    pdist,
+    pdist_backward,
+)
 from numpy_impl.nn.functional.dropout import (
     alpha_dropout,
     dropout,
@@ -37,6 +45,8 @@ from numpy_impl.nn.functional.dropout import (
     feature_alpha_dropout,
 )
 from numpy_impl.nn.functional.linear import (
+    bilinear,
+    bilinear_backward,
     linear,
     linear_backward,
 )
@@ -86,12 +96,16 @@ __all__ = [
     "avg_pool2d_backward",
     "avg_pool3d",
     "avg_pool3d_backward",
+    "bilinear",
+    "bilinear_backward",
     "conv1d",
     "conv1d_backward",
     "conv2d",
     "conv2d_backward",
     "conv3d",
     "conv3d_backward",
+    "cosine_similarity",
+    "cosine_similarity_backward",
     "cross_entropy",
     "cross_entropy_backward",
     "dropout",
@@ -124,6 +138,10 @@ __all__ = [
     "one_hot",
     "pad",
     "pad_backward",
+    "pairwise_distance",
+    "pairwise_distance_backward",
+    "pdist",
+    "pdist_backward",
     "relu",
     "relu_backward",
     "sigmoid",
