@@ -24,7 +24,10 @@ SCHEDULERS = [name for name in lr_scheduler.__all__ if inspect.isclass(getattr(l
 INITIALISERS = list(nn.init.__all__)
 
 # bases and containers have test modules of their own instead of case tables
-WITHOUT_CASES = {"Module", "Parameter", "Buffer", "Sequential", "ModuleList", "ModuleDict"}
+WITHOUT_CASES = {
+    *("Module", "Parameter", "Buffer", "Sequential", "ModuleList", "ModuleDict"),
+    *("ParameterList", "ParameterDict"),
+}
 
 
 CASED = {case.name for table in tables().values() for case in table}

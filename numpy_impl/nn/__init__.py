@@ -19,6 +19,7 @@ from numpy_impl.nn.linear import Bilinear, Identity, Linear
 from numpy_impl.nn.loss import CrossEntropyLoss, MSELoss, NLLLoss
 from numpy_impl.nn.module import Module
 from numpy_impl.nn.parameter import Buffer, Parameter
+from numpy_impl.nn.parameters import ParameterDict, ParameterList
 from numpy_impl.nn.pooling import (
     AvgPool1d,
     AvgPool2d,
@@ -66,6 +67,8 @@ __all__ = [
     "NLLLoss",
     "PairwiseDistance",
     "Parameter",
+    "ParameterDict",
+    "ParameterList",
     "ReLU",
     "Sequential",
     "Sigmoid",

@@ -42,6 +42,8 @@ WITHOUT_SAMPLES = {
     "Module",
     "ModuleDict",
     "ModuleList",
+    "ParameterDict",
+    "ParameterList",
     "Sequential",
     "Unflatten",
 }
