@@ -24,9 +24,12 @@ SCHEDULERS = [name for name in lr_scheduler.__all__ if inspect.isclass(getattr(l
 INITIALISERS = list(nn.init.__all__)
 
 # bases and containers have test modules of their own instead of case tables
-WITHOUT_CASES = {"Module", "Parameter", "Buffer", "Sequential", "ModuleList", "ModuleDict"}
-# and so have lazy ones
-WITHOUT_CASES |= {name for name in MODULES if name.startswith(("Lazy", "Uninitialized"))}
+WITHOUT_CASES = {
+    *("Module", "Parameter", "Buffer", "Sequential", "ModuleList", "ModuleDict"),
+    *("ParameterList", "ParameterDict"),
+    # and so have lazy ones
+    *(name for name in MODULES if name.startswith(("Lazy", "Uninitialized"))),
+}
 
 
 CASED = {case.name for table in tables().values() for case in table}

@@ -289,6 +289,7 @@ LAYERS: dict[str, Callable] = {
     "linear": lambda x, w, b: with_state(
         nn.Linear(*w.shape[::-1], bias=b is not None, dtype=x.dtype), w, b
     ),
+    "embedding": lambda indices, w: nn.Embedding.from_pretrained(w, freeze=False),
     "conv": conv_layer,
     "conv_transpose": conv_transpose_layer,
     "max_pool": lambda x, *args, **options: getattr(nn, f"MaxPool{x.ndim - 2}d")(*args, **options),
@@ -364,6 +365,7 @@ class Call:
         layer = LAYERS[self.row.pair](*self.arguments, **self.row.options)
         output = layer(*self.arguments[: 2 if self.row.pair == "cross_entropy" else 1])
         grads = [layer.backward(self.upstream), *(p.grad for p in layer.parameters())]
+        grads = grads[0 not in self.differentiable :]  # of indices there is none
         if any(
             value is None for value in self.arguments
         ):  # a layer without a bias has no gradient for it

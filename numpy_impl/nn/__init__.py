@@ -52,8 +52,17 @@ from numpy_impl.nn.conv import (
     ConvTranspose2d,
     ConvTranspose3d,
 )
+from numpy_impl.nn.distance import (
+    CosineSimilarity,
+    PairwiseDistance,
+)
 from numpy_impl.nn.dropout import (
+    AlphaDropout,
     Dropout,
+    Dropout1d,
+    Dropout2d,
+    Dropout3d,
+    FeatureAlphaDropout,
 )
 from numpy_impl.nn.flatten import (
     Flatten,
@@ -81,6 +90,7 @@ from numpy_impl.nn.lazy import (
     LazyLinear,
 )
 from numpy_impl.nn.linear import (
+    Bilinear,
     Identity,
     Linear,
 )
@@ -122,6 +132,10 @@ from numpy_impl.nn.parameter import (
     UninitializedBuffer,
     UninitializedParameter,
 )
+from numpy_impl.nn.parameters import (
+    ParameterDict,
+    ParameterList,
+)
 from numpy_impl.nn.pixelshuffle import (
     ChannelShuffle,
     PixelShuffle,
@@ -149,6 +163,10 @@ from numpy_impl.nn.pooling import (
     MaxUnpool2d,
     MaxUnpool3d,
 )
+from numpy_impl.nn.sparse import (
+    Embedding,
+    EmbeddingBag,
+)
 from numpy_impl.nn.upsampling import (
     Upsample,
     UpsamplingBilinear2d,
@@ -167,12 +185,14 @@ __all__ = [
     "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
     "AdaptiveMaxPool3d",
+    "AlphaDropout",
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "Bilinear",
     "Buffer",
     "ChannelShuffle",
     "CircularPad1d",
@@ -187,9 +207,16 @@ __all__ = [
     "ConvTranspose1d",
     "ConvTranspose2d",
     "ConvTranspose3d",
+    "CosineSimilarity",
     "CrossEntropyLoss",
     "CrossMapLRN2d",
     "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
+    "Embedding",
+    "EmbeddingBag",
+    "FeatureAlphaDropout",
     "Flatten",
     "Fold",
     "FractionalMaxPool2d",
@@ -235,7 +262,10 @@ __all__ = [
     "ModuleList",
     "NLLLoss",
     "PReLU",
+    "PairwiseDistance",
     "Parameter",
+    "ParameterDict",
+    "ParameterList",
     "PixelShuffle",
     "PixelUnshuffle",
     "RMSNorm",

@@ -17,6 +17,7 @@ from numpy_impl.kernels.elementwise import silently
 from numpy_impl.nn.activation import log_softmax
 from numpy_impl.nn.checks import check_array
 from numpy_impl.nn.module import Module
+from numpy_impl.tensor.graph import fitted
 
 Array = np.ndarray
 REDUCTIONS = ("mean", "sum", "none")
@@ -87,8 +88,8 @@ def mse_loss_backward(
     """Gradients for input, 2 * (x - y) * dy, and target, its opposite; ``needs`` says which."""
     grad = difference * (2 * _unreduced(grad_output, reduction, difference.size))
     return (
-        _sum_to(grad, input_shape) if needs[0] else None,
-        _sum_to(-grad, target_shape) if needs[1] else None,
+        fitted(grad, input_shape, grad.dtype) if needs[0] else None,
+        fitted(-grad, target_shape, grad.dtype) if needs[1] else None,
     )
 
 
@@ -144,13 +145,6 @@ class MSELoss(_Loss):
         needs = (self.needs_grad(0), self.needs_grad(1)) if in_graph else (True, False)
         grads = mse_loss_backward(grad, difference, shape, target_shape, self.reduction, needs)
         return grads if needs[1] else grads[0]
-
-
-def _sum_to(grad: Array, shape: tuple[int, ...]) -> Array:
-    """Undo broadcasting: sum over the axes that were stretched."""
-    grad = grad.sum(tuple(range(grad.ndim - len(shape))))
-    stretched = tuple(i for i, n in enumerate(shape) if n == 1 and grad.shape[i] != 1)
-    return np.asarray(grad.sum(stretched, keepdims=True)) if stretched else np.asarray(grad)
 
 
 def _as_rows(values: Array) -> Array:

@@ -264,7 +264,7 @@ class Module(State):
             f"({name}): " + repr(child).replace("\n", "\n  ")
             for name, child in self._of_kind("module")
         ]
-        if not children:
+        if not children and "\n" not in extra:
             return f"{self._get_name()}({extra})"
         lines = extra.splitlines() + children
         return f"{self._get_name()}(\n  " + "\n  ".join(lines) + "\n)"

@@ -18,7 +18,33 @@ CASES = [
     Case("Dropout", "1.0", (0, 5), "empty", elementwise=True),
     Case("Dropout", "0.5", (), "0-d", elementwise=True),
     Case("Dropout", "0.5", (6, 5), train=False, elementwise=True),
+    *[
+        Case(name, args, shape, note, train=train, elementwise=True)
+        for name, shape in (
+            ("Dropout1d", (4, 5, 3)),
+            ("Dropout2d", (4, 5, 3, 2)),
+            ("Dropout3d", (4, 5, 3, 2, 2)),
+            ("AlphaDropout", (6, 20)),
+            ("FeatureAlphaDropout", (4, 5, 3)),
+        )
+        for args, note, train in (
+            ("", "", True),
+            ("", "", False),
+            ("p=0.2, inplace=True", "", True),
+            ("0.0", "keeps all", True),
+            ("1.0", "drops all", True),
+        )
+    ],
+    Case("Dropout1d", "0.4", (5, 3), "no batch", elementwise=True),
+    Case("Dropout1d", "0.4", (0, 5, 3), "empty", elementwise=True),
+    Case("Dropout2d", "0.4", (2, 0, 3, 3), "no channels", elementwise=True),
+    Case("Dropout3d", "0.4", (5, 3, 2, 2), "no batch", elementwise=True),
+    Case("AlphaDropout", "0.4", (), "0-d", elementwise=True),
+    Case("AlphaDropout", "0.4", (0, 3), "empty", elementwise=True),
+    Case("FeatureAlphaDropout", "0.4", (6, 5), "no positions", elementwise=True),
+    Case("FeatureAlphaDropout", "0.4", (3, 4, 2, 2, 2), "three axes", elementwise=True),
 ]
+KINDS = ["Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout"]
 
 
 class TestDropout(ModuleParity):
@@ -39,9 +65,47 @@ def test_bit_for_bit_and_in_step_with_torch_s_stream(p, dtype) -> None:
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.5])
-def test_a_probability_out_of_range(p) -> None:
-    with pytest.raises(ValueError, match=r"p must lie in \[0, 1\], got"):
-        nn.Dropout(p)
+@pytest.mark.parametrize("name", ["Dropout", *KINDS])
+def test_a_probability_out_of_range(name, p) -> None:
+    with pytest.raises(ValueError, match=rf"{name}: p must lie in \[0, 1\], got"):
+        getattr(nn, name)(p)
+
+
+@pytest.mark.filterwarnings("ignore:[dD]ropout[23]d. :UserWarning")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", KINDS)
+def test_kinds_bit_for_bit_with_any_number_of_axes(name, dtype) -> None:
+    numpy_impl.manual_seed(1)
+    torch.manual_seed(1)
+    rng, refused = np.random.default_rng(0), 0
+    for p in (0.1, 0.3, 0.5):
+        ours, twin = getattr(nn, name)(p), getattr(torch.nn, name)(p)
+        for ndim in range(7):
+            x = rng.standard_normal((4, 3, 2, 3, 2, 2)[:ndim]).astype(dtype)
+            try:
+                expected = twin(torch.from_numpy(x)).numpy()
+            except RuntimeError:
+                refused += 1
+                with pytest.raises(ValueError, match=f"{name}: input must"):
+                    ours(x)
+                continue
+            np.testing.assert_array_equal(ours(x), expected)
+    assert (refused > 0) == (name != "AlphaDropout")
+    np.testing.assert_array_equal(numpy_impl.rand(5), torch.rand(5).numpy())
+
+
+@pytest.mark.parametrize("name", ["Dropout2d", "Dropout3d"])
+def test_shapes_that_torch_warns_of(name) -> None:
+    for ndim in (2, 3, 6):
+        x = np.ones((2,) * ndim, "f")
+        with pytest.warns(UserWarning, match="dropout[23]d: Received a"):
+            getattr(torch.nn, name)()(torch.from_numpy(x))
+        with pytest.warns(UserWarning, match=f"{name}: ") as caught:
+            getattr(nn, name)()(x)
+        assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match=r"taken as \(N, C, L\)") as caught:
+        nn.Dropout2d()(np.ones((2, 3, 4), "f"))
+    assert caught[0].filename == __file__
 
 
 @pytest.mark.parametrize("p", [0.0, 0.5, 1.0])

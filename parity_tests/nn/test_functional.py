@@ -27,6 +27,10 @@ ROWS: dict[str, list[tuple[list[np.ndarray], dict[str, Any]]]] = {
         ([normal(2, 5, 3), normal(4, 3), normal(4)], {}),
         ([normal(3), normal(4, 3)], {}),
     ],
+    "bilinear": [
+        ([normal(2, 5, 3), normal(2, 5, 4), normal(6, 3, 4), normal(6)], {}),
+        ([normal(3), normal(4), normal(2, 3, 4)], {}),
+    ],
     "conv1d": [([normal(2, 4, 9), normal(6, 2, 3), normal(6)], {"stride": 2, "groups": 2})],
     "conv2d": [
         ([normal(2, 3, 7, 6), normal(4, 3, 3, 2), normal(4)], {"padding": 1, "dilation": 2}),
@@ -86,6 +90,23 @@ ROWS: dict[str, list[tuple[list[np.ndarray], dict[str, Any]]]] = {
     "softmax": [([normal(3, 4)], {"dim": 1}), ([normal(2, 3, 4)], {"dim": 0})],
     "log_softmax": [([normal(3, 4)], {"dim": -1})],
     "dropout": [([normal(3, 4)], {"p": 0.4}), ([normal(3, 4)], {"training": False})],
+    "cosine_similarity": [
+        ([normal(3, 4), normal(3, 4)], {}),
+        ([normal(2, 1, 4), normal(3, 1)], {"dim": -1, "eps": 1.0}),
+    ],
+    "pairwise_distance": [
+        ([normal(3, 4), normal(3, 4)], {}),
+        ([normal(3, 4), normal(4)], {"p": 1.0, "eps": 0.1, "keepdim": True}),
+    ],
+    "pdist": [
+        ([normal(4, 3)], {}),
+        *[([normal(5, 3)], {"p": p}) for p in (0.0, 0.5, 1.0, 1.5, 3.0, float("inf"))],
+    ],
+    "dropout1d": [([normal(3, 4)], {"p": 0.4}), ([normal(2, 3, 4)], {})],
+    "dropout2d": [([normal(2, 3, 4, 2)], {"p": 0.4})],
+    "dropout3d": [([normal(3, 2, 2, 4)], {"p": 0.4})],
+    "alpha_dropout": [([normal(3, 4)], {"p": 0.4, "training": True}), ([normal(3, 4)], {})],
+    "feature_alpha_dropout": [([normal(3, 4, 2)], {"training": True}), ([normal(3, 4)], {})],
     "max_pool1d": [([normal(2, 3, 8)], {"kernel_size": 3, "stride": 2})],
     "max_pool2d": [([normal(2, 3, 6, 8)], {"kernel_size": 2})],
     "max_pool3d": [([normal(1, 2, 4, 4, 4)], {"kernel_size": 2, "padding": 1})],
@@ -166,6 +187,18 @@ ROWS: dict[str, list[tuple[list[np.ndarray], dict[str, Any]]]] = {
     "local_response_norm": [([normal(3, 4, 5)], {"size": 2, "alpha": 0.5})],
     "rms_norm": [([normal(3, 4, 5)], {"normalized_shape": (5,)})],
     "normalize": [([normal(3, 4)], {}), ([normal(3, 4)], {"p": 1.0, "dim": 0})],
+    "embedding": [
+        ([LABELS, normal(4, 3)], {}),
+        (
+            [np.array([[0, 2], [2, 1]]), normal(4, 3)],
+            {"padding_idx": 1, "scale_grad_by_freq": True},
+        ),
+    ],
+    "embedding_bag": [
+        ([LABELS, normal(4, 3), np.array([0, 1])], {}),
+        ([LABELS[None], normal(4, 3)], {"mode": "max"}),
+        ([LABELS, normal(4, 3), np.array([0, 2, 3])], {"mode": "sum", "include_last_offset": True}),
+    ],
     "one_hot": [([LABELS], {}), ([LABELS], {"num_classes": 5})],
 }
 # torch's own sixth is a float32 number
@@ -230,7 +263,6 @@ def test_functions_agree_with_torch(name, row, dtype) -> None:
 
 
 WITHOUT_PAIR = {
-    "dropout": "its mask is drawn anew",
     "gumbel_softmax": "its noise is drawn anew",
     "rrelu": "its slopes are drawn anew",
     **{name: "the other name's" for name in ROWS if name.endswith("_")},
@@ -239,6 +271,7 @@ WITHOUT_PAIR = {
         for n in (2, 3)
         for suffix in ("", "_with_indices")
     },
+    **{name: "its mask is drawn anew" for name in ROWS if "dropout" in name},
     "one_hot": "integers have no gradient",
 }
 

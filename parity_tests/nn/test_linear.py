@@ -1,9 +1,10 @@
-"""Identity and Linear."""
+"""Identity, Linear and Bilinear."""
 
 import numpy as np
 import pytest
 import torch
 
+import numpy_impl
 from numpy_impl import nn
 from numpy_impl.nn import linear as linear_module
 from parity_tests.cases import Case, ModuleParity
@@ -19,6 +20,13 @@ CASES = [
     Case("Linear", "784, 60", (33, 784), "long sums"),
     Case("Linear", "5, 3", (0, 5), "empty batch"),
     Case("Linear", "5, 3", (2, 0, 5), "no rows"),
+    Case("Bilinear", "2, 3, 4", [(8, 2), (8, 3)]),
+    Case("Bilinear", "2, 3, 4, bias=False", [(8, 2), (8, 3)], "no bias"),
+    Case("Bilinear", "2, 3, 4", [(2,), (3,)], "a single row"),
+    Case("Bilinear", "2, 3, 4", [(2, 1, 5, 2), (2, 1, 5, 3)], "any leading axes"),
+    Case("Bilinear", "1, 1, 1", [(3, 1), (3, 1)], "smallest"),
+    Case("Bilinear", "40, 30, 3", [(33, 40), (33, 30)], "long sums"),
+    Case("Bilinear", "2, 3, 4", [(0, 2), (0, 3)], "empty batch"),
     Case("Identity", "", (3, 4)),
     Case("Identity", "", (0, 4), "empty batch"),
     Case("Identity", "", (), "0-d"),
@@ -28,6 +36,9 @@ CASES = [
 
 class TestLinear(ModuleParity):
     cases = CASES
+
+
+ROW2 = np.ones((1, 2), "f")
 
 
 def test_large_batch_of_bias_gradients() -> None:
@@ -51,6 +62,16 @@ def test_large_batch_of_bias_gradients() -> None:
         (lambda: nn.Linear(4, 2)(np.ones((3, 4))), TypeError, "dtype float32, got float64"),
         (lambda: nn.Linear(4, 2)([[1.0] * 4]), TypeError, "input must be a NumPy array, got list"),
         (lambda: nn.Linear(4, 2)(np.float32(1)), ValueError, r"got shape \(\)"),
+        (lambda: nn.Bilinear(0, 2, 2), ValueError, "in1_features must be at least 1, got 0"),
+        (lambda: nn.Bilinear(2, 2, -1), ValueError, "out_features must not be negative, got -1"),
+        (lambda: nn.Bilinear(2, 3, 1)(ROW2, ROW2), ValueError, "input2's last axis must be 3, got"),
+        (lambda: nn.Bilinear(3, 2, 1)(ROW2, ROW2), ValueError, "input1's last axis must be 3, got"),
+        (lambda: nn.Bilinear(2, 2, 1)(ROW2, ROW2[0]), ValueError, "input2 must have input1's axes"),
+        (
+            lambda: nn.Bilinear(2, 2, 1)(ROW2, ROW2.astype(float)),
+            TypeError,
+            "input2 must have the parameters'",
+        ),
     ],
 )
 def test_wrong_use(make, error, message) -> None:
@@ -105,3 +126,17 @@ def test_no_features(sizes) -> None:
         twin.zero_grad()
         for result in run_module(ours, twin, [np.ones(shape, "f")], np.random.default_rng(0)):
             result.check(tolerance("float32", result.direction), f"{sizes} {shape}")
+
+
+def test_a_bilinear_map_computes_the_gradients_that_are_needed() -> None:
+    layer = nn.Bilinear(2, 3, 4)
+    layer.weight.requires_grad = False
+    x1, x2 = np.ones((5, 2), "f"), np.ones((5, 3), "f")
+    layer(x1, x2)
+    grads = layer.backward(np.ones((5, 4), "f"))
+    assert [grad.shape for grad in grads] == [x1.shape, x2.shape]
+    assert layer.weight.grad is None
+    np.testing.assert_array_equal(layer.bias.grad, [5] * 4)
+    leaf = numpy_impl.tensor(x2, requires_grad=True)
+    layer(x1, leaf).sum().backward()
+    np.testing.assert_allclose(leaf.grad, grads[1], rtol=1e-6)

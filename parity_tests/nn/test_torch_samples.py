@@ -28,7 +28,17 @@ _OF_DEVICES = ("device", "dtype")
 WITHOUT_SAMPLES = {
     "ChannelShuffle",
     "CrossMapLRN2d",  # torch has none; test_normalization.py says why that may be
-    "Dropout",  # torch leaves random modules out
+    # torch leaves random modules out
+    "AlphaDropout",
+    "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
+    "FeatureAlphaDropout",
+    # and these
+    "CosineSimilarity",
+    "PairwiseDistance",
+    "EmbeddingBag",
     "Flatten",
     "Hardsigmoid",
     "Fold",  # torch has none of these
@@ -43,6 +53,8 @@ WITHOUT_SAMPLES = {
     "RReLU",  # random
     "PixelShuffle",
     "PixelUnshuffle",
+    "ParameterDict",
+    "ParameterList",
     "Sequential",
     "Unflatten",
     "Upsample",

@@ -90,10 +90,25 @@ from numpy_impl.nn.functional.conv import (
     unfold,
     unfold_backward,
 )
+from numpy_impl.nn.functional.distance import (
+    cosine_similarity,
+    cosine_similarity_backward,
+    pairwise_distance,
+    pairwise_distance_backward,
+    pdist,
+    pdist_backward,
+)
 from numpy_impl.nn.functional.dropout import (
+    alpha_dropout,
     dropout,
+    dropout1d,
+    dropout2d,
+    dropout3d,
+    feature_alpha_dropout,
 )
 from numpy_impl.nn.functional.linear import (
+    bilinear,
+    bilinear_backward,
     linear,
     linear_backward,
 )
@@ -188,6 +203,10 @@ from numpy_impl.nn.functional.pooling import (
     max_unpool3d_backward,
 )
 from numpy_impl.nn.functional.sparse import (
+    embedding,
+    embedding_backward,
+    embedding_bag,
+    embedding_bag_backward,
     one_hot,
 )
 from numpy_impl.nn.functional.upsampling import (
@@ -228,6 +247,7 @@ __all__ = [
     "adaptive_max_pool3d_with_indices_backward",
     "affine_grid",
     "affine_grid_backward",
+    "alpha_dropout",
     "avg_pool1d",
     "avg_pool1d_backward",
     "avg_pool2d",
@@ -236,6 +256,8 @@ __all__ = [
     "avg_pool3d_backward",
     "batch_norm",
     "batch_norm_backward",
+    "bilinear",
+    "bilinear_backward",
     "celu",
     "celu_",
     "celu_backward",
@@ -255,12 +277,22 @@ __all__ = [
     "conv_transpose2d_backward",
     "conv_transpose3d",
     "conv_transpose3d_backward",
+    "cosine_similarity",
+    "cosine_similarity_backward",
     "cross_entropy",
     "cross_entropy_backward",
     "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
     "elu",
     "elu_",
     "elu_backward",
+    "embedding",
+    "embedding_backward",
+    "embedding_bag",
+    "embedding_bag_backward",
+    "feature_alpha_dropout",
     "fold",
     "fold_backward",
     "fractional_max_pool2d",
@@ -337,6 +369,10 @@ __all__ = [
     "one_hot",
     "pad",
     "pad_backward",
+    "pairwise_distance",
+    "pairwise_distance_backward",
+    "pdist",
+    "pdist_backward",
     "pixel_shuffle",
     "pixel_shuffle_backward",
     "pixel_unshuffle",

@@ -74,6 +74,28 @@ def attached(
     return result
 
 
+def by_table(layer: Any, weight: Any, *inputs: Any) -> Any:
+    """A call of a layer that holds the given ``weight``, which is one of the graph's inputs."""
+    given = (weight, *inputs)
+    if not any(isinstance(value, Tensor) for value in given):
+        with no_grad():
+            return layer(*inputs)
+    needs = [isinstance(value, Tensor) and value.requires_grad for value in given]
+    layer.weight.requires_grad = needs[0]
+    result = Tensor(layer(*map(to_array, inputs)))
+    if grad_mode.enabled and any(needs):
+        saved = layer._call.saved
+
+        def way_back(grads: list[Array | None], retain_graph: bool) -> list[Array | None]:
+            found = iter(layer._grads(grads[0], *saved))
+            grads = [None if value is None else next(found) for value in given]
+            return [grad for grad, needed in zip(grads, needs, strict=True) if needed]
+
+        tracked = tuple(value for value, needed in zip(given, needs, strict=True) if needed)
+        attach([result], Node(type(layer).__name__, tracked, way_back, is_layer=True))
+    return result
+
+
 def backward_of(function: Callable[..., Any]) -> Callable[..., Any]:
     """``f_backward``, by the rule above: through the layer's or the operations' own backward."""
     name = f"{function.__name__}_backward"

@@ -1,0 +1,41 @@
+"""Sums over the rows that belong together: by an index, or in runs."""
+
+import numpy as np
+
+Array = np.ndarray
+
+
+def sum_by_index(rows: Array, index: Array, count: int) -> Array:
+    """``np.add.at(np.zeros((count, F), rows.dtype), index, rows)`` of (M, F), twice as fast.
+
+    Most of an index occurs once: those rows are copied, and what else there is is summed in runs.
+    """
+    output = np.zeros((count, *rows.shape[1:]), rows.dtype)
+    if not index.size:
+        return output
+    order = np.argsort(index, kind="stable")
+    ordered = index[order]
+    is_further = np.concatenate([[False], ordered[1:] == ordered[:-1]])
+    output[ordered[~is_further]] = rows[order[~is_further]]
+    further, targets = order[is_further], ordered[is_further]
+    if further.size:
+        starts = np.flatnonzero(np.concatenate([[True], targets[1:] != targets[:-1]]))
+        output[targets[starts]] += np.add.reduceat(rows[further], starts)
+    return output
+
+
+def reduce_runs(function: np.ufunc, rows: Array, sizes: Array) -> Array:
+    """``[function.reduce(run) for run in np.split(rows, np.cumsum(sizes)[:-1])]``; empty ones: 0.
+
+    Args:
+        function: ``np.add`` or its like.
+        rows: (M, F).
+        sizes: of the runs, (B,), with sum M.
+    """
+    if sizes.size and sizes[0] > 0 and (sizes == sizes[0]).all():
+        return function.reduce(rows.reshape(len(sizes), sizes[0], *rows.shape[1:]), 1)
+    output = np.zeros((len(sizes), *rows.shape[1:]), rows.dtype)
+    full = sizes > 0
+    if full.any():
+        output[full] = function.reduceat(rows, (np.cumsum(sizes) - sizes)[full])
+    return output
