@@ -21,6 +21,8 @@ CASES = [
     Case("ConvTranspose1d", "4, 6, 4, 3, 2, 2, 2, False, 2", (2, 4, 5), "by position"),
     Case("ConvTranspose1d", "4, 4, 3, groups=4, padding=1", (2, 4, 6), "depthwise"),
     Case("ConvTranspose1d", "3, 4, 3, output_padding=2, dilation=3", (2, 3, 5), "beyond stride"),
+    Case("ConvTranspose1d", "2, 3, 1, 1, 2, 6, dilation=7", (2, 2, 2), "padding and no window"),
+    Case("ConvTranspose1d", "2, 2, 2, 2, 3, 6, 2, dilation=7", (2, 2, 1), "phases of no window"),
     Case("ConvTranspose2d", "3, 4, 3", (2, 3, 5, 6)),
     Case("ConvTranspose2d", "3, 4, 3", (3, 5, 6), "unbatched"),
     Case("ConvTranspose2d", "3, 4, 3, bias=False", (2, 3, 5, 6), "no bias"),
@@ -38,7 +40,10 @@ CASES = [
     Case("ConvTranspose2d", "3, 4, 3, 2, dilation=(1, 4), output_padding=(1, 3)", (2, 3, 4, 3)),
     Case("ConvTranspose2d", "4, 6, 3, groups=2, padding=1", (2, 4, 5, 5)),
     Case("ConvTranspose2d", "4, 6, 3, 2, groups=2", (2, 4, 4, 5)),
+    Case("ConvTranspose2d", "12, 10, 3, 2, 1, groups=2", (2, 12, 4, 5), "enough channels"),
     Case("ConvTranspose2d", "4, 4, 3, groups=4, padding=1", (2, 4, 5, 5), "depthwise"),
+    Case("ConvTranspose2d", "4, 4, 2, 3, 0, 2, groups=4", (2, 4, 4, 5), "depthwise, gaps"),
+    Case("ConvTranspose2d", "4, 4, 3, 2, 3, 4, 4, True, 5", (2, 4, 5, 5), "depthwise, beyond"),
     Case("ConvTranspose2d", "4, 4, 3, 2, 1, 1, groups=4", (2, 4, 4, 5), "depthwise, strided"),
     Case("ConvTranspose2d", "4, 8, 3, 2, groups=4", (2, 4, 4, 5), "depthwise, two filters each"),
     Case("ConvTranspose2d", "3, 4, 3", (0, 3, 5, 5), "empty batch"),
@@ -65,7 +70,7 @@ class TestConvTranspose(ModuleParity):
     output_padding=st.tuples(st.integers(0, 2), st.integers(0, 2)),
     dilation=st.tuples(st.integers(1, 3), st.integers(1, 3)),
     groups=st.integers(1, 3),
-    per_group=st.tuples(st.integers(1, 4), st.integers(1, 3)),
+    per_group=st.tuples(st.integers(1, 6), st.integers(1, 5)),
 )
 def test_any_geometry(
     inputs, kernel, stride, padding, output_padding, dilation, groups, per_group
