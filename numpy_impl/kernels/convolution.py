@@ -138,7 +138,9 @@ def _input_grad(
         return np.zeros(shape, upstream.dtype)
     if all(s == 1 for s in steps.stride):
         return _input_grad_by_convolution(upstream, weight, bias, steps)
-    if is_depthwise(weight, steps.groups):
+    overlap = any(k > s for k, s in zip(weight.shape[2:], steps.stride, strict=True))
+    # phases take copies of F for every tap, scattering sums of C
+    if is_depthwise(weight, steps.groups) or (overlap and len(weight) <= 2 * shape[1]):
         return _input_grad_by_phases(upstream, shape, weight, bias, steps)
     return _input_grad_by_scattering(upstream, shape, weight, bias, steps)
 

@@ -35,6 +35,8 @@ CASES = [
     ),
     Case("Conv2d", "3, 4, 2, padding=3", (2, 3, 4, 4), "pad larger than kernel - 1"),
     Case("Conv2d", "3, 4, 3, stride=2", (2, 3, 8, 8), "last row not reached"),
+    Case("Conv2d", "3, 8, 3, stride=2, padding=1", (2, 3, 8, 9), "many filters"),
+    Case("Conv2d", "12, 25, 3, 2, 1, 2", (2, 12, 9, 9), "many filters, dilated"),
     Case("Conv2d", "3, 4, 3, stride=(3, 1), padding=(0, 2)", (2, 3, 10, 6)),
     Case("Conv2d", "3, 4, 2, stride=3", (2, 3, 9, 9), "gaps between windows"),
     Case("Conv2d", "3, 4, 3, dilation=2, padding=2", (2, 3, 8, 8)),
@@ -212,7 +214,7 @@ def test_input_gradient_in_pieces_of_the_same_size_for_any_groups(groups, monkey
         return found
 
     monkeypatch.setattr(convolution, "cache_slices", pieces)
-    layer = nn.Conv2d(32, 64, 3, stride=2, groups=groups)
+    layer = nn.Conv2d(32, 128, 3, stride=2, groups=groups)
     layer.backward(np.ones_like(layer(np.ones((40, 32, 15, 15), "f"))))
     assert len(sizes) == 1
     assert 64 * 1024 < sizes[0] <= 128 * 1024

@@ -27,6 +27,8 @@ CASES = [
     Case("ConvTranspose2d", "3, 4, 3", (3, 5, 6), "unbatched"),
     Case("ConvTranspose2d", "3, 4, 3, bias=False", (2, 3, 5, 6), "no bias"),
     Case("ConvTranspose2d", "3, 4, 4, 2, 1", (2, 3, 5, 5), "doubles the size: the DCGAN's layers"),
+    Case("ConvTranspose2d", "9, 3, 4, 2, 1", (2, 9, 5, 5), "few channels: its last layer"),
+    Case("ConvTranspose2d", "9, 3, 3, 2, 1, 3, dilation=4", (2, 9, 3, 3), "few channels, beyond"),
     Case("ConvTranspose2d", "3, 4, 2, 2", (2, 3, 4, 5), "windows side by side: the U-Net's"),
     Case("ConvTranspose2d", "3, 4, 2, 3, output_padding=2", (2, 3, 4, 5), "gaps between windows"),
     Case("ConvTranspose2d", "3, 4, 1", (2, 3, 4, 5), "1x1"),
