@@ -346,6 +346,31 @@ def normal_(
     return _store(values, array)
 
 
+def exponential_(array: Array, lambd: float = 1.0, generator: Generator | None = None) -> Array:
+    r"""Fill ``array`` in place from the exponential distribution; returns it.
+
+    :math:`-\log(1 - u) / \lambda`, of one float64 uniform number for each value.
+
+    Args:
+        array: float32 or float64, of any memory layout.
+        lambd: the rate; 1 / lambd is the mean.
+        generator: where the numbers come from; the default generator unless given.
+
+    Raises:
+        TypeError: if ``array`` is another thing, or a parameter no number.
+        ValueError: if it is read-only, or ``lambd`` not above 0.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.Tensor.exponential_.html
+    """
+    _check_target(array)
+    if not _number(lambd, "lambd") > 0:
+        raise ValueError(f"lambd must be above 0, got {lambd}")
+    uniform = np.empty(array.shape)
+    _fill_uniform(uniform.reshape(-1), _generator(generator))
+    array[...] = np.log1p(-uniform) * (-1 / lambd)
+    return array
+
+
 def _fill_uniform(out: Array, generator: Generator) -> None:
     """Uniform numbers over [0, 1): as many low bits as the dtype has digits, as a fraction."""
     if out.dtype == np.float32:

@@ -1,4 +1,4 @@
-"""Parametrises the property classes, and pins torch's threads for repeatable rounding."""
+"""Parametrises the property classes, and what holds for the whole suite: one thread, one heap."""
 
 import gc
 from collections.abc import Iterator
@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+import numpy_impl
+from experiments.threads import VARIABLES
 from parity_tests import cases
 
 
@@ -27,5 +29,14 @@ def pytest_collection() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> None:
+def _one_thread() -> Iterator[None]:
+    """Rounding repeats, and workers do not wait for one another's threads; nor do their children.
+
+    What depends on the number of threads sets it: kernels/test_threads.
+    """
     torch.set_num_threads(1)
+    numpy_impl.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in VARIABLES:
+            patch.setenv(variable, "1")
+        yield

@@ -38,6 +38,12 @@ CALLS: dict[str, tuple[Callable[..., np.ndarray], Callable[..., torch.Tensor]]] 
             mean, std, generator=g
         ),
     ),
+    "exponential_": (
+        lambda g, n, dtype, lambd: random.exponential_(np.empty(n, dtype), lambd, g),
+        lambda g, n, dtype, lambd: torch.empty(n, dtype=DTYPES[dtype]).exponential_(
+            lambd, generator=g
+        ),
+    ),
     "bernoulli_mask": (
         lambda g, n, p: random.bernoulli_mask(n, p, g),
         lambda g, n, p: torch.empty(n, dtype=torch.bool).bernoulli_(p, generator=g),
@@ -64,6 +70,8 @@ def compare(call: Call, ours: random.Generator, twin: torch.Generator) -> None:
         largest = max(abs(arg) for arg in args[2:]) if name == "normal_" else 0
         allowed = 4 * np.finfo(wanted.dtype).eps
         np.testing.assert_allclose(got, wanted, rtol=allowed, atol=allowed * largest, strict=True)
+    elif name == "exponential_":  # two math libraries
+        np.testing.assert_allclose(got, wanted, rtol=2 * np.finfo(wanted.dtype).eps, strict=True)
     else:
         np.testing.assert_array_equal(got, wanted, strict=True)
     compare_states(ours, twin)
@@ -110,6 +118,11 @@ EDGES: list[tuple[Call, str]] = [
         for dtype in DTYPES
         for n in (5, 16, 40)
         for mean, std in [(0.0, 0.02), (3.0, 1.0), (-0.7, 2.5), (1.5, 0.0), (0.0, 0.0)]
+    ],
+    *[
+        (("exponential_", n, dtype, lambd), "any number of values, any rate")
+        for dtype in DTYPES
+        for n, lambd in [(0, 1.0), (1, 1.0), (17, 0.3), (5000, 2.5)]
     ],
     *[
         (("bernoulli_mask", 10_000, p), "limits and both halves of the comparison")
@@ -162,6 +175,7 @@ _calls = st.one_of(
     st.tuples(st.just("uniform_"), _sizes, _dtypes, st.floats(-100, 0), st.floats(0.125, 100)),
     st.tuples(st.just("randn"), _sizes, _dtypes),
     st.tuples(st.just("normal_"), _sizes, _dtypes, _bounded, st.floats(0, 100)),
+    st.tuples(st.just("exponential_"), _sizes, _dtypes, st.floats(0.125, 100)),
     st.tuples(st.just("bernoulli_mask"), _sizes, st.floats(0, 1)),
     st.tuples(st.just("randint"), _sizes, st.integers(-(2**62), 0), st.integers(1, 2**62)),
     st.tuples(st.just("randperm"), _sizes),
@@ -211,7 +225,7 @@ def test_own_generator_leaves_the_default_alone() -> None:
     before = random.get_rng_state()
     own = random.Generator()
     arguments = {"dtype": "float32", "p": 0.5, "a": 0, "b": 1, "mean": 0, "std": 1}
-    arguments |= {"low": 0, "high": 9}
+    arguments |= {"low": 0, "high": 9, "lambd": 2}
     for numpy_side, _ in CALLS.values():
         names = list(inspect.signature(numpy_side).parameters)[2:]
         numpy_side(own, 7, *[arguments[name] for name in names])
@@ -370,6 +384,7 @@ WRONG: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: random.uniform_(np.broadcast_to(1.0, 3)), ValueError, "array must be writeable"),
     (lambda: random.normal_(np.empty(3), 0, -1), ValueError, "std must not be negative, got -1"),
     (lambda: random.normal_(np.empty(3), 0, float("nan")), ValueError, "got nan"),
+    (lambda: random.exponential_(np.empty(3), 0), ValueError, "lambd must be above 0, got 0"),
     (lambda: random.normal_(np.empty(3), None), TypeError, "mean must be a real number, got None"),
 ]
 

@@ -45,6 +45,8 @@ def calls(x: Tensor, a: Array, anything: Any, module: nn.Module) -> None:
     assert_type(nn.Linear(4, 2)(x), Tensor)
     assert_type(nn.MSELoss()(a, a), Array)
     assert_type(nn.MSELoss()(x, a), Tensor)
+    assert_type(nn.Sequential(nn.Linear(4, 2), nn.ReLU())(a), Array)
+    assert_type(nn.Sequential(nn.Linear(4, 2), nn.ReLU())(x), Tensor)
     assert_type(Square()(a), Array)
     assert_type(Square()(x), Tensor)
     assert_type(Net()(a), Array)

@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from numpy_impl.kernels.masks import as_mask, as_opposite_mask, choose, select
+from numpy_impl.kernels.pieces import pieces
 from numpy_impl.kernels.threads import IN_CACHE, slicewise
 
 Array = np.ndarray
@@ -37,11 +38,12 @@ def elementwise(function: F) -> F:
         arrays, others = arguments[:count], arguments[count:]
         output = np.empty_like(arrays[0])
 
-        def fill(out: Array, *parts: Array) -> None:
-            if takes_out:
-                function(*parts, *others, **options, out=out)
-            else:
-                out[...] = function(*parts, *others, **options)
+        def fill(*slices: Array) -> None:
+            for out, *parts in pieces(*slices):
+                if takes_out:
+                    function(*parts, *others, **options, out=out)
+                else:
+                    out[...] = function(*parts, *others, **options)
 
         slicewise(fill, output, *arrays)
         return output
@@ -80,12 +82,21 @@ def where_mask(mask: Array, values: Array) -> Array:
     return output
 
 
-@elementwise
-def scale_negative(values: Array, x: Array, slope: float = 0.0, out: Array | None = None) -> Array:
-    """``np.where(x > 0, values, slope * values)``, by masks instead of branches."""
-    scaled = np.asarray(np.multiply(values, values.dtype.type(slope), out=out))
-    choose(values, scaled, as_mask(np.greater(x, 0)), scaled)
-    return scaled
+@silently
+def scale_negative(values: Array, x: Array, slope: float | Array) -> Array:
+    """``np.where(x > 0, values, slope * values)``, by masks instead of branches.
+
+    Slopes broadcast, and are the same along the first axis.
+    """
+    slope = np.asarray(slope, values.dtype)
+    output = np.empty_like(values)
+
+    def fill(values: Array, x: Array, out: Array) -> None:
+        np.multiply(values, slope, out=out)
+        choose(values, out, as_mask(np.greater(x, 0)), out)
+
+    slicewise(fill, values, x, output)
+    return output
 
 
 def leak(x: Array, slope: float) -> Array:

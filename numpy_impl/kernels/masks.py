@@ -31,6 +31,23 @@ def select(values: Array, mask: Array, out: Array | None = None) -> Array:
     return out
 
 
+def where(
+    condition: Array, values: Array, others: Array | None = None, out: Array | None = None
+) -> Array:
+    """``np.where(condition, values, others)``, several times as fast; others are 0 unless given.
+
+    Values and others have one dtype, and either may be a single number. The condition's memory is
+    used up.
+    """
+    mask = as_mask(condition)
+    if others is None:
+        return select(values, mask, out)
+    if out is None:
+        out = np.empty_like(mask, values.dtype)
+    choose(values, others, mask, out)
+    return out
+
+
 def choose(values: Array, others: Array, mask: Array, out: Array) -> None:
     """``out[...] = np.where(mask, values, others)``, bit for bit; ``out`` may be others.
 

@@ -16,7 +16,6 @@ from numpy_impl.kernels.threads import slicewise
 from numpy_impl.kernels.windows import (
     Ints,
     Pads,
-    Slices,
     channels_first,
     channels_last,
     interior,
@@ -118,7 +117,7 @@ class Geometry:
         largest = np.empty((1, *self.outputs, 1), zeros.dtype)
         place = np.empty(largest.shape, _place_dtype(self))
         _window_maxima(zeros, self, largest)
-        _find([zeros[tap] for tap in self.taps], largest, place)
+        find([zeros[tap] for tap in self.taps], largest, place)
         place[largest == -np.inf] = 0
         return place[0]
 
@@ -152,7 +151,7 @@ def _fill_maxima(
         input = pad_channels_last(input, geometry.pads, -np.inf)
     _window_maxima(input, geometry, output)
     if place is not None:
-        _find([input[tap] for tap in geometry.taps], output, place)
+        find([input[tap] for tap in geometry.taps], output, place)
         # padding comes first in C order, but an input's own minus infinity is the maximum
         if any(geometry.padding) and not output.min(initial=np.inf) > -np.inf:
             np.copyto(place, geometry.first_inside, where=output == -np.inf)
@@ -162,23 +161,23 @@ def _window_maxima(part: Array, geometry: Geometry, out: Array) -> None:
     """The maxima of the windows, one axis after the other: k + k operations instead of k * k."""
     *inner, last = geometry.axis_taps
     for taps in inner:
-        part = _largest(part, taps)
-    _largest(part, last, out)
+        part = maximum_of([part[tap] for tap in taps])
+    maximum_of([part[tap] for tap in last], out)
 
 
-def _largest(part: Array, taps: Sequence[Slices], out: Array | None = None) -> Array:
-    """The maximum of the taps, element by element."""
+def maximum_of(taps: Sequence[Array], out: Array | None = None) -> Array:
+    """``np.maximum.reduce(taps)``, element by element, into ``out``."""
     first, *others = taps
     if not others:
-        return np.positive(part[first], out=out)
-    out = np.maximum(part[first], part[others[0]], out=out)
+        return np.positive(first, out=out)
+    out = np.maximum(first, others[0], out=out)
     for tap in others[1:]:
-        np.maximum(out, part[tap], out=out)
+        np.maximum(out, tap, out=out)
     return out
 
 
-def _find(taps: Sequence[Array], largest: Array, place: Array) -> None:
-    """Fill ``place`` with the number of the first tap that is the largest."""
+def find(taps: Sequence[Array], largest: Array, place: Array) -> None:
+    """Fill ``place`` with the number of the first tap that is the largest: the last one's is 1."""
     found = np.empty(place.shape, np.bool_)
     numbers = found.view(np.uint8) if place.itemsize == 1 else np.empty_like(place)
     place.fill(0)
@@ -200,6 +199,7 @@ def max_pool_backward(grad_output: Array, place: Array, geometry: Geometry) -> A
     taps = geometry.taps
 
     def scatter(into: Array, from_above: Array, where: Array) -> None:
+        from_above = np.ascontiguousarray(from_above)
         if not geometry.tiled:
             into.fill(0)
         for number, tap in zip(range(len(taps), 0, -1), taps, strict=True):
@@ -281,7 +281,7 @@ def avg_pool_backward(grad_output: Array, geometry: Geometry, divisors: Array) -
     grad = np.empty((len(upstream), *geometry.padded, upstream.shape[-1]), upstream.dtype)
 
     def share_out(into: Array, from_above: Array) -> None:
-        share = from_above / divisors
+        share = np.divide(from_above, divisors, order="C")
         if not geometry.tiled:
             into.fill(0)
         for tap in geometry.taps:

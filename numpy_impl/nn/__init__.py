@@ -1,9 +1,49 @@
 """torch.nn in NumPy: the same names, arguments, layouts and results."""
 
-from numpy_impl.nn import functional, init
-from numpy_impl.nn.activation import LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
-from numpy_impl.nn.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
-from numpy_impl.nn.container import ModuleDict, ModuleList, Sequential
+from numpy_impl.nn import (
+    functional,
+    init,
+)
+from numpy_impl.nn.activation import (
+    CELU,
+    ELU,
+    GELU,
+    GLU,
+    SELU,
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    LeakyReLU,
+    LogSigmoid,
+    LogSoftmax,
+    Mish,
+    PReLU,
+    ReLU,
+    ReLU6,
+    RReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softmax2d,
+    Softmin,
+    Softplus,
+    Softshrink,
+    Softsign,
+    Tanh,
+    Tanhshrink,
+    Threshold,
+)
+from numpy_impl.nn.batchnorm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+)
+from numpy_impl.nn.container import (
+    ModuleDict,
+    ModuleList,
+    Sequential,
+)
 from numpy_impl.nn.conv import (
     Conv1d,
     Conv2d,
@@ -12,9 +52,17 @@ from numpy_impl.nn.conv import (
     ConvTranspose2d,
     ConvTranspose3d,
 )
-from numpy_impl.nn.dropout import Dropout
-from numpy_impl.nn.flatten import Flatten, Unflatten
-from numpy_impl.nn.fold import Fold, Unfold
+from numpy_impl.nn.dropout import (
+    Dropout,
+)
+from numpy_impl.nn.flatten import (
+    Flatten,
+    Unflatten,
+)
+from numpy_impl.nn.fold import (
+    Fold,
+    Unfold,
+)
 from numpy_impl.nn.lazy import (
     LazyBatchNorm1d,
     LazyBatchNorm2d,
@@ -27,25 +75,86 @@ from numpy_impl.nn.lazy import (
     LazyConvTranspose3d,
     LazyLinear,
 )
-from numpy_impl.nn.linear import Identity, Linear
-from numpy_impl.nn.loss import CrossEntropyLoss, MSELoss, NLLLoss
-from numpy_impl.nn.module import Module
+from numpy_impl.nn.linear import (
+    Identity,
+    Linear,
+)
+from numpy_impl.nn.loss import (
+    CrossEntropyLoss,
+    MSELoss,
+    NLLLoss,
+)
+from numpy_impl.nn.module import (
+    Module,
+)
+from numpy_impl.nn.padding import (
+    CircularPad1d,
+    CircularPad2d,
+    CircularPad3d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ConstantPad3d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReflectionPad3d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ReplicationPad3d,
+    ZeroPad1d,
+    ZeroPad2d,
+    ZeroPad3d,
+)
 from numpy_impl.nn.parameter import (
     Buffer,
     Parameter,
     UninitializedBuffer,
     UninitializedParameter,
 )
+from numpy_impl.nn.pixelshuffle import (
+    ChannelShuffle,
+    PixelShuffle,
+    PixelUnshuffle,
+)
 from numpy_impl.nn.pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
     AvgPool1d,
     AvgPool2d,
     AvgPool3d,
+    FractionalMaxPool2d,
+    FractionalMaxPool3d,
+    LPPool1d,
+    LPPool2d,
+    LPPool3d,
     MaxPool1d,
     MaxPool2d,
     MaxPool3d,
+    MaxUnpool1d,
+    MaxUnpool2d,
+    MaxUnpool3d,
+)
+from numpy_impl.nn.upsampling import (
+    Upsample,
+    UpsamplingBilinear2d,
+    UpsamplingNearest2d,
 )
 
 __all__ = [
+    "CELU",
+    "ELU",
+    "GELU",
+    "GLU",
+    "SELU",
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
@@ -53,6 +162,13 @@ __all__ = [
     "BatchNorm2d",
     "BatchNorm3d",
     "Buffer",
+    "ChannelShuffle",
+    "CircularPad1d",
+    "CircularPad2d",
+    "CircularPad3d",
+    "ConstantPad1d",
+    "ConstantPad2d",
+    "ConstantPad3d",
     "Conv1d",
     "Conv2d",
     "Conv3d",
@@ -63,7 +179,16 @@ __all__ = [
     "Dropout",
     "Flatten",
     "Fold",
+    "FractionalMaxPool2d",
+    "FractionalMaxPool3d",
+    "Hardshrink",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
     "Identity",
+    "LPPool1d",
+    "LPPool2d",
+    "LPPool3d",
     "LazyBatchNorm1d",
     "LazyBatchNorm2d",
     "LazyBatchNorm3d",
@@ -76,25 +201,55 @@ __all__ = [
     "LazyLinear",
     "LeakyReLU",
     "Linear",
+    "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
+    "MaxUnpool3d",
+    "Mish",
     "Module",
     "ModuleDict",
     "ModuleList",
     "NLLLoss",
+    "PReLU",
     "Parameter",
+    "PixelShuffle",
+    "PixelUnshuffle",
+    "RReLU",
     "ReLU",
+    "ReLU6",
+    "ReflectionPad1d",
+    "ReflectionPad2d",
+    "ReflectionPad3d",
+    "ReplicationPad1d",
+    "ReplicationPad2d",
+    "ReplicationPad3d",
     "Sequential",
+    "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softmax2d",
+    "Softmin",
+    "Softplus",
+    "Softshrink",
+    "Softsign",
     "Tanh",
+    "Tanhshrink",
+    "Threshold",
     "Unflatten",
     "Unfold",
     "UninitializedBuffer",
     "UninitializedParameter",
+    "Upsample",
+    "UpsamplingBilinear2d",
+    "UpsamplingNearest2d",
+    "ZeroPad1d",
+    "ZeroPad2d",
+    "ZeroPad3d",
     "functional",
     "init",
 ]

@@ -22,7 +22,7 @@ class Batched(Module):
 
     _n: int
 
-    def forward_batch(self, input: Array, *others: Any, **options: Any) -> tuple:
+    def forward_batch(self, input: Array, *others: Any, **options: Any) -> tuple[Any, ...]:
         """(N, C, S...) -> the output (or a tuple of outputs), and whatever backward needs."""
         raise NotImplementedError(f"{type(self).__name__} has no forward_batch")
 

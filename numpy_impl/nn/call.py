@@ -31,7 +31,7 @@ class Call:
     """
 
     output: Any = None
-    saved: tuple = ()
+    saved: tuple[Any, ...] = ()
     needs: tuple[bool, ...] | None = None
     within: "dict[Any, Call]" = {}  # noqa: RUF012 (never changed)
     attributes: dict[str, Any] | None = None
@@ -50,7 +50,7 @@ class Within(threading.local):
     calls: "dict[Any, Call | None] | None" = None
     owner: Any = None
     retains = False
-    roots: tuple = ()
+    roots: tuple[Any, ...] = ()
 
 
 within = Within()

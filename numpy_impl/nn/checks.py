@@ -91,8 +91,10 @@ def check_int(value: Any, name: str, minimum: int) -> int:
     return int(value)
 
 
-def ntuple(value: Any, n: int, name: str, minimum: int = 1, broadcast: bool = False) -> Ints:
+def ntuple(value: Any, n: int, name: str, minimum: int | None = 1, broadcast: bool = False) -> Ints:
     """An int or a sequence of ``n`` ints, as a tuple of ``n``; with ``broadcast`` also one of 1.
+
+    None as ``minimum`` allows every number.
 
     Raises:
         TypeError: if it is neither.
@@ -106,7 +108,7 @@ def ntuple(value: Any, n: int, name: str, minimum: int = 1, broadcast: bool = Fa
         many = False
     if many and len(values) != n:
         raise ValueError(f"{name} must be an int or a tuple of {n} ints, got {value!r}")
-    if min(values, default=minimum) < minimum:
+    if minimum is not None and min(values, default=minimum) < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value!r}")
     return tuple(int(v) for v in values) * (1 if many else n)
 
@@ -132,7 +134,7 @@ def cached(function: Callable[..., T]) -> Callable[..., T]:
 def name_owner(error: Exception, owner: str) -> None:
     """Put the owner's name before an error's message, unless there is one already."""
     message = str(error.args[0]) if error.args else ""
-    if not getattr(error, "has_owner", False) and not message.startswith(owner):
+    if not getattr(error, "has_owner", False) and not message.startswith(f"{owner}:"):
         error.args = (f"{owner}: {message}", *error.args[1:])
     error.has_owner = True  # type: ignore[attr-defined]
 

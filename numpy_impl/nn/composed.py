@@ -29,7 +29,7 @@ from numpy_impl.tensor.tensor import Tensor, to_array
 Array = np.ndarray
 
 
-def call_of_calls(self: Any, inputs: tuple, kwargs: dict[str, Any]) -> Any:
+def call_of_calls(self: Any, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call a module without a backward of its own: its forward gets Tensors.
 
     Arrays become Tensors, and if there were arrays alone the outputs arrays again.
@@ -43,7 +43,7 @@ def call_of_calls(self: Any, inputs: tuple, kwargs: dict[str, Any]) -> Any:
 
 
 def from_arrays(
-    self: Any, function: Callable[..., Any], inputs: tuple, kwargs: dict[str, Any]
+    self: Any, function: Callable[..., Any], inputs: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """What a function of Tensors makes of arrays, as arrays; the module's last call goes back."""
     keep(self, None)
@@ -94,7 +94,7 @@ def backward_of_calls(self: Any, grad_output: Any = None, retain_graph: bool = F
     return result[0] if isinstance(result, tuple) and len(result) == 1 else result
 
 
-def _input_grads(inputs: Any, grads: Iterator[Array | None]) -> tuple:
+def _input_grads(inputs: Any, grads: Iterator[Array | None]) -> tuple[Any, ...]:
     """The structure of the inputs, each replaced by its gradient; what is no array is left out."""
     found: list[Any] = []
     for value in inputs.values() if isinstance(inputs, dict) else inputs:

@@ -3,13 +3,14 @@
 import operator
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 
 from numpy_impl.grad_mode import grad_mode
 from numpy_impl.nn.call import running, summary
 from numpy_impl.nn.module import Module
+from numpy_impl.types import Array
 
 
 class _IndexedModules(Module):
@@ -93,15 +94,17 @@ class Sequential(_IndexedModules):
             for i, module in enumerate(args):
                 self.add_module(str(i), module)
 
-    def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
-        plain = len(inputs) == 1 and type(inputs[0]) is np.ndarray and not kwargs
-        if not plain or grad_mode.enabled or running or self._hooks is not None:
-            return super().__call__(*inputs, **kwargs)
-        # arrays need not become Tensors where no gradient is wanted
-        self.__dict__["_call"] = None
-        return self.forward(inputs[0])
+    if not TYPE_CHECKING:  # for a type checker it is Module's, which goes by forward
 
-    def forward(self, input: Any) -> Any:
+        def __call__(self, *inputs: Any, **kwargs: Any) -> Any:
+            plain = len(inputs) == 1 and type(inputs[0]) is np.ndarray and not kwargs
+            if not plain or grad_mode.enabled or running or self._hooks is not None:
+                return super().__call__(*inputs, **kwargs)
+            # arrays need not become Tensors where no gradient is wanted
+            self.__dict__["_call"] = None
+            return self.forward(inputs[0])
+
+    def forward(self, input: Array) -> Array:
         output = input
         for _, module in self._of_kind("module"):
             output = module(output)

@@ -219,18 +219,18 @@ class _ConvNd(Batched):
             bound = 1 / math.sqrt(math.prod(self.weight.shape[1:]))
             init.uniform_(self.bias, -bound, bound)
 
-    def forward_batch(self, input: Array) -> tuple:
+    def forward_batch(self, input: Array) -> tuple[Any, ...]:
         weight, padded_as = self.weight.data, None
         padding: Any = self.padding
         if self.padding_mode != "zeros":
             check_mode(self.padding_mode)
-            padded_as = (self._pads, input.shape[2:], self.padding_mode)
+            padded_as = (self._pads, self.padding_mode)
             input, padding = pad(input, self._pads, self.padding_mode), 0
         steps = steps_of(weight.shape, self.stride, padding, self.dilation, self.groups)
         return conv(input, weight, to_array(self.bias), steps), input, steps, padded_as
 
     def backward_batch(
-        self, grad_output: Array, input: Array, steps: Steps, padded_as: tuple | None
+        self, grad_output: Array, input: Array, steps: Steps, padded_as: tuple[Any, ...] | None
     ) -> Array | None:
         needs = self.needs_grads("weight", "bias")
         grads = self._backward(grad_output, input, self.weight.data, steps, needs)
@@ -294,7 +294,7 @@ class _ConvTransposeNd(_ConvNd):
     def _weight_shape(self) -> Ints:
         return (self.in_channels, self.out_channels // self.groups, *self.kernel_size)
 
-    def forward_batch(self, input: Array, output_size: Any = None) -> tuple:
+    def forward_batch(self, input: Array, output_size: Any = None) -> tuple[Any, ...]:
         weight, output_padding = self.weight.data, self.output_padding
         if self.padding_mode != "zeros":
             raise ValueError(f"padding_mode must be 'zeros', got {self.padding_mode!r}")

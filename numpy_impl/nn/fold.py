@@ -149,7 +149,7 @@ class Unfold(Batched):
         self.padding = padding
         self.stride = stride
 
-    def forward_batch(self, input: Array) -> tuple:
+    def forward_batch(self, input: Array) -> tuple[Any, ...]:
         if 0 in input.shape[1:]:
             raise ValueError(f"input must have channels and positions, got shape {input.shape}")
         blocks = blocks_of(
@@ -211,7 +211,7 @@ class Fold(Batched):
         self.padding = padding
         self.stride = stride
 
-    def forward_batch(self, input: Array) -> tuple:
+    def forward_batch(self, input: Array) -> tuple[Any, ...]:
         sizes = ntuple(self.output_size, 2, "output_size")
         blocks = blocks_of(sizes, self.kernel_size, self.dilation, self.padding, self.stride)
         rows, windows = input.shape[1:]

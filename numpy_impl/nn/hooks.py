@@ -27,7 +27,7 @@ class Hooks:
         self.backward_pre: list[Callable[..., Any]] = []
         self.backward: list[Callable[..., Any]] = []
 
-    def before_backward(self, module: Any, grad_output: tuple) -> tuple:
+    def before_backward(self, module: Any, grad_output: tuple[Any, ...]) -> tuple[Any, ...]:
         """The upstream gradients, after the hooks have seen and perhaps replaced them."""
         for hook in tuple(self.backward_pre):
             replaced = hook(module, mapped(grad_output, Tensor))
@@ -36,7 +36,9 @@ class Hooks:
                 grad_output = mapped(replaced, to_array)
         return grad_output
 
-    def after_backward(self, module: Any, grad_input: tuple, grad_output: tuple) -> tuple:
+    def after_backward(
+        self, module: Any, grad_input: tuple[Any, ...], grad_output: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
         """The gradients for the inputs, likewise."""
         for hook in tuple(self.backward):
             replaced = hook(module, mapped(grad_input, Tensor), mapped(grad_output, Tensor))
@@ -46,7 +48,7 @@ class Hooks:
         return grad_input
 
 
-def call_with_hooks(self: Any, inputs: tuple, kwargs: dict[str, Any]) -> Any:
+def call_with_hooks(self: Any, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A module's call, with its hooks around it: they see Tensors, also where it gets arrays."""
     given = [value for value in leaves((inputs, kwargs)) if value is not None]
     if not given or any(isinstance(value, Tensor) for value in given):
@@ -55,7 +57,9 @@ def call_with_hooks(self: Any, inputs: tuple, kwargs: dict[str, Any]) -> Any:
     return from_arrays(self, lambda a, k: _hooked(self, module, a, k), inputs, kwargs)
 
 
-def _hooked(self: Any, module: Callable[[], Any], inputs: tuple, kwargs: dict[str, Any]) -> Any:
+def _hooked(
+    self: Any, module: Callable[[], Any], inputs: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
     hooks = self._hooks
     for hook, with_kwargs in tuple(hooks.forward_pre):
         if with_kwargs:
@@ -81,15 +85,15 @@ def _hooked(self: Any, module: Callable[[], Any], inputs: tuple, kwargs: dict[st
 
 
 def _behind_node(
-    hooks: Hooks, module: Callable[[], Any], inputs: tuple
-) -> tuple[tuple, Callable[..., Any]]:
+    hooks: Hooks, module: Callable[[], Any], inputs: tuple[Any, ...]
+) -> tuple[tuple[Any, ...], Callable[..., Any]]:
     """The inputs behind a node that shows the backward hooks the gradients which pass.
 
     Returns:
         Them, and the function of the node that the outputs have to pass.
     """
     places = [i for i, t in enumerate(inputs) if isinstance(t, Tensor) and t._requires_grad]
-    upstream: list[tuple] = [()]
+    upstream: list[tuple[Any, ...]] = [()]
 
     def show(grads: list[Array | None]) -> list[Array | None]:
         given = dict(zip(places, grads, strict=False))

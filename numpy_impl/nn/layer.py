@@ -113,8 +113,8 @@ def _call_plain(
     self: Any,
     forward: Callable[..., Any],
     backward: Callable[..., Any],
-    inputs: tuple,
-    arrays: tuple,
+    inputs: tuple[Any, ...],
+    arrays: tuple[Any, ...],
 ) -> Any:
     """:func:`call_any` for a layer without parts that keeps things by ``save_for_backward``."""
     calls: dict[Any, Call | None] = {self: None}
@@ -141,7 +141,7 @@ def call_any(
     self: Any,
     forward: Callable[..., Any],
     backward: Callable[..., Any],
-    inputs: tuple,
+    inputs: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Any:
     """Call a layer with anything: with Tensors the call becomes a node of the graph."""
@@ -200,7 +200,7 @@ class _LayerNode(Node):
         module: Any,
         backward: Callable[..., Any],
         call: Call,
-        slots: tuple,
+        slots: tuple[Any, ...],
         needs: list[bool],
         count: int,
         is_plain: bool = False,
@@ -401,7 +401,7 @@ def _through(
     self: Any,
     backward: Callable[..., Any],
     call: Call,
-    grad_output: tuple,
+    grad_output: tuple[Any, ...],
     kwargs: Any,
     retain_graph: bool,
 ) -> Any:

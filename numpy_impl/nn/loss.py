@@ -60,7 +60,7 @@ class _Loss(Module):
         super().__init__()
         self.reduction = _reduction(size_average, reduce, reduction)
 
-    def _upstream(self, grad_output: Any) -> tuple:
+    def _upstream(self, grad_output: Any) -> tuple[Any, ...]:
         """The checked upstream (a number stands for every element), and what forward saved."""
         if isinstance(grad_output, int | float | np.number) and self._call is not None:
             shape, dtype = self._call.output

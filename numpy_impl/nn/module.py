@@ -153,7 +153,7 @@ class Module(State):
             else:
                 self.__dict__["_call"] = call  # past __setattr__: this runs for every layer
 
-    def saved_for_backward(self, grad_output: Any) -> tuple:
+    def saved_for_backward(self, grad_output: Any) -> tuple[Any, ...]:
         """The checked upstream gradient, followed by what forward saved.
 
         ``grad_output`` must have the structure and shapes of forward's output; a ``None`` inside

@@ -13,6 +13,7 @@ from experiments import checkpoint, run
 from experiments.backend import NumpyBackend, TorchBackend
 from experiments.data import load
 from experiments.recipes import Config
+from experiments.threads import VARIABLES
 from experiments.trainer import Callbacks, NotFinite, Trainer
 
 ROOT = Path(train.__file__).parent
@@ -386,7 +387,9 @@ def test_numpy_runs_never_import_torch(tmp_path) -> None:
     assert done.stdout.splitlines()[-1] == "False"
 
 
-def test_threads_are_set_before_numpy_is_imported(tmp_path) -> None:
+def test_threads_are_set_before_numpy_is_imported(tmp_path, monkeypatch) -> None:
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable)
     code = (
         "import os, sys, train\n"
         "assert 'numpy' not in sys.modules\n"

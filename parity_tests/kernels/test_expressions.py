@@ -12,7 +12,16 @@ import pytest
 
 import parity_tests
 from numpy_impl import kernels
-from numpy_impl.kernels import channels, elementwise, masks, memory, products, threads, windows
+from numpy_impl.kernels import (
+    channels,
+    elementwise,
+    masks,
+    memory,
+    products,
+    resample,
+    threads,
+    windows,
+)
 from parity_tests.tolerances import tolerance
 from torch_ref.compare import Result
 
@@ -26,6 +35,8 @@ ELSEWHERE = {
     "im2col": "kernels/test_im2col.py",
     "pieces": "kernels/test_pieces.py",
     "pooling": "test_textbook.py",
+    "special": "kernels/test_special.py",
+    "ranges": "kernels/test_ranges.py",
 }
 SHAPES = [(), (0, 3), (5,), (3, 4), (2, 3, 4, 5), (700, 640)]  # the last is worked on in slices
 
@@ -46,6 +57,11 @@ def _gated(x: Array, y: Array, slope: float = 2.0) -> Array:
 @elementwise.elementwise
 def _tanh(x: Array, out: Array | None = None) -> Array:
     return np.tanh(x, out=out)
+
+
+def slopes(x: Array) -> Array:
+    """One for each position along the last axis."""
+    return np.linspace(-1, 2, x.shape[-1], dtype=x.dtype) if x.ndim > 1 else x.dtype.type(0.5)
 
 
 def _chosen(x: Array, y: Array) -> Array:
@@ -99,6 +115,22 @@ ELEMENTWISE: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "masks.select": (
         lambda x, y: masks.select(x, masks.as_mask(np.asarray(x > y))),
         lambda x, y: np.where(x > y, x, np.zeros((), x.dtype)),
+    ),
+    "masks.where": (
+        lambda x, y: masks.where(np.asarray(x > y), x, y),
+        lambda x, y: np.where(x > y, x, y),
+    ),
+    "masks.where of numbers": (
+        lambda x, y: masks.where(np.asarray(x > y), x.dtype.type(0.3), y),
+        lambda x, y: np.where(x > y, x.dtype.type(0.3), y),
+    ),
+    "masks.where with 0": (
+        lambda x, y: masks.where(np.asarray(x > y), x),
+        lambda x, y: np.where(x > y, x, np.zeros((), x.dtype)),
+    ),
+    "elementwise.scale_negative by slopes": (
+        lambda x, y: elementwise.scale_negative(y, x, slopes(x)),
+        lambda x, y: np.where(x > 0, y, slopes(x) * y),
     ),
     "masks.choose": (_chosen, lambda x, y: np.where(x > y, x, y)),
     "threads.slicewise": (_slicewise_sum, lambda x, y: x + y),
@@ -251,6 +283,23 @@ def test_window_slices() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(6, 3), (3, 6), (7, 3), (3, 7), (4, 4), (12, 1)], ids=str)
+@pytest.mark.parametrize("count", [0, 1, 4, 30])
+@pytest.mark.parametrize("step", [1, -1])
+def test_resample(shape, count, step, dtype) -> None:
+    """Any few entries, twice at one place too; and along the axis before the last, transposed."""
+    rows, columns = (RNG.integers(0, n, count) for n in shape)
+    values = RNG.standard_normal(count).astype(dtype)
+    band = resample.Band(rows, columns, values, shape)
+    matrix = np.zeros(shape, dtype)
+    np.add.at(matrix, (rows, columns), values)
+    x = RNG.standard_normal((2, 3, shape[0], shape[1])).astype(dtype)[..., ::step]
+    found = resample.resample(x, [band.transposed, band])
+    wanted = np.einsum("os,ncps,pq->ncqo", matrix, x, matrix)
+    Result("resample", "forward", found, wanted).check(tolerance(dtype, "forward"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(3,), (2, 5), (0, 4), (1, 1, 1)], ids=str)
 def test_aligned_memory(shape, dtype) -> None:
     found = memory.aligned_empty(shape, np.dtype(dtype))
@@ -261,6 +310,7 @@ def test_aligned_memory(shape, dtype) -> None:
 NAMED = {
     *(name.split(" ")[0] for name in (*ELEMENTWISE, *BY_CHANNEL)),
     "memory.aligned_empty",
+    "resample.resample",
     "windows.interior",
     "windows.pad_channels_last",
     "windows.window_slices",

@@ -26,16 +26,27 @@ from torch_ref.convert import copy_weights, to_numpy
 # meaningless here, or the same as none
 _OF_DEVICES = ("device", "dtype")
 WITHOUT_SAMPLES = {
+    "ChannelShuffle",
     "Dropout",  # torch leaves random modules out
     "Flatten",
+    "Hardsigmoid",
     "Fold",  # torch has none of these
     "Identity",
     *("LazyBatchNorm1d", "LazyBatchNorm2d", "LazyBatchNorm3d", "LazyLinear"),
+    "MaxUnpool1d",
+    "MaxUnpool2d",
+    "MaxUnpool3d",
     "Module",
     "ModuleDict",
     "ModuleList",
+    "RReLU",  # random
+    "PixelShuffle",
+    "PixelUnshuffle",
     "Sequential",
     "Unflatten",
+    "Upsample",
+    "UpsamplingBilinear2d",
+    "UpsamplingNearest2d",
     "Unfold",
 }
 # written down, not asked of torch: its samples take seconds to import, and one worker needs them
@@ -109,7 +120,7 @@ def measure(name: str, training: bool, dtype: str, sample: Any) -> list[Result]:
     twin = getattr(torch.nn, name)(*args, **kwargs).to(getattr(torch, dtype)).train(training)
     if "dtype" in inspect.signature(getattr(nn, name)).parameters:
         kwargs["dtype"] = dtype
-    ours = getattr(nn, name)(*arrays(args), **arrays(kwargs)).train(training)
+    ours = getattr(nn, name)(*arrays(args), **arrays(kwargs)).to(dtype).train(training)
     if not name.startswith("Lazy"):  # these draw the same from the same seed
         copy_weights(twin, ours)
     call = inspect.signature(type(twin).forward).bind(

@@ -12,7 +12,7 @@ from parity_tests.tolerances import tolerance
 from torch_ref.compare import Result, Tolerance
 from torch_ref.convert import to_numpy, to_torch
 
-STEPS = 30
+STEPS = 50
 # the last is larger than one block of the update; one is not contiguous
 SHAPES = ((), (3,), (4, 5), (2, 3, 4, 5), (300, 200))
 
@@ -32,7 +32,7 @@ class Case:
         return eval(f"world.{self.name}(params, {self.args})", {"world": world, "params": params})
 
     def measure(self, dtype: str) -> list[Result]:
-        """30 steps with the same gradients: parameters and states after the last."""
+        """All steps with the same gradients: parameters and states after the last."""
         ours, twins = parameters(dtype)
         optimizer, twin = self.build(optim, ours), self.build(torch_ref.optim, twins)
         rng = np.random.default_rng(1)
@@ -79,6 +79,14 @@ CASES = [
             "lr=0.1, lr_decay=0.9",
             "lr=0.1, mu=0.99, mu_decay=0.95",
             "0.1, 0.0, 0.99, 0.9",
+        ),
+        "Adagrad": (
+            "",
+            "lr=0.1, lr_decay=0.05",
+            "lr=0.1, initial_accumulator_value=0.5",
+            "lr=0.1, eps=0.1",
+            "lr=0.1, weight_decay=0.1",
+            "0.1, 0.01, 0.1, 0.2, 1e-3, maximize=True",
         ),
         "Adam": (
             "",
@@ -127,6 +135,7 @@ def stepped(case: Case, dtype: str) -> tuple[Any, Any, Any, Any]:
 KEEPERS = [
     Case("SGD", "lr=0.1, momentum=0.9"),
     Case("MomentGD", ""),
+    Case("Adagrad", "lr_decay=0.1, initial_accumulator_value=0.5"),
     Case("Adam", "amsgrad=True"),
 ]
 

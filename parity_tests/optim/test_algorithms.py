@@ -124,6 +124,7 @@ def test_decoupled_decay_and_maximize_are_the_base_s(maximize) -> None:
         ("MomentGD", {"lr": 0.1, "mu": 0.7, "lr_decay": 0.9, "mu_decay": 0.9}),
         ("Adam", {"lr": 0.1, "betas": (0.3, 0.7), "eps": 0.1, "weight_decay": 0.1}),
         ("Adam", {"betas": (0.3, 0.7)}),
+        ("Adagrad", {"lr_decay": 0.1, "initial_accumulator_value": 0.3, "weight_decay": 0.1}),
     ],
 )
 @pytest.mark.parametrize("form", [np.float64, np.array])
@@ -143,6 +144,16 @@ def test_numpy_s_numbers_as_options_lift_nothing_to_float64(name, options, form)
         if given is not options:
             assert {type(optimizer.param_groups[0][key]) for key in given} <= {type(form(1)), tuple}
     np.testing.assert_array_equal(*ends)
+
+
+def test_a_group_s_own_start_of_adagrad_s_sum_has_no_effect_as_in_torch() -> None:
+    w = parameter(4, 5)
+    twin = torch.nn.Parameter(torch.from_numpy(w.data.copy()))
+    twin.grad = torch.from_numpy(w.grad.copy())
+    for world, param in ((optim, w), (torch.optim, twin)):
+        group = {"params": [param], "initial_accumulator_value": 3}
+        world.Adagrad([group], lr=0.1, initial_accumulator_value=0.5).step()
+    np.testing.assert_allclose(w.data, twin.detach().numpy(), rtol=1e-14)
 
 
 def test_an_option_that_the_constructor_has_not_changes_nothing() -> None:

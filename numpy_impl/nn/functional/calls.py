@@ -27,18 +27,19 @@ def by_layer(layer: Module, *inputs: Any) -> Any:
 def by_pair(
     forward: Callable[..., Array],
     backward: Callable[..., Sequence[Array | None]],
-    inputs: tuple[Any, Any, Any],
+    inputs: tuple[Any, ...],
     *options: Any,
     features: int | None = None,
 ) -> Any:
-    """A pair of functions of input, weight and bias as one call of the graph.
+    """A pair of functions of input, weight and perhaps bias as one call of the graph.
 
     ``features`` is how many values the bias has: the weight's length unless given.
     """
-    x, weight, bias = arrays = tuple(to_array(value) for value in inputs)
-    shape = (len(weight) if features is None else features,)
-    if bias is not None and check_array(bias, "bias", weight.dtype).shape != shape:
-        raise ValueError(f"bias must have shape {shape}, got {bias.shape}")
+    x, weight, *others = arrays = tuple(to_array(value) for value in inputs)
+    shape = weight.shape[:1] if features is None else (features,)
+    for bias in others:
+        if bias is not None and check_array(bias, "bias", weight.dtype).shape != shape:
+            raise ValueError(f"bias must have shape {shape}, got {bias.shape}")
     output = forward(*arrays, *options)
     if not any(isinstance(value, Tensor) for value in inputs):
         return output

@@ -3,43 +3,37 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from numpy_impl.nn import padding as _padding
+from numpy_impl.nn.checks import names_itself
 from numpy_impl.nn.functional.calls import backward_of
 from numpy_impl.tensor.tensor import Tensor, record, to_array
 
-Array = np.ndarray
 
-
+@names_itself
 def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Any:
-    """``input`` with ``value`` (0) around it: (low, high) of the last axis, of the one before, ...
+    """``input`` with more around it: (low, high) of the last axis, of the one before, ...
 
     Negative numbers crop.
 
+    Args:
+        input: of any dtype.
+        pad: the pairs.
+        mode: ``"constant"`` for any number of axes; ``"reflect"``, ``"replicate"``, ``"circular"``
+            for the 1 to 3 axes behind (N, C) or (C,): see :func:`numpy_impl.nn.padding.pad`.
+        value: of the constant; 0 unless given.
+
     Raises:
-        ValueError: for another mode than ``"constant"``, or numbers that do not pair up.
+        ValueError: for another mode, numbers that do not pair up, a value without a constant, axes
+            too short for the mode.
     """
     x = to_array(input)
-    if mode != "constant":
-        raise ValueError(f"mode must be 'constant', got {mode!r}")
-    if len(pad) % 2 or len(pad) > 2 * x.ndim:
-        raise ValueError(f"pad must be pairs for at most {x.ndim} axes, got {tuple(pad)}")
-    pairs = [(0, 0)] * (x.ndim - len(pad) // 2)
-    pairs += [(int(low), int(high)) for low, high in zip(pad[-2::-2], pad[::-2], strict=True)]
-    ends = [n - max(0, -high) for (_, high), n in zip(pairs, x.shape, strict=True)]
-    kept = tuple(slice(max(0, -low), end) for (low, _), end in zip(pairs, ends, strict=True))
-    widths = [(max(0, low), max(0, high)) for low, high in pairs]
-    output = np.pad(x[kept], widths, constant_values=0 if value is None else value)
+    pads = _padding.check_pads(pad, x.ndim, mode)
+    if value and mode != "constant":
+        raise ValueError(f"value must be None or 0 with mode={mode!r}, got {value}")
+    output = _padding.pad(x, pads, mode, 0 if value is None else value)
     if not isinstance(input, Tensor):
         return output
-    inner = tuple(slice(low, n - high) for (low, high), n in zip(widths, output.shape, strict=True))
-
-    def backward(g: Array) -> Array:
-        grad = np.zeros(x.shape, g.dtype)
-        grad[kept] = g[inner]
-        return grad
-
-    return record(output, "pad", (input, backward))
+    return record(output, "pad", (input, lambda grad: _padding.pad_backward(grad, pads, mode)))
 
 
 pad_backward = backward_of(pad)

@@ -18,7 +18,7 @@ from numpy_impl.nn.checks import cached, ntuple
 Array = np.ndarray
 
 
-def _window(
+def fixed_window(
     n: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any
 ) -> tuple[Ints, Ints, Ints, Ints]:
     """What torch's arguments mean on ``n`` axes, checked; no stride, or an empty one: the kernel's.
@@ -39,10 +39,19 @@ def _window(
 
 
 @cached
-def _geometry(sizes: Ints, *window: Any) -> Geometry:
+def fixed_geometry(sizes: Ints, *window: Any) -> Geometry:
     """Of an input with those sizes; kernel_size to dilation as torch's layers have them."""
     *arguments, ceil_mode = window
-    return Geometry(sizes, *_window(len(sizes), *arguments), ceil_mode)
+    return Geometry(sizes, *fixed_window(len(sizes), *arguments), ceil_mode)
+
+
+def fixed_max_pool(input: Array, geometry: Geometry, return_indices: bool) -> tuple[Any, ...]:
+    """The maxima, with their indices if wanted, and what backward needs."""
+    output: Any
+    output, place = kernels.max_pool(input, geometry, return_indices or grad_mode.enabled)
+    if return_indices and place is not None:
+        output = (output, kernels.flat_indices(place, geometry))
+    return output, place, geometry
 
 
 class _MaxPoolNd(Batched):
@@ -62,17 +71,11 @@ class _MaxPoolNd(Batched):
         self.dilation = dilation
         self.return_indices = return_indices
         self.ceil_mode = ceil_mode
-        _window(self._n, kernel_size, stride, padding, dilation)
+        fixed_window(self._n, kernel_size, stride, padding, dilation)
 
-    def forward_batch(self, input: Array) -> tuple:
+    def forward_batch(self, input: Array) -> tuple[Any, ...]:
         window = (self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
-        geometry = _geometry(input.shape[2:], *window)
-        need_place = self.return_indices or grad_mode.enabled
-        output: Any
-        output, place = kernels.max_pool(input, geometry, need_place)
-        if self.return_indices and place is not None:
-            output = (output, kernels.flat_indices(place, geometry))
-        return output, place, geometry
+        return fixed_max_pool(input, fixed_geometry(input.shape[2:], *window), self.return_indices)
 
     def backward_batch(self, grad_output: Any, place: Array, geometry: Geometry) -> Array:
         if isinstance(grad_output, tuple):  # the indices have no gradient
@@ -156,11 +159,11 @@ class _AvgPoolNd(Batched):
         self.padding = padding
         self.ceil_mode = ceil_mode
         self.count_include_pad = count_include_pad
-        _window(self._n, kernel_size, stride, padding, 1)
+        fixed_window(self._n, kernel_size, stride, padding, 1)
 
-    def forward_batch(self, input: Array) -> tuple:
+    def forward_batch(self, input: Array) -> tuple[Any, ...]:
         window = (self.kernel_size, self.stride, self.padding, 1, self.ceil_mode)
-        geometry = _geometry(input.shape[2:], *window)
+        geometry = fixed_geometry(input.shape[2:], *window)
         _check_divisor(self.divisor_override)
         divisors = kernels.divisors(
             geometry, self.count_include_pad, self.divisor_override, input.dtype

@@ -1,0 +1,55 @@
+"""What activations that work on one element at a time share."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from numpy_impl.grad_mode import grad_mode
+from numpy_impl.nn.checks import check_array
+from numpy_impl.nn.module import Module
+from numpy_impl.types import Array
+
+
+class Elementwise(Module):
+    """A layer that works on one element at a time.
+
+    A subclass names its pair, and the attributes that are options of both functions, in their
+    order. The second function takes the upstream gradient and x, or y (``_needs_output``).
+    """
+
+    _pair: tuple[Callable[..., Array], Callable[..., Array]]
+    _options: tuple[str, ...] = ()
+    _needs_output = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+    def forward(self, input: Array) -> Array:
+        input = check_array(input, "input")
+        options = [getattr(self, name) for name in self._options]
+        # a NumPy number has a dtype of its own, which would be that of the output
+        options = [o.item() if isinstance(o, np.generic) else o for o in options]
+        output = self._pair[0](input, *options)
+        if grad_mode.enabled:
+            self.save_for_backward(output, self._kept(input, output), *options)
+        return output
+
+    def backward(self, grad_output: Array) -> Array:
+        return self._pair[1](*self.saved_for_backward(grad_output))
+
+    def _kept(self, input: Array, output: Array) -> Array:
+        """What the second function takes; a copy of y, into which the caller may write."""
+        return output.copy(order="K") if self._needs_output else input
+
+    def extra_repr(self) -> str:
+        shown = [f"{name}={getattr(self, name)!r}" for name in self._options]
+        return ", ".join(shown + ["inplace=True"] * getattr(self, "inplace", False))
+
+
+class InPlace(Elementwise):
+    """One whose only argument is torch's ``inplace``: accepted, inputs are never modified."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
