@@ -410,7 +410,8 @@ def random_conv(seed: int) -> Row:
     kernel, stride, dilation = rng.integers(1, 4, (3, n))
     padding = rng.integers(0, 4, n)
     sizes = np.maximum(dilation * (kernel - 1) + 1 - 2 * padding, 1) + rng.integers(0, 6, n)
-    batch, groups, channels, filters = rng.integers(1, 4, 4).tolist()
+    batch, groups = rng.integers(1, 4, 2).tolist()
+    channels, filters = rng.integers(1, 7, 2).tolist()
     options = {"stride": stride, "padding": padding, "dilation": dilation}
     return row(
         "conv",

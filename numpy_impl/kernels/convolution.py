@@ -9,14 +9,17 @@ Letters in shape comments: N batch, C input channels, O... output sizes, K... ke
 M = N * prod(O...) output positions, P = prod(K...) kernel positions, G groups, F filters.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from numpy_impl.kernels import depthwise
+from numpy_impl.kernels.depthwise import is_depthwise
 from numpy_impl.kernels.im2col import Steps, geometry, group_rows
 from numpy_impl.kernels.products import sum_rows
-from numpy_impl.kernels.threads import cache_slices, for_each, for_each_slice, sum_each
+from numpy_impl.kernels.threads import cache_slices, for_each, sum_each
 from numpy_impl.kernels.windows import (
     Ints,
     channels_first,
@@ -28,17 +31,6 @@ from numpy_impl.kernels.windows import (
 Array = np.ndarray
 
 
-def _is_depthwise(weight: Array, groups: int) -> bool:
-    """One channel in, one filter out in every group: sums over taps alone, no GEMM."""
-    return groups > 1 and len(weight) == groups and weight.shape[1] == 1
-
-
-def _depthwise_axes(n: int) -> tuple[list[int], list[int], list[int]]:
-    """einsum's labels for windows (N, O..., K..., C), weight (K..., C), output (N, O..., C)."""
-    outputs, kernel, channel = [*range(n + 1)], [*range(n + 1, 2 * n + 1)], [2 * n + 1]
-    return outputs + kernel + channel, kernel + channel, outputs + channel
-
-
 def convolve(input: Array, weight: Array, bias: Array | None, steps: Steps) -> Array:
     """``textbook.conv``: (N, C, S...) and (F, C/G, K...) -> (N, F, O...)."""
     last, shape = channels_last(input), weight.shape
@@ -46,10 +38,9 @@ def convolve(input: Array, weight: Array, bias: Array | None, steps: Steps) -> A
     size = (len(last), *windows.outputs, shape[0])
     if windows.is_small:
         return channels_first(windows.product(last, weight, bias).reshape(size))
+    if is_depthwise(weight, steps.groups):
+        return channels_first(depthwise.convolve(last, weight, bias, windows.outputs, steps))
     output = np.empty(size, last.dtype)
-    if _is_depthwise(weight, steps.groups):
-        _convolve_depthwise(windows.windows(last), weight, bias, output)
-        return channels_first(output)
     first, *others = windows.filters(weight, bias)
 
     def product(view: Array, part: Array) -> None:
@@ -67,20 +58,6 @@ def convolve(input: Array, weight: Array, bias: Array | None, steps: Steps) -> A
         view = windows.windows_of_blocks(last)
         for_each(lambda block: product(view(block), output[block]), windows.blocks)
     return channels_first(output)
-
-
-def _convolve_depthwise(windows: Array, weight: Array, bias: Array | None, output: Array) -> None:
-    """One filter a channel: windows (N, O..., K..., C) -> ``output`` (N, O..., C)."""
-    view_axes, weight_axes, output_axes = _depthwise_axes(weight.ndim - 2)
-    by_channel = np.ascontiguousarray(np.moveaxis(weight[:, 0], 0, -1))  # (K..., C)
-
-    def fill(images: slice) -> None:
-        # (no order="C": einsum would then walk the axes in that order, five times as slow)
-        output[images] = np.einsum(windows[images], view_axes, by_channel, weight_axes, output_axes)
-        if bias is not None:
-            output[images] += bias
-
-    for_each_slice(fill, len(output), output.size)
 
 
 def convolve_backward(
@@ -137,12 +114,9 @@ def _weight_grad(
     """dW = X^T dY, with X the matrix of :func:`convolve`, and db."""
     filters, _, *kernel = weight.shape
     windows = geometry(last.shape, last.itemsize, filters, tuple(kernel), steps)
-    if _is_depthwise(weight, steps.groups):
-        view_axes, weight_axes, output_axes = _depthwise_axes(len(kernel))
-        # (K..., C)
-        by_channel = np.einsum(windows.windows(last), view_axes, upstream, output_axes, weight_axes)
+    if is_depthwise(weight, steps.groups):
         grad_bias = sum_rows(group_rows(upstream, 1)) if with_bias else None
-        return np.ascontiguousarray(np.moveaxis(by_channel, -1, 0)[:, None]), grad_bias
+        return depthwise.weight_grad(upstream, last, weight.shape, steps), grad_bias
     view = windows.windows_of_blocks(last)
 
     def products(block: tuple[slice, slice]) -> Sequence[Array]:
@@ -164,6 +138,10 @@ def _input_grad(
         return np.zeros(shape, upstream.dtype)
     if all(s == 1 for s in steps.stride):
         return _input_grad_by_convolution(upstream, weight, bias, steps)
+    overlap = any(k > s for k, s in zip(weight.shape[2:], steps.stride, strict=True))
+    # phases take copies of F for every tap, scattering sums of C
+    if is_depthwise(weight, steps.groups) or (overlap and len(weight) <= 2 * shape[1]):
+        return _input_grad_by_phases(upstream, shape, weight, bias, steps)
     return _input_grad_by_scattering(upstream, shape, weight, bias, steps)
 
 
@@ -179,6 +157,47 @@ def _input_grad_by_convolution(
     halo = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
     pads = tuple((h - low, h - high) for h, (low, high) in zip(halo, steps.pads, strict=True))
     return convolve(channels_first(upstream), transposed, bias, steps._replace(pads=pads))
+
+
+def _input_grad_by_phases(
+    upstream: Array, shape: Ints, weight: Array, bias: Array | None, steps: Steps
+) -> Array:
+    """Any stride s: elements that lie s apart meet the same taps, as all do at stride 1."""
+    batch, channels, *sizes = shape
+    grad = np.zeros((batch, *sizes, channels), upstream.dtype)
+    if bias is not None:
+        grad += bias  # also of elements that no window reaches
+    numbers = zip(sizes, weight.shape[2:], upstream.shape[1:-1], *steps[:3], strict=True)
+    for phases in itertools.product(*(_phases(*of_axis) for of_axis in numbers)):
+        where, taps, pads, dilation = zip(*phases, strict=True)
+        part = Steps((1,) * len(sizes), pads, dilation, steps.groups)
+        found = _input_grad_by_convolution(upstream, weight[:, :, *taps], bias, part)
+        grad[:, *where] = channels_last(found)
+    return channels_first(grad)
+
+
+def _phases(
+    size: int, kernel: int, outputs: int, stride: int, pads: tuple[int, int], dilation: int
+) -> list[tuple[slice, slice, tuple[int, int], int]]:
+    """Elements of one axis that lie a stride apart: where, and which taps they meet.
+
+    And with what pads and dilation a convolution of them alone, at stride 1, has the same outputs.
+    """
+    found = []
+    common = math.gcd(stride, dilation)
+    every, step = stride // common, dilation // common
+    for tap in range(min(every, kernel)):
+        # through tap + every * t output o meets the padded element phase + stride * index, with
+        # index = o + start + step * t
+        start, phase = divmod(dilation * tap, stride)
+        first = -((phase - pads[0]) // stride)  # the index of the first that is no padding
+        where = slice(phase + stride * first - pads[0], size, stride)
+        taps = slice(tap, kernel, every)
+        elements = len(range(size)[where])
+        low, halo = first - start, step * (len(range(kernel)[taps]) - 1)
+        if elements:
+            found.append((where, taps, (low, outputs - elements - low + halo), step))
+    return found
 
 
 def _input_grad_by_scattering(

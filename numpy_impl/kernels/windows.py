@@ -53,7 +53,7 @@ def _padding(pads: Pads, sizes: Ints) -> tuple[Slices | None, Ints, Slices | Non
     crop = None
     if any(low < 0 or high < 0 for low, high in pads):
         inside = (
-            slice(max(0, -low), size - max(0, -high))
+            slice(max(0, -low), max(0, size - max(0, -high)))
             for (low, high), size in zip(pads, sizes, strict=True)
         )
         crop = (slice(None), *inside)
@@ -64,7 +64,8 @@ def _padding(pads: Pads, sizes: Ints) -> tuple[Slices | None, Ints, Slices | Non
     if not any(low or high for low, high in pads):
         return crop, sizes, None
     padded = tuple(low + n + high for (low, high), n in zip(pads, sizes, strict=True))
-    return crop, padded, interior(pads, sizes)
+    # (where more is cropped than there is, one side's crop takes from the other's padding)
+    return crop, padded, interior(pads, [max(0, n) for n in sizes])
 
 
 def interior(pads: Pads, sizes: Sequence[int]) -> Slices:

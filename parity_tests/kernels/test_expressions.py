@@ -31,6 +31,7 @@ RNG = np.random.default_rng(0)
 ELSEWHERE = {
     "convolution": "test_textbook.py",
     "groups": "test_textbook.py",
+    "depthwise": "test_textbook.py",
     "fused": "test_random.py",
     "im2col": "kernels/test_im2col.py",
     "pieces": "kernels/test_pieces.py",
@@ -291,6 +292,11 @@ def test_padding(pads, value) -> None:
     assert found.flags.c_contiguous
     if min(map(min, pads)) >= 0:
         np.testing.assert_array_equal(found[windows.interior(pads, x.shape[1:3])], x)
+
+
+def test_a_crop_of_more_than_there_is_takes_from_the_padding() -> None:
+    found = windows.pad_channels_last(np.ones((2, 3, 4, 1)), ((0, 0), (5, -6)), 0.5)
+    np.testing.assert_array_equal(found, np.full((2, 3, 3, 1), 0.5))
 
 
 def test_window_slices() -> None:
