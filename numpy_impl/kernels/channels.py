@@ -98,26 +98,13 @@ def moments(view: Array, channels: int) -> tuple[Array, Array, Array]:
 
     The float32 mean of values far from 0 is off by more than their deviations resolve: x minus
     that mean has a mean of its own, which is what is left. So the mean of a first slice serves as
-    well, which saves a pass over the memory. Of no values all are 0.
+    well, which saves a pass over the memory: however far it is off, it counts in the variance,
+    of which one of s slices can cost no more than a factor s in precision. Of no values all are 0.
     """
     slices = _slices(view)
     first = view[slices[0]]
     mean = channel_sums(first, channels) / _count(first, channels)
-    residual, var = _moments_about(mean, view)
-    if (residual * residual > var).any():  # the others' mean is not that of the first slice
-        mean += residual
-        residual, var = _moments_about(mean, view)
-    return mean, residual, var
-
-
-def _count(view: Array, channels: int) -> Any:
-    """Values of each channel, at least 1."""
-    return view.dtype.type(max(view.size // max(channels, 1), 1))
-
-
-def _moments_about(mean: Array, view: Array) -> tuple[Array, Array]:
-    """What is left of x's mean, and x's variance: as good as ``mean`` is near."""
-    spread, channels = _spread(mean, view), len(mean)
+    spread = _spread(mean, view)
 
     def sums(part: slice) -> Sequence[Array]:
         centred = view[part] - spread
@@ -127,13 +114,18 @@ def _moments_about(mean: Array, view: Array) -> tuple[Array, Array]:
         np.square(centred, out=centred)
         return total, _sum(centred, channels)
 
-    total, squares = sum_each(sums, _slices(view))
+    total, squares = sum_each(sums, slices)
     count = _count(view, channels)
     residual, var = total / count, squares / count
     # from an infinite variance nothing is taken off, but an infinity
     taken = (var != np.inf) | ~np.isfinite(residual)
     np.subtract(var, residual * residual, out=var, where=taken)
-    return residual, var
+    return mean, residual, var
+
+
+def _count(view: Array, channels: int) -> Any:
+    """Values of each channel, at least 1."""
+    return view.dtype.type(max(view.size // max(channels, 1), 1))
 
 
 def scale_shift(view: Array, mean: Array, scale: Array, shift: Array) -> Array:

@@ -275,20 +275,15 @@ def test_wrong_use(make, error, message) -> None:
 
 @pytest.mark.parametrize("order", ["NCHW", "NHWC"])
 def test_a_first_slice_unlike_the_others(order) -> None:
-    """Its mean is no measure: x minus that would be as far from 0 as x itself."""
+    """Its mean is far from the others', from which the variance must not suffer."""
     x = np.random.default_rng(0).standard_normal((40, 4, 64, 64)).astype("f")
-    x[:20] *= 1e-3
-    x[20:] += 1e4
+    x[8:] += 1e4
     if order == "NHWC":
         x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
     layer = nn.BatchNorm2d(4, momentum=1.0)
     layer(x)
     exact = x.astype(np.float64)
     np.testing.assert_allclose(layer.running_mean, exact.mean((0, 2, 3)), rtol=1e-6)
-    np.testing.assert_allclose(layer.running_var, exact.var((0, 2, 3), ddof=1), rtol=1e-6)
-    x[:20] += 1e4
-    exact = x.astype(np.float64)
-    layer(x)
     np.testing.assert_allclose(layer.running_var, exact.var((0, 2, 3), ddof=1), rtol=1e-5)
 
 
