@@ -1,13 +1,15 @@
 """Per-channel arithmetic on (N, C, S...): sums over batch and positions, scale and shift.
 
-An array is worked on as it lies. Channels-last memory is seen as (N, P*C) with P the product of
-the sizes S...: one long row for each sample, so that a per-channel value, repeated P times, meets
-it without short inner loops. C-contiguous memory is seen as (N, C, P). Either is called a view.
+An array is worked on as it lies. Channels-last memory is seen as (M/r, r*C), M = N*P with P the
+product of the sizes S...: rows so long that a per-channel value, repeated r times, meets them
+without short inner loops. C-contiguous memory is seen as (N, C, P). Either is called a view.
 Letters in shape comments: N batch, C channels, P positions.
 """
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -16,13 +18,25 @@ from numpy_impl.kernels.threads import cache_slices, for_each_slice, sum_each
 from numpy_impl.kernels.windows import channels_first, channels_last
 from numpy_impl.types import Array
 
+# elements of a row of channels-last memory, about
+_ROW = 8 * 1024
+
 
 def view_of(array: Array) -> Array:
-    """``array.reshape(N, C, P)`` or ``np.moveaxis(array, 1, -1).reshape(N, P*C)``, as it lies."""
-    sizes = array.shape[2:]
+    """``array.reshape(N, C, P)`` or ``np.moveaxis(array, 1, -1).reshape(M/r, r*C)``, as it lies."""
+    samples, channels, *sizes = array.shape
     if array.flags.c_contiguous and math.prod(sizes) > 1:
-        return array.reshape(*array.shape[:2], math.prod(sizes))
-    return channels_last(array).reshape(len(array), math.prod(array.shape[1:]))
+        return array.reshape(samples, channels, math.prod(sizes))
+    repeats = _repeats(samples * math.prod(sizes), channels)
+    shape = samples * math.prod(sizes) // repeats, repeats * channels
+    return channels_last(array).reshape(shape)
+
+
+@lru_cache(maxsize=512)
+def _repeats(length: int, channels: int) -> int:
+    """The largest divisor of ``length`` that makes no longer a row; 1 if there is none."""
+    longest = min(length, _ROW // max(channels, 1))
+    return next((r for r in range(longest, 1, -1) if length % r == 0), 1)
 
 
 def view_like(array: Array, view: Array) -> Array:
@@ -40,9 +54,9 @@ def from_view(view: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _spread(values: Array, view: Array) -> Array:
-    """(C,) -> what broadcasts with the view: (C, 1), or (P*C,)."""
+    """(C,) -> a whole sample of the view, (C, P) or (P*C,): NumPy's short rows take longer."""
     if view.ndim == 3:
-        return values[:, None]
+        return values[:, None].repeat(view.shape[2], 1)
     positions = view.shape[1] // max(len(values), 1)
     if positions == 1:
         return values
@@ -80,26 +94,38 @@ def product_sums(view: Array, others: Array, mean: Array) -> tuple[Array, Array]
 
 
 def moments(view: Array, channels: int) -> tuple[Array, Array, Array]:
-    """``x.mean(axis)``, the mean that is left of x minus that, and ``x.var(axis)``: (C,) each.
+    """About ``x.mean(axis)``, the mean that is left of x minus that, ``x.var(axis)``: (C,) each.
 
     The float32 mean of values far from 0 is off by more than their deviations resolve: x minus
-    that mean has a mean of its own, which is what is left. Of no values all are 0.
+    that mean has a mean of its own, which is what is left. So the mean of a first slice serves as
+    well, which saves a pass over the memory: however far it is off, it counts in the variance,
+    of which one of s slices can cost no more than a factor s in precision. Of no values all are 0.
     """
-    count = view.dtype.type(max(view.size // max(channels, 1), 1))
-    mean = channel_sums(view, channels) / count
+    slices = _slices(view)
+    first = view[slices[0]]
+    mean = channel_sums(first, channels) / _count(first, channels)
     spread = _spread(mean, view)
 
     def sums(part: slice) -> Sequence[Array]:
         centred = view[part] - spread
         total = _sum(centred, channels)
+        if view.ndim == 3:
+            return total, np.vecdot(centred, centred).sum(0)
         np.square(centred, out=centred)
         return total, _sum(centred, channels)
 
-    total, squares = sum_each(sums, _slices(view))
+    total, squares = sum_each(sums, slices)
+    count = _count(view, channels)
     residual, var = total / count, squares / count
-    # from an infinite variance nothing is taken off
-    np.subtract(var, residual * residual, out=var, where=var != np.inf)
+    # from an infinite variance nothing is taken off, but an infinity
+    taken = (var != np.inf) | ~np.isfinite(residual)
+    np.subtract(var, residual * residual, out=var, where=taken)
     return mean, residual, var
+
+
+def _count(view: Array, channels: int) -> Any:
+    """Values of each channel, at least 1."""
+    return view.dtype.type(max(view.size // max(channels, 1), 1))
 
 
 def scale_shift(view: Array, mean: Array, scale: Array, shift: Array) -> Array:

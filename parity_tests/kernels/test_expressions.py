@@ -216,7 +216,7 @@ CHANNELS: dict[str, Callable[[Array, Array, Array], list[Array]]] = {
 BY_CHANNEL: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "channels.view_of": (
         lambda x, y, v: [channels.view_of(x).reshape(x.shape), channels.view_of(last(x))],
-        lambda x, y, v: [x, np.moveaxis(x, 1, -1).reshape(len(x), -1)],
+        lambda x, y, v: [x, np.moveaxis(x, 1, -1).reshape(channels.view_of(last(x)).shape)],
     ),
     "channels.view_like": (
         lambda x, y, v: [

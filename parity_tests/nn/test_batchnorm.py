@@ -273,6 +273,20 @@ def test_wrong_use(make, error, message) -> None:
         make()
 
 
+@pytest.mark.parametrize("order", ["NCHW", "NHWC"])
+def test_a_first_slice_unlike_the_others(order) -> None:
+    """Its mean is far from the others', from which the variance must not suffer."""
+    x = np.random.default_rng(0).standard_normal((40, 4, 64, 64)).astype("f")
+    x[8:] += 1e4
+    if order == "NHWC":
+        x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    layer = nn.BatchNorm2d(4, momentum=1.0)
+    layer(x)
+    exact = x.astype(np.float64)
+    np.testing.assert_allclose(layer.running_mean, exact.mean((0, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(layer.running_var, exact.var((0, 2, 3), ddof=1), rtol=1e-5)
+
+
 def test_agrees_with_itself_whatever_the_block() -> None:
     """The summation's blocks, and their rest, against one long float64 sum."""
     x = np.random.default_rng(0).standard_normal((50, 2, 9, 9)).astype("f")

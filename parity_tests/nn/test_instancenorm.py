@@ -76,6 +76,8 @@ def test_a_later_call_moves_no_earlier_backward() -> None:
     layer.running_mean += 5
     layer.running_var *= 9
     np.testing.assert_array_equal(layer.backward(dy), wanted)
+    once = (dy * x).sum((0, 2)) / np.sqrt(1 + layer.eps)
+    np.testing.assert_allclose(layer.weight.grad, 2 * once, rtol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
