@@ -22,10 +22,10 @@ if str(ROOT) not in sys.path:
 from experiments.backend import make_backend
 from experiments.models import cnn, mlp
 from experiments.programs import PROGRAMS
+from reports.parts import BATCH, PARTS, Source
 
 Array = np.ndarray
 Call = Callable[[], object]
-BATCH = 128
 # a timing is the mean over as many calls as fill this
 _SECONDS = 0.12
 
@@ -55,27 +55,26 @@ class World:
 
         return torch.from_numpy(array)
 
-    def forward_backward(self, layer: Any, input: Array) -> Call:
-        """Forward, and backward for the input and the parameters, with a random upstream."""
+    def forward_backward(self, layer: Any, *inputs: Array) -> Call:
+        """Forward, and backward for the inputs and the parameters, with a random upstream."""
         parameters = list(layer.parameters())
         if self.name == "numpy":
-            upstream = _random(*layer(input).shape)
+            upstream = _random(*layer(*inputs).shape)
 
             def call() -> None:
                 for parameter in parameters:
                     parameter.grad = None
-                layer(input)
+                layer(*inputs)
                 layer.backward(upstream)
 
             return call
-        x = self.tensor(input).requires_grad_()
-        grad = self.tensor(_random(*layer(x).shape))
+        tensors = [self.tensor(x).requires_grad_(x.dtype.kind == "f") for x in inputs]
+        grad = self.tensor(_random(*layer(*tensors).shape))
 
         def call_torch() -> None:
-            x.grad = None
-            for parameter in parameters:
-                parameter.grad = None
-            layer(x).backward(grad)
+            for leaf in (*tensors, *parameters):
+                leaf.grad = None
+            layer(*tensors).backward(grad)
 
         return call_torch
 
@@ -154,39 +153,6 @@ class World:
 
 Workload = Callable[[World], Call]
 
-# name: (constructor, input shape)
-LAYERS = {
-    "Linear": ("Linear(600, 600)", (BATCH, 600)),
-    "Conv1d": ("Conv1d(32, 64, 3, padding=1)", (32, 32, 256)),
-    "Conv2d, the CNN's first": ("Conv2d(1, 16, 3, padding=1)", (BATCH, 1, 28, 28)),
-    "Conv2d, the CNN's second": ("Conv2d(16, 32, 3, padding=1)", (BATCH, 16, 14, 14)),
-    "Conv2d, 64 to 64": ("Conv2d(64, 64, 3, padding=1)", (32, 64, 32, 32)),
-    "Conv2d, stride 2": ("Conv2d(32, 64, 3, stride=2, padding=1)", (32, 32, 32, 32)),
-    "Conv2d, 4 groups": ("Conv2d(32, 64, 3, padding=1, groups=4)", (32, 32, 32, 32)),
-    "Conv2d, depthwise": ("Conv2d(64, 64, 3, padding=1, groups=64)", (32, 64, 32, 32)),
-    "Conv3d": ("Conv3d(8, 16, 3, padding=1)", (8, 8, 16, 16, 16)),
-    "MaxPool1d": ("MaxPool1d(2)", (BATCH, 16, 784)),
-    "MaxPool2d": ("MaxPool2d(2)", (BATCH, 16, 28, 28)),
-    "MaxPool2d, overlapping": ("MaxPool2d(3, 2, 1)", (BATCH, 16, 28, 28)),
-    "MaxPool3d": ("MaxPool3d(2)", (8, 16, 16, 16, 16)),
-    "AvgPool1d": ("AvgPool1d(2)", (BATCH, 16, 784)),
-    "AvgPool2d": ("AvgPool2d(2)", (BATCH, 16, 28, 28)),
-    "AvgPool3d": ("AvgPool3d(2)", (8, 16, 16, 16, 16)),
-    "BatchNorm1d": ("BatchNorm1d(600)", (BATCH, 600)),
-    "BatchNorm2d": ("BatchNorm2d(16)", (BATCH, 16, 28, 28)),
-    "BatchNorm3d": ("BatchNorm3d(16)", (8, 16, 16, 16, 16)),
-    "Dropout": ("Dropout(0.2)", (BATCH, 600)),
-    "ReLU": ("ReLU()", (BATCH, 16, 28, 28)),
-    "LeakyReLU": ("LeakyReLU()", (BATCH, 16, 28, 28)),
-    "Sigmoid": ("Sigmoid()", (BATCH, 16, 28, 28)),
-    "Tanh": ("Tanh()", (BATCH, 16, 28, 28)),
-    "Softmax": ("Softmax(1)", (BATCH, 1000)),
-    "LogSoftmax": ("LogSoftmax(1)", (BATCH, 1000)),
-    "Identity": ("Identity()", (BATCH, 16, 28, 28)),
-    "Flatten": ("Flatten()", (BATCH, 32, 7, 7)),
-    "Unflatten": ("Unflatten(1, (32, 7, 7))", (BATCH, 1568)),
-}
-
 GROWTH = {
     "batch, the CNN's training step": (1, 4, 16, 64, 256, 1024),
     "channels, Conv2d(c, c, 3) on 16x16, batch 32": (8, 16, 32, 64, 128),
@@ -233,12 +199,13 @@ def workloads() -> dict[str, Workload]:
         "SGD": lambda w: w.optimizer_step(lambda p: w.optim.SGD(p, lr=1e-4, momentum=0.9)),
         "MomentGD": lambda w: w.optimizer_step(lambda p: w.optim.MomentGD(p, lr=1e-4)),
         "Adam": lambda w: w.optimizer_step(lambda p: w.optim.Adam(p, lr=1e-4)),
+        "Adagrad": lambda w: w.optimizer_step(lambda p: w.optim.Adagrad(p, lr=1e-4)),
     }
     found |= {name: _program(*described) for name, described in WHOLE.items()}
     found["MLP training step, arrays"] = lambda w: w.array_training(
         mlp(w.nn, (784, 600, 10)), _random(BATCH, 784)
     )
-    found |= {name: _layer(*described) for name, described in LAYERS.items()}
+    found |= {name: _layer(*described) for name, described in PARTS.items()}
     for axis, sizes in GROWTH.items():
         found |= {f"{axis}: {n}": _grown(axis, n) for n in sizes}
     return found
@@ -248,8 +215,12 @@ def _program(name: str, sizes: dict[str, Any], batch: dict[str, Any]) -> Workloa
     return lambda w: w.program(name, sizes, batch)
 
 
-def _layer(constructor: str, shape: tuple[int, ...]) -> Workload:
-    return lambda w: w.forward_backward(eval(f"nn.{constructor}", {"nn": w.nn}), _random(*shape))
+def _layer(constructor: str, *sources: Source) -> Workload:
+    def make(world: World) -> Call:
+        inputs = [source() if callable(source) else _random(*source) for source in sources]
+        return world.forward_backward(eval(f"nn.{constructor}", {"nn": world.nn}), *inputs)
+
+    return make
 
 
 def floors() -> dict[str, Callable[[], Call]]:

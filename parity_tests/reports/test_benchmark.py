@@ -9,8 +9,9 @@ import pytest
 from experiments.models import cnn
 from parity_tests.test_api import MODULES, OPTIMIZERS, WITHOUT_CASES
 from reports import benchmark, speed
+from reports.parts import PARTS
 from reports.runs import ROOT
-from reports.workloads import GROWTH, LAYERS, World, floors, workloads
+from reports.workloads import GROWTH, World, floors, workloads
 
 COMMITTED = json.loads((ROOT / "reports" / "benchmark.json").read_text())
 
@@ -73,7 +74,7 @@ def test_a_reason_stands_beside_slow_parts_alone(numbers) -> None:
 
 def test_every_layer_and_optimizer_is_measured() -> None:
     measured = {name.split(",")[0] for name in workloads()} | {
-        constructor.split("(")[0] for constructor, _ in LAYERS.values()
+        constructor.split("(")[0] for constructor, *_ in PARTS.values()
     }
     assert set(MODULES) - WITHOUT_CASES - measured == set()
     assert set(OPTIMIZERS) - {"Optimizer"} - measured == set()
