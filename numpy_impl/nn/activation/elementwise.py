@@ -27,9 +27,7 @@ class Elementwise(Module):
 
     def forward(self, input: Array) -> Array:
         input = check_array(input, "input")
-        options = [getattr(self, name) for name in self._options]
-        # a NumPy number has a dtype of its own, which would be that of the output
-        options = [o.item() if isinstance(o, np.generic) else o for o in options]
+        options = [_plain(getattr(self, name)) for name in self._options] if self._options else []
         output = self._pair[0](input, *options)
         if grad_mode.enabled:
             self.save_for_backward(output, self._kept(input, output), *options)
@@ -53,3 +51,8 @@ class InPlace(Elementwise):
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
+
+
+def _plain(option: Any) -> Any:
+    """Not a NumPy number: it has a dtype of its own, which would be that of the output."""
+    return option.item() if isinstance(option, np.generic) else option

@@ -212,7 +212,8 @@ def tanh(x: Array, out: Array | None = None) -> Array:
 @elementwise
 def tanh_backward(dy: Array, y: Array, out: Array | None = None) -> Array:
     """dy * (1 - y**2)."""
-    return np.multiply(dy, 1 - y * y, out=out)
+    square = np.multiply(y, y, out=out)
+    return np.multiply(dy, np.subtract(1, square, out=out), out=out)
 
 
 class Tanh(Elementwise):
