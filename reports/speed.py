@@ -33,6 +33,8 @@ WHY_MISSED = {
 _COPY = "torch returns a view; here results share no memory with inputs, so this is a copy"
 _SMALL = "too small to slice: handing a slice to a Python thread costs more than it saves"
 _PASSES = "one pass over memory per NumPy operation, and threads take turns at the interpreter lock"
+_EXP = "exp, and one pass over memory per NumPy operation"
+_ROWS = "many short rows with a value each: some 70 ns a row and operation, and a dozen of these"
 WHY_SLOW: dict[str, str] = {
     "Conv2d, depthwise": "one filter a channel has no matrix product: strided sums over nine taps",
     "Conv2d, 4 groups": "products too narrow for BLAS to be fast",
@@ -40,7 +42,15 @@ WHY_SLOW: dict[str, str] = {
     "BatchNorm3d": _PASSES,
     "BatchNorm1d": _SMALL,
     "LeakyReLU": _PASSES,
-    "Sigmoid": "exp, and one pass over memory per NumPy operation",
+    **dict.fromkeys(("Sigmoid", "SiLU", "GLU(1)", "ELU", "CELU", "SELU", "Softplus"), _EXP),
+    "GELU": "NumPy has no erf: a polynomial, a pass over the cache for each of its terms",
+    **dict.fromkeys(("Hardsigmoid", "Hardswish", "Hardshrink", "Softshrink"), _PASSES),
+    "Threshold(0.1, 20.0)": _PASSES,
+    "Softmax2d": _PASSES,
+    **dict.fromkeys(("LayerNorm", "GroupNorm"), _ROWS),
+    **dict.fromkeys(("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"), _ROWS),
+    "AdaptiveAvgPool3d": _PASSES,
+    **dict.fromkeys(("MaxUnpool1d", "MaxUnpool2d"), "a scatter by index, on one thread"),
     "Tanh": "NumPy's tanh is the slower one",
     "Softmax": _SMALL,
     "LogSoftmax": _SMALL,
