@@ -1,0 +1,1 @@
+"""Is a hand-written layer, loss or optimizer right? People's own code beside its PyTorch twin."""

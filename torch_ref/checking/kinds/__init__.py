@@ -1,0 +1,1 @@
+"""What components there are, a file for each family: their names, their experiments, their mistakes."""
