@@ -79,7 +79,9 @@ class Kind:
 
     def make(self, *args: Any, **kwargs: Any) -> Any:
         """The twin, float64; for an optimizer from its parameters first."""
-        make = self.twin or getattr(torch.optim if self.role == "optimizer" else torch.nn, self.like)
+        make = self.twin or getattr(
+            torch.optim if self.role == "optimizer" else torch.nn, self.like
+        )
         made = make(*args, **kwargs)
         return made.double() if isinstance(made, torch.nn.Module) else made
 
