@@ -5,7 +5,7 @@ what people's code gave, in every experiment, and is not what the twin gave, it 
 """
 
 import fnmatch
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,24 +120,6 @@ def explain(
         if fnmatch.fnmatch(part, explanation.part) and fits(explanation, part, cases, tolerance):
             return explanation
     return None
-
-
-def scaled(factors: Mapping[str, Callable[[Case], float]]) -> Callable[..., list[Explanation]]:
-    """Explanations by a factor that hangs on sizes: the mean for the sum, and the like."""
-
-    def of(part: str, says: str, key: str, then: str = "") -> list[Explanation]:
-        return [
-            Explanation(
-                key,
-                part,
-                says.replace("{factor}", name),
-                lambda case, part, factor=factor: case.expected[part] * factor(case),
-                then=then,
-            )
-            for name, factor in factors.items()
-        ]
-
-    return of
 
 
 def _zeros(case: Case, part: str) -> Array:

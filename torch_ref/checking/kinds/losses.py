@@ -224,16 +224,21 @@ def _combined(case: Case, divided: bool) -> Array:
 
 _LOGITS = "softmax and loss in one: nothing may be multiplied by softmax's own derivative after it"
 EXPLANATIONS = (
-    *(
-        Explanation(
-            "gradient for the logits",
-            "grad input",
-            "The gradient p - y is for the logits before a softmax, the loss takes probabilities.",
-            lambda case, part, divided=divided: _combined(case, divided),
-            ("ProbabilityLoss",),
-            then=_LOGITS,
-        )
-        for divided in (True, False)
+    Explanation(
+        "gradient for the logits",
+        "grad input",
+        "The gradient p - y is for the logits before a softmax, the loss takes probabilities.",
+        lambda c, p: _combined(c, True),
+        ("ProbabilityLoss",),
+        then=_LOGITS,
+    ),
+    Explanation(
+        "gradient for the logits",
+        "grad input",
+        "The gradient p - y is for the logits before a softmax, the loss takes probabilities.",
+        lambda c, p: _combined(c, False),
+        ("ProbabilityLoss",),
+        then=_LOGITS,
     ),
     Explanation(
         "log forgotten",
