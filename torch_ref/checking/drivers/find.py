@@ -1,0 +1,141 @@
+"""What a file offers, and the way of driving it that fits."""
+
+import inspect
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from torch_ref.checking.drivers import names
+from torch_ref.checking.drivers.failures import CannotDrive, Failed
+from torch_ref.checking.drivers.functions import FunctionDriver, partner
+from torch_ref.checking.drivers.layers import TURNS, LayerDriver, method, plans
+from torch_ref.checking.drivers.losses import loss_drivers
+from torch_ref.checking.drivers.optimizers import optimizer_drivers
+from torch_ref.checking.explain import error
+from torch_ref.checking.kinds import KINDS
+from torch_ref.checking.probe import Kind, answer
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A component that was recognised: its name, itself, its way back, what it is taken for."""
+
+    name: str
+    component: Any
+    backward: Any
+    kind: Kind
+
+
+def find_drivers(
+    namespace: ModuleType, name: str | None = None, like: str | None = None
+) -> list[Candidate]:
+    """Everything in a file that can be recognised, or the one that is named.
+
+    Args:
+        namespace: the module.
+        name: of a class or function in it; None for all that are recognised.
+        like: torch's name, where the component's own doesn't tell.
+    """
+    own = {
+        key: value
+        for key, value in vars(namespace).items()
+        if callable(value) and getattr(value, "__module__", None) == namespace.__name__
+    }
+    if name is not None and name not in own:
+        if not callable(getattr(namespace, name, None)):
+            raise CannotDrive(f"{name} is not in {namespace.__name__}; there are: {', '.join(own)}")
+        own = {**own, name: getattr(namespace, name)}
+    functions = [key for key, value in own.items() if inspect.isfunction(value)]
+    backwards = {back for f in functions if (back := partner(f, functions))}
+    found = []
+    for key, value in own.items():
+        if (name is not None and key != name) or (name is None and key in backwards):
+            continue
+        kind = KINDS[like] if like else names.guess_kind(key, KINDS.values())
+        if kind is None:
+            if name is not None:
+                raise CannotDrive(f"what {name} should be can't be guessed: say it, --like Linear")
+            continue
+        back = own.get(partner(key, functions) or "")
+        if (
+            name is None
+            and not inspect.isclass(value)
+            and kind.role == "layer"
+            and back is None
+            and not _flag(value)
+        ):
+            continue
+        found.append(Candidate(key, value, back, kind))
+    return found
+
+
+def _flag(function: Any) -> bool:
+    return any(
+        names.plain(p.name).startswith(("deriv", "prime")) for p in names.parameters_of(function)
+    )
+
+
+def drive(candidate: Candidate, args: Any = None, kwargs: Any = None) -> Any:
+    """The driver for a component, by trying which of the ways runs on the plainest experiment.
+
+    Where several run, the one whose parts differ least from the twin's.
+
+    Raises:
+        Failed: their code raises whatever is tried; with the place.
+        CannotDrive: nothing fits.
+    """
+    kind = candidate.kind
+    if args is None and kwargs is None:
+        args, kwargs = kind.configurations[0]
+    probe = kind.draw(*(args or ()), **(kwargs or {}))[0]
+    expected = answer(kind, probe)
+    best: tuple[int, Any] | None = None
+    problems: list[CannotDrive] = []
+    for driver in _ways(candidate):
+        try:
+            found = driver.run(probe)
+        except CannotDrive as problem:
+            problems.append(problem)
+            continue
+        bad = sum(
+            part not in found or error(found[part], value) > 2e-4
+            for part, value in expected.items()
+        )
+        main = "loss" if kind.role == "loss" else "output"
+        if main in expected and (
+            main not in found or np.shape(found[main]) != np.shape(expected[main])
+        ):
+            bad += 10  # rather one that gives the right shape
+        if best is None or bad < best[0]:
+            best = (bad, driver)
+        if bad == 0:
+            break
+    if best is not None:
+        return best[1]
+    theirs = [p for p in problems if isinstance(p, Failed) and p.line]
+    raise (theirs or problems or [CannotDrive(f"no way to drive {candidate.name} fits")])[0]
+
+
+def _ways(candidate: Candidate) -> Iterator[Any]:
+    kind, component = candidate.kind, candidate.component
+    if kind.role == "loss":
+        yield from loss_drivers(component, candidate.backward, kind)
+    elif kind.role == "optimizer":
+        yield from optimizer_drivers(component, kind)
+    elif inspect.isclass(component):
+        if method(component, names.FORWARD) is None:
+            raise CannotDrive(f"{candidate.name} has no method forward")
+        for plan in plans():
+            yield LayerDriver(component, kind, plan)
+    else:
+        backward = candidate.backward
+        if backward is not None and len(names.parameters_of(backward)) > 1:
+            for vector, matrix, turn in itertools.product(range(3), range(2), TURNS):
+                yield FunctionDriver(component, backward, kind, turn, (matrix, vector))
+        if backward is not None or _flag(component):
+            yield FunctionDriver(component, backward, kind, at="x")
+            yield FunctionDriver(component, backward, kind, at="output")

@@ -1,0 +1,371 @@
+"""Classes of layers: methods forward and backward, however they are called."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from torch_ref.checking.drivers import names
+from torch_ref.checking.drivers.failures import CannotDrive, array, guarded
+from torch_ref.checking.drivers.slots import (
+    Layout,
+    Recorder,
+    Slot,
+    find_gradient,
+    find_parameter,
+    layouts,
+)
+from torch_ref.checking.probe import Array, Kind, Parts, Probe
+
+# (name, torch's array -> theirs, theirs -> torch's)
+Turn = tuple[str, Callable[[Array], Array], Callable[[Array], Array]]
+ROWS: Turn = ("", lambda a: a, lambda a: a)
+COLUMNS: Turn = (
+    "samples are columns",
+    lambda a: a.T if a.ndim == 2 else a,
+    lambda a: a.T if a.ndim == 2 else a,
+)
+NHWC: Turn = (
+    "NHWC",
+    lambda a: np.moveaxis(a, 1, -1) if a.ndim > 2 else a,
+    lambda a: np.moveaxis(a, -1, 1) if a.ndim > 2 else a,
+)
+# of a single sample
+ONE: Turn = ("one sample at a time", lambda a: a[0], lambda a: a[None])
+ONE_COLUMN: Turn = (
+    "one sample at a time, as a column",
+    lambda a: a[0].reshape(-1, 1) if a.ndim == 2 else a[0],
+    lambda a: a.reshape(1, -1) if a.ndim == 2 else a[None],
+)
+ONE_HWC: Turn = (
+    "one image at a time, channels last",
+    lambda a: np.moveaxis(a[0], 0, -1) if a.ndim > 2 else a[0],
+    lambda a: np.moveaxis(a, -1, 0)[None] if a.ndim > 2 else a[None],
+)
+TURNS = (ROWS, COLUMNS, NHWC)
+SINGLE_TURNS = (ONE, ONE_COLUMN, ONE_HWC)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The choices that are open until they have been tried."""
+
+    turn: Turn
+    single: bool
+    choice: int = 0  # among layouts that fit alike
+
+    @property
+    def conventions(self) -> list[str]:
+        return [self.turn[0]] if self.turn[0] else []
+
+
+def plans() -> Iterator[Plan]:
+    for choice in (0, 1):
+        for turn in TURNS:
+            yield Plan(turn, False, choice)
+        for turn in SINGLE_TURNS:
+            yield Plan(turn, True, choice)
+
+
+def method(component: Any, spellings: tuple[str, ...]) -> Callable[..., Any] | None:
+    """The first method that has one of the names; never one that says it is not written."""
+    by_name = {
+        names.plain(n): n for n in dir(component) if not n.startswith("__") or n == "__call__"
+    }
+    for spelling in spellings:
+        name = by_name.get(names.plain(spelling))
+        if name and callable(getattr(component, name)):
+            return getattr(component, name)
+    return None
+
+
+def set_mode(component: Any, training: bool) -> None:
+    """Training or evaluation, by the attribute or the methods that there are."""
+    by_name = {names.plain(n): n for n in dir(component) if not n.startswith("__")}
+    for name in (*names.TRAINING, "mode", *names.EVALUATION):
+        attribute = by_name.get(name)
+        held = getattr(component, attribute) if attribute else None
+        if isinstance(held, bool):
+            setattr(component, str(attribute), training != (name in names.EVALUATION))
+        elif isinstance(held, str) and name == "mode":
+            setattr(component, str(attribute), "train" if training else "test")
+    switch = getattr(component, "train" if training else "eval", None)
+    if callable(switch):
+        switch()
+
+
+def arguments(
+    function: Callable[..., Any], roles: Mapping[str, Any], given: Mapping[tuple[str, ...], Any]
+) -> Any:
+    """Positional ``roles`` in order, the others by name; a required one that is neither fails later."""
+    positional = list(roles.values())
+    out: dict[str, Any] = {}
+    for p in names.parameters_of(function):
+        name = names.plain(p.name)
+        role = next((value for spellings, value in given.items() if name in spellings), None)
+        if role is not None:
+            out[p.name] = role
+        elif positional:
+            out[p.name] = positional.pop(0)
+    if positional and not names.parameters_of(function):
+        return tuple(positional), {}
+    return (), out
+
+
+def split(result: Any) -> tuple[Array | None, list[Any]]:
+    """The first array of a result, and what came with it."""
+    if isinstance(result, tuple | list) and result:
+        return array(result[0]), list(result[1:])
+    return array(result), []
+
+
+class LayerDriver:
+    """Drives one class as one kind of layer."""
+
+    style = "a class with forward and backward"
+
+    def __init__(self, make: Callable[..., Any], kind: Kind, plan: Plan) -> None:
+        self.make, self.kind, self.plan = make, kind, plan
+        self.conventions = plan.conventions
+        self.notes: list[str] = []
+        self.can_clear = any(
+            hasattr(make, n) for n in ("zero_grad", "clear_grad", "zero_grads", "clear_grads")
+        )
+
+    def run(self, probe: Probe) -> Parts:
+        """Forward and backward of a fresh component."""
+        with guarded():
+            if not self.plan.single:
+                return self._call(self._fresh(probe), probe)
+            return self._one_by_one(probe)
+
+    def run_twice(self, probe: Probe, other: Probe) -> tuple[Parts, Parts]:
+        """Two pairs of calls in a row on one component."""
+        with guarded():
+            if self.plan.single:
+                return self._one_by_one(probe), self._one_by_one(other)
+            held = self._fresh(probe)
+            first = self._call(held, probe)
+            self._place(held, other)
+            return first, self._call(held, other)
+
+    def run_with_evaluation_between(self, probe: Probe, other: Probe) -> Parts:
+        """A training forward, one in evaluation, and the backward of the first."""
+        with guarded():
+            held = self._fresh(probe)
+            return self._call(held, probe, between=other)
+
+    def _one_by_one(self, probe: Probe) -> Parts:
+        """Each sample through a fresh component; gradients of parameters add up."""
+        total: Parts = {}
+        for i in range(probe.rows):
+            assert probe.upstream is not None
+            cut = dataclasses.replace(
+                probe,
+                inputs=tuple(a[i : i + 1] for a in probe.inputs),
+                upstream=probe.upstream[i : i + 1],
+            )
+            for part, value in self._call(self._fresh(cut), cut).items():
+                if part in ("output", "grad input") and part in total:
+                    total[part] = np.concatenate([total[part], value])
+                else:
+                    total[part] = total[part] + value if part in total else value
+        return total
+
+    def _fresh(self, probe: Probe) -> "Held":
+        component = self.make(**names.constructor_arguments(self.make, self.kind, probe))
+        for name in names.RATE:
+            for attribute in list(getattr(component, "__dict__", {})):
+                if names.plain(attribute) == name:
+                    setattr(component, attribute, 1.0)
+        held = Held(component)
+        self._place(held, probe)
+        return held
+
+    def _place(self, held: "Held", probe: Probe) -> None:
+        """Parameters and buffers into the component, which may have to be built or called first."""
+        if not self._put(held, probe):
+            build = getattr(held.component, "build", None) or getattr(
+                held.component, "init_params", None
+            )
+            if callable(build):
+                shape = self.plan.turn[1](probe.inputs[0]).shape
+                for given in (shape, shape[1:], shape[-1]):
+                    try:
+                        build(given)
+                        if self._put(held, probe):
+                            return
+                    except Exception:
+                        continue
+            self._forward(held, probe)
+            if not self._put(held, probe) and probe.parameters:
+                missing = [n for n in probe.parameters if n not in held.parameters]
+                raise CannotDrive(f"no attribute was found that can be {', '.join(missing)}")
+
+    def _put(self, held: "Held", probe: Probe) -> bool:
+        taken: set[int] = set()
+        complete = True
+        for name, value in {**probe.parameters, **probe.buffers}.items():
+            slot = find_parameter(held.component, name, value.shape, taken)
+            if slot is None:
+                complete = complete and name not in probe.parameters
+                if name.startswith("bias_hh") and name in probe.parameters:
+                    complete = True
+                continue
+            fitting = layouts(np.shape(slot.get()), value.shape)
+            layout = fitting[min(self.plan.choice, len(fitting) - 1)]
+            now = slot.get()
+            dtype = (
+                now.dtype if isinstance(now, np.ndarray) and now.dtype.kind == "f" else np.float64
+            )
+            slot.set(layout.to_theirs(value).astype(dtype))
+            held.parameters[name] = (slot, layout)
+            if (said := layout.describe(name)) and said not in self.conventions:
+                self.conventions.append(said)
+        return complete
+
+    def _forward(self, held: "Held", probe: Probe) -> tuple[Array, list[Any]]:
+        forward = method(held.component, names.FORWARD)
+        if forward is None:
+            raise CannotDrive("there is no method forward")
+        given = [np.array(self.plan.turn[1](value)) for value in probe.inputs]
+        copies = [value.copy() for value in given]
+        set_mode(held.component, probe.training)
+        mode = "train" if probe.training else "test"
+        roles = {str(i): value for i, value in enumerate(given)}
+        args, kwargs = arguments(
+            forward,
+            roles,
+            {names.TRAINING: probe.training, names.EVALUATION: not probe.training, ("mode",): mode},
+        )
+        result, more = split(forward(*args, **kwargs))
+        for value, copy in zip(given, copies, strict=True):
+            if not np.array_equal(value, copy, equal_nan=True):
+                self._note("forward changes its input in place")
+        if result is None:
+            result = attribute(held.component, names.OUTPUT)
+        if result is None:
+            raise CannotDrive("forward returns no array, and keeps none")
+        held.given = given
+        return result, more
+
+    def _call(self, held: "Held", probe: Probe, between: Probe | None = None) -> Parts:
+        _, back = self.plan.turn[1:]
+        output, more = self._forward(held, probe)
+        parts: Parts = {"output": np.array(back(output))}
+        first = held.given
+        if between is not None:
+            self._forward(held, between)
+        before = {name: np.array(slot.get()) for name, (slot, _) in held.parameters.items()}
+        for name in probe.buffers:
+            if name in before:
+                parts[name] = held.parameters[name][1].to_torch(before[name])
+        assert probe.upstream is not None
+        upstream = np.array(self.plan.turn[1](probe.upstream))
+        upstream = upstream.reshape(output.shape) if upstream.size == output.size else upstream
+        held.given = first
+        dx, returned, recorder = self._backward(held, upstream, output, more)
+        if dx is not None:
+            parts["grad input"] = np.array(back(dx))
+        for name in probe.parameters:
+            if name in held.parameters:
+                gradient = self._gradient(held, name, before[name], returned, recorder)
+                if gradient is not None:
+                    parts[f"grad {name}"] = np.array(held.parameters[name][1].to_torch(gradient))
+        return parts
+
+    def _backward(self, held: "Held", upstream: Array, output: Array, more: list[Any]) -> Any:
+        recorder = Recorder()
+        backward = method(held.component, names.BACKWARD)
+        if backward is None:
+            raise CannotDrive("there is no method backward")
+        copy = upstream.copy()
+        x = held.given[0]
+        own = names.parameters_of(backward)
+        alone = len([p for p in own if p.default is p.empty]) <= 1
+        given: dict[tuple[str, ...], Any] = {names.RATE: 1.0, names.OPTIMIZER: recorder}
+        if not alone:
+            given |= {
+                ("x", "input", "inputs", "inp", "aprev"): x,
+                ("y", "out", "output", "outputs"): output,
+            }
+            if more:
+                given[names.CACHE] = more[0] if len(more) == 1 else tuple(more)
+        args, kwargs = arguments(backward, {"upstream": upstream}, given)
+        result = backward(*args, **kwargs)
+        if not np.array_equal(upstream, copy, equal_nan=True):
+            self._note("backward changes the upstream gradient in place")
+        dx, returned = split(result)
+        if isinstance(result, dict):
+            dx, returned = named(result, names.INPUT_GRADIENT), [result]
+        if dx is None:
+            dx = attribute(held.component, names.INPUT_GRADIENT)
+        return dx, returned, recorder
+
+    def _gradient(
+        self, held: "Held", name: str, before: Array, returned: list[Any], recorder: Recorder
+    ) -> Any:
+        """The gradient of a parameter, wherever the code leaves it."""
+        slot, _ = held.parameters[name]
+        if (recorded := recorder.gradient(before)) is not None:
+            return recorded
+        after = np.asarray(slot.get())
+        if after.shape == before.shape and not np.array_equal(after, before, equal_nan=True):
+            self._note("updates its parameters in backward")
+            return before - after
+        kept = find_gradient(held.component, name, slot)
+        if kept is not None:
+            return kept
+        usual = names.PARAMETERS.get(name, (name,))
+        for value in returned:
+            if isinstance(value, dict):
+                for key, entry in value.items():
+                    if names.is_gradient_of(str(key), usual) or names.plain(str(key)) in usual:
+                        return entry
+        flat = [v for r in returned for v in (r if isinstance(r, tuple | list) else [r])]
+        fitting = [
+            v
+            for v in flat
+            if isinstance(v, np.ndarray) and np.squeeze(v).shape == np.squeeze(before).shape
+        ]
+        rank = [
+            n
+            for n in held.parameters
+            if np.squeeze(held.before(n)).shape == np.squeeze(before).shape
+        ]
+        if fitting:
+            self._note("returns the gradients, keeps none")
+            return fitting[min(rank.index(name), len(fitting) - 1)]
+        return None
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+class Held:
+    """A component, where its parameters are, and what it was given last."""
+
+    def __init__(self, component: Any) -> None:
+        self.component = component
+        self.parameters: dict[str, tuple[Slot, Layout]] = {}
+        self.given: list[Array] = []
+
+    def before(self, name: str) -> Array:
+        return np.asarray(self.parameters[name][0].get())
+
+
+def named(entries: Mapping[Any, Any], spellings: tuple[str, ...]) -> Array | None:
+    """The first array under one of the names."""
+    by_name = {names.plain(str(key)): value for key, value in entries.items()}
+    for spelling in spellings:
+        value = by_name.get(spelling)
+        if isinstance(value, np.ndarray):
+            return value
+    return None
+
+
+def attribute(component: Any, spellings: tuple[str, ...]) -> Array | None:
+    return named(getattr(component, "__dict__", {}), spellings)

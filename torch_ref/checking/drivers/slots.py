@@ -1,0 +1,217 @@
+"""Where a component of somebody else's keeps its arrays, and in which layout."""
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from torch_ref.checking.drivers import names
+from torch_ref.checking.probe import Array
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One array: its name, what holds it, and how to reach it there."""
+
+    name: str
+    owner: Any
+    key: Any
+    holder: Any = None
+
+    def get(self) -> Any:
+        try:
+            if self.holder is not None:
+                return getattr(self.holder, self.key)
+            return (
+                self.owner[self.key]
+                if isinstance(self.owner, dict | list)
+                else getattr(self.owner, self.key)
+            )
+        except (KeyError, IndexError, AttributeError):
+            return None
+
+    def set(self, value: Array) -> None:
+        if self.holder is not None:
+            setattr(self.holder, self.key, value)
+        elif isinstance(self.owner, dict | list):
+            self.owner[self.key] = value
+        else:
+            setattr(self.owner, self.key, value)
+
+
+def slots(component: Any, prefix: str = "", depth: int = 0) -> Iterator[Slot]:
+    """All arrays in reach: attributes, entries of dicts and lists, data of parameter objects."""
+    if isinstance(component, dict):
+        items: Any = list(component.items())
+    elif isinstance(component, list):
+        items = list(enumerate(component))
+    else:
+        items = list(getattr(component, "__dict__", {}).items())
+        for cls in type(component).__mro__:
+            own = getattr(cls, "__slots__", ())
+            items += [(n, getattr(component, n)) for n in own if hasattr(component, n)]
+    for key, value in items:
+        name = str(key) if isinstance(key, str) else f"{prefix}{key}"
+        if isinstance(value, np.ndarray | np.floating | float):
+            yield Slot(name, component, key)
+        elif isinstance(value, dict | list) and depth < 3:
+            yield from slots(value, name, depth + 1)
+        elif (hasattr(value, "__dict__") or hasattr(type(value), "__slots__")) and (
+            depth < 2
+            and not callable(getattr(value, "__array__", None))
+            and not isinstance(value, type)
+        ):
+            for holder in names.HOLDERS:
+                if isinstance(getattr(value, holder, None), np.ndarray):
+                    yield Slot(name, component, holder, value)
+                    break
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How people's array relates to torch's: permuted axes, then a shape."""
+
+    axes: tuple[int, ...]
+    shape: tuple[int, ...]
+    torch_shape: tuple[int, ...]
+
+    def to_theirs(self, value: Array) -> Array:
+        return np.ascontiguousarray(value.transpose(self.axes)).reshape(self.shape)
+
+    def to_torch(self, value: Array) -> Array:
+        """A gradient back in torch's layout; as it is where its shape is neither's."""
+        value = np.asarray(value)
+        permuted = tuple(self.torch_shape[a] for a in self.axes)
+        if value.size != int(np.prod(self.torch_shape)):
+            return value
+        if value.shape != self.shape:
+            squeezed = tuple(n for n in value.shape if n != 1)
+            if squeezed != tuple(n for n in self.shape if n != 1):
+                return value
+        return value.reshape(permuted).transpose(np.argsort(self.axes))
+
+    def describe(self, name: str) -> str:
+        if len(self.torch_shape) == 2 and self.axes == (1, 0) and name.startswith("weight"):
+            return f"{name}s are (in, out)" if name == "weight" else f"{name} is (in, out)"
+        if self.axes != tuple(range(len(self.axes))):
+            return f"{name} has torch's axes in the order {self.axes}"
+        if self.shape != self.torch_shape:
+            return f"{name} has the shape {self.shape}"
+        return ""
+
+
+def layouts(theirs: tuple[int, ...], wanted: tuple[int, ...]) -> list[Layout]:
+    """All ways to store an array of torch's shape in theirs, the likeliest first.
+
+    Positions stay in their order (height before width), only channels move.
+    """
+    if int(np.prod(theirs)) != int(np.prod(wanted)):
+        return []
+    found = []
+    squeezed = tuple(n for n in theirs if n != 1)
+    for axes in itertools.permutations(range(len(wanted))):
+        positions = [a for a in axes if a > 1]
+        if positions != sorted(positions):
+            continue
+        permuted = tuple(wanted[a] for a in axes)
+        if permuted == theirs or tuple(n for n in permuted if n != 1) == squeezed:
+            found.append(Layout(axes, theirs, wanted))
+    if not found and len(wanted) > 2:  # kernels flattened to a matrix
+        identity = tuple(range(len(wanted)))
+        if theirs == (wanted[0], int(np.prod(wanted[1:]))):
+            found = [Layout(identity, theirs, wanted)]
+        elif theirs == (int(np.prod(wanted[1:])), wanted[0]):
+            found = [Layout((*identity[1:], 0), theirs, wanted)]
+    return found
+
+
+def find_parameter(
+    component: Any, name: str, wanted: tuple[int, ...], taken: set[int]
+) -> Slot | None:
+    """The slot of a parameter or buffer: by name, else the only one whose shape fits."""
+    fitting = [
+        (i, slot) for i, slot in enumerate(slots(component))
+        if i not in taken and np.ndim(slot.get()) >= 1 and layouts(np.shape(slot.get()), wanted)
+        and not names.looks_like_gradient(slot.name)
+    ]  # fmt: skip
+    spelled = names.PARAMETERS.get(name, (names.plain(name),))
+    for spelling in spelled:
+        for i, slot in fitting:
+            if (
+                names.plain(slot.name).rstrip("0123456789") == spelling
+                or names.plain(slot.name) == spelling
+            ):
+                taken.add(i)
+                return slot
+    if name.startswith("running"):
+        return None
+    for i, slot in fitting:
+        if re.fullmatch(r"(params|parameters|weights)\d", names.plain(slot.name)):
+            taken.add(i)
+            return slot
+    for i, slot in fitting:
+        if not slot.name.startswith(("grad", "d", "running", "x", "input")):
+            taken.add(i)
+            return slot
+    return None
+
+
+def find_gradient(component: Any, name: str, parameter: Slot) -> Array | None:
+    """The gradient of a parameter: on its object, or by its own or a usual name."""
+    if parameter.holder is not None:
+        for spelling in names.GRADIENT:
+            value = getattr(parameter.holder, spelling, None)
+            value = value if isinstance(value, np.ndarray) else getattr(value, "data", None)
+            if isinstance(value, np.ndarray):
+                return value
+    own = names.plain(parameter.name)
+    usual = names.PARAMETERS.get(name, (names.plain(name),))
+    everything = list(slots(component))
+    for wanted in ((own,), (own.rstrip("s"),), usual):
+        for slot in everything:
+            if names.is_gradient_of(slot.name, wanted) and isinstance(slot.get(), np.ndarray):
+                return np.asarray(slot.get())
+    for container in ("grads", "gradients", "grad", "dparams", "d_params", "_grads"):
+        held = getattr(component, container, None)
+        if isinstance(held, dict) and parameter.key in held:
+            return np.asarray(held[parameter.key])
+        if isinstance(held, dict):
+            for key, value in held.items():
+                if names.plain(str(key)) in (own, *usual):
+                    return np.asarray(value)
+        if (
+            isinstance(held, list | tuple)
+            and isinstance(parameter.key, int)
+            and parameter.key < len(held)
+        ):
+            return np.asarray(held[parameter.key])
+    return None
+
+
+class Recorder:
+    """Stands in for an optimizer handed into backward: takes p - gradient, and writes down both."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[Array, Array]] = []
+        self.lr = self.learning_rate = self.eta = 1.0
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        arrays = [a for a in (*args, *kwargs.values()) if isinstance(a, np.ndarray)]
+        if len(arrays) >= 2:
+            self.seen.append((arrays[0].copy(), arrays[1].copy()))
+            return arrays[0] - arrays[1]
+        return arrays[0] if arrays else None
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def gradient(self, value: Array) -> Array | None:
+        for parameter, gradient in self.seen:
+            if parameter.shape == value.shape and np.array_equal(parameter, value):
+                return gradient
+        return None
