@@ -41,6 +41,7 @@ RIGHT = [
     ("optimizers", "AdagradLayer", "Adagrad"),
     ("optimizers", "SGDZip", "SGD"),
     ("optimizers", "rmsprop", "RMSprop"),
+    ("optimizers", "momentum", "Momentum"),
 ]
 WRONG = [
     ("attributes", "LinearWrong", "Linear", "grad weight"),
@@ -111,6 +112,13 @@ def test_in_place_changes_are_noted():
     driver.run(KINDS["ReLU"].draw()[0])
     assert "forward changes its input in place" in driver.notes
     assert "backward changes the upstream gradient in place" in driver.notes
+
+
+def test_parameter_objects_may_add_up():
+    (candidate,) = find_drivers(load("attributes"), "LinearParameter", "Linear")
+    assert drive(candidate).can_clear
+    (candidate,) = find_drivers(load("attributes"), "Linear", "Linear")
+    assert not drive(candidate).can_clear
 
 
 def test_an_unknown_name_says_what_there_is():

@@ -80,3 +80,9 @@ def rmsprop(w, dw, config=None):
     rho = config["decay_rate"]
     config["cache"] = rho * config["cache"] + (1 - rho) * dw**2
     return w - config["learning_rate"] * dw / (np.sqrt(config["cache"]) + config["epsilon"]), config
+
+
+def momentum(w, dw, v=None, lr=0.01, mu=0.9):
+    v = np.zeros_like(w) if v is None else v
+    v = mu * v + dw
+    return w - lr * v, v

@@ -99,7 +99,7 @@ def set_mode(component: Any, training: bool) -> None:
 def arguments(
     function: Callable[..., Any], roles: Mapping[str, Any], given: Mapping[tuple[str, ...], Any]
 ) -> Any:
-    """Positional ``roles`` in order, the others by name; a required one that is neither fails later."""
+    """Positional ``roles`` in order, the others by name; a required one that is neither fails."""
     positional = list(roles.values())
     out: dict[str, Any] = {}
     for p in names.parameters_of(function):
@@ -222,6 +222,8 @@ class LayerDriver:
             )
             slot.set(layout.to_theirs(value).astype(dtype))
             held.parameters[name] = (slot, layout)
+            if slot.holder is not None:  # as torch's Parameters: whoever steps also clears
+                self.can_clear = True
             if (said := layout.describe(name)) and said not in self.conventions:
                 self.conventions.append(said)
         return complete
