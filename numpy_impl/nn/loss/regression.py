@@ -91,7 +91,8 @@ class MSELoss(PairLoss):
 def huber_loss(x: Array, y: Array, delta: float = 1.0) -> Array:
     """(x - y)**2 / 2 up to delta, from there on delta * (abs(x - y) - delta / 2)."""
     size = np.abs(x - y)
-    return np.where(size <= delta, size * size / 2, delta * (size - delta / 2))
+    held = np.minimum(size, delta)
+    return held * (size - held / 2)
 
 
 @elementwise
@@ -139,7 +140,8 @@ def smooth_l1_loss(x: Array, y: Array, beta: float = 1.0) -> Array:
     size = np.abs(x - y)
     if beta == 0:
         return size
-    return np.where(size < beta, size * size / (2 * beta), size - beta / 2)
+    held = np.minimum(size, beta)
+    return held / beta * (size - held / 2)
 
 
 @elementwise
