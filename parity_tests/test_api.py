@@ -27,6 +27,7 @@ INITIALISERS = list(nn.init.__all__)
 WITHOUT_CASES = {
     *("Module", "Parameter", "Buffer", "Sequential", "ModuleList", "ModuleDict"),
     *("ParameterList", "ParameterDict"),
+    "LinearCrossEntropyOptions",  # an argument of a loss's
     # and so have lazy ones
     *(name for name in MODULES if name.startswith(("Lazy", "Uninitialized"))),
 }

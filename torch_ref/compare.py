@@ -153,10 +153,18 @@ def run_loss(
     targets: Sequence[Array],
     rng: np.random.Generator,
 ) -> list[Result]:
-    """The same for a loss: ``inputs`` are differentiable, ``targets`` constant."""
-    tensors = _leaves(inputs)
-    expected = twin(*tensors, *map(to_torch, targets))
-    actual = ours(*inputs, *targets)
+    """The same for a loss: ``inputs`` are differentiable, ``targets`` constant.
+
+    A loss of numpy_impl knows better which of all of them are.
+    """
+    arrays = [*inputs, *targets]
+    places = getattr(ours, "_differentiable", range(len(inputs)))
+    tensors = _leaves([arrays[i] for i in places])
+    given: dict[int, Any] = dict(zip(places, tensors, strict=True))
+    for i, value in enumerate(arrays):  # lengths may be a tuple of ints
+        given.setdefault(i, to_torch(value) if isinstance(value, np.ndarray) else value)
+    expected = twin(*(given[i] for i in range(len(arrays))))
+    actual = ours(*arrays)
     results = _pair("loss", "forward", actual, to_numpy(expected))
     upstream = random_upstream(np.asarray(actual), rng)
     expected.backward(to_torch(upstream))

@@ -24,7 +24,8 @@ def elementwise(function: F) -> F:
 
     Args:
         function: of one or more arrays of one shape, which come first and have no default, and of
-            options, which have one. If it takes ``out``, it must write its result there.
+            options, which have one. An array may be None or a single number (0-d). If it takes
+            ``out``, it must write its result there.
     """
     parameters = inspect.signature(function).parameters.values()
     count = sum(p.default is p.empty for p in parameters)
@@ -33,19 +34,22 @@ def elementwise(function: F) -> F:
     @functools.wraps(function)
     @silently
     def call(*arguments: Array, **options: object) -> Array:
-        if arguments[0].size < IN_CACHE:
-            return np.asarray(function(*arguments, **options))
         arrays, others = arguments[:count], arguments[count:]
-        output = np.empty_like(arrays[0])
+        sliced = [a for a in arrays if a is not None and a.ndim]
+        if not sliced or sliced[0].size < IN_CACHE:
+            return np.asarray(function(*arguments, **options))
+        output = np.empty_like(sliced[0])
 
         def fill(*slices: Array) -> None:
             for out, *parts in pieces(*slices):
+                rest = iter(parts)
+                given = [a if a is None or not a.ndim else next(rest) for a in arrays]
                 if takes_out:
-                    function(*parts, *others, **options, out=out)
+                    function(*given, *others, **options, out=out)
                 else:
-                    out[...] = function(*parts, *others, **options)
+                    out[...] = function(*given, *others, **options)
 
-        slicewise(fill, output, *arrays)
+        slicewise(fill, output, *sliced)
         return output
 
     return call  # type: ignore[return-value]

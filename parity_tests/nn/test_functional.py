@@ -19,7 +19,13 @@ def normal(*shape: int) -> np.ndarray:
     return RNG.standard_normal(shape)
 
 
+def uniform(*shape: int) -> np.ndarray:
+    return RNG.uniform(0.1, 0.9, shape)
+
+
 LABELS = np.array([0, 2, 1])
+SIGNS = np.array([[1, -1, 1, -1], [-1, -1, 1, 1], [1, 1, 1, -1]])
+SEQUENCES = np.array([[1, 2, 1], [3, 3, 1]])
 INDICES = np.array([0, 4, 2, 1, 3, 0] * 2).reshape(2, 3, 2)
 # name: rows of (arrays, options); floating-point arrays get gradients
 ROWS: dict[str, list[tuple[list[np.ndarray], dict[str, Any]]]] = {
@@ -148,6 +154,30 @@ ROWS: dict[str, list[tuple[list[np.ndarray], dict[str, Any]]]] = {
     ],
     "nll_loss": [([normal(3, 4), LABELS], {"reduction": "none"})],
     "mse_loss": [([normal(3, 4), normal(3, 4)], {})],
+    "l1_loss": [([normal(3, 4), normal(3, 4)], {"reduction": "sum"})],
+    "smooth_l1_loss": [([normal(3, 4), normal(3, 4)], {"beta": 0.5})],
+    "huber_loss": [([normal(3, 4), normal(3, 4)], {"delta": 0.5})],
+    "poisson_nll_loss": [([normal(3, 4), uniform(3, 4)], {"full": True})],
+    "gaussian_nll_loss": [([normal(3, 4), normal(3, 4), uniform(3, 4)], {"full": True})],
+    "kl_div": [
+        ([normal(3, 4), uniform(3, 4)], {"reduction": "batchmean"}),
+        ([normal(3, 4), normal(3, 4)], {"reduction": "sum", "log_target": True}),
+    ],
+    "binary_cross_entropy": [([uniform(3, 4), uniform(3, 4)], {"reduction": "none"})],
+    "binary_cross_entropy_with_logits": [([normal(3, 4), uniform(3, 4)], {})],
+    "soft_margin_loss": [([normal(3, 4), SIGNS], {})],
+    "multilabel_soft_margin_loss": [([normal(3, 4), uniform(3, 4)], {"reduction": "none"})],
+    "linear_cross_entropy": [([normal(3, 5), normal(4, 5), LABELS], {"label_smoothing": 0.2})],
+    "margin_ranking_loss": [([normal(3, 4), normal(3, 4), SIGNS], {"margin": 0.5})],
+    "hinge_embedding_loss": [([normal(3, 4), SIGNS], {"margin": 0.5})],
+    "multi_margin_loss": [([normal(3, 4), LABELS], {"p": 2, "margin": 0.5})],
+    "multilabel_margin_loss": [([normal(3, 4), SIGNS], {})],
+    "cosine_embedding_loss": [([normal(3, 4), normal(3, 4), SIGNS[:, 0]], {"margin": 0.1})],
+    "triplet_margin_loss": [([normal(3, 4), normal(3, 4), normal(3, 4)], {"swap": True})],
+    "triplet_margin_with_distance_loss": [
+        ([normal(3, 4), normal(3, 4), normal(3, 4)], {"swap": True, "reduction": "none"})
+    ],
+    "ctc_loss": [([normal(6, 2, 4), SEQUENCES, np.array([6, 5]), np.array([3, 2])], {})],
     "pad": [
         ([normal(2, 3, 4)], {"pad": (1, 2, 0, 3), "value": 0.5}),
         ([normal(2, 3, 4)], {"pad": (-1, 2)}),
