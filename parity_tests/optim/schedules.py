@@ -91,11 +91,14 @@ class ScheduleCase:
         return Tolerance(0, 0)
 
 
+KEYS = ("lr", "momentum", "initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum")
+
+
 def driven(optimizer: Any) -> list[float]:
-    """The options that schedules drive, of each group."""
+    """The options that schedules drive, and those that they leave, of each group."""
     found = []
     for group in optimizer.param_groups:
-        found += [group["lr"], group.get("momentum", 0), *group.get("betas", ())]
+        found += [*(group.get(key, -1) for key in KEYS), *group.get("betas", ())]
     return found
 
 

@@ -267,6 +267,9 @@ def test_rates_that_are_arrays_are_written_into(kind) -> None:
         assert float(rate) == float(twin_rate)
         assert float(schedule.get_last_lr()[0]) == float(rate)
     assert optimizer.param_groups[0]["lr"] is rate
+    last = float(rate)
+    (rate if kind == "array" else rate.data).fill(7)
+    assert float(schedule.get_last_lr()[0]) == last
     assert float(first[0]) == 0.5 == float(optimizer.param_groups[0]["initial_lr"])
 
 
