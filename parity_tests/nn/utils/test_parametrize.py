@@ -13,7 +13,15 @@ import torch
 import numpy_impl
 from numpy_impl import nn
 from numpy_impl.nn.utils import parametrizations, parametrize
-from parity_tests.nn.utils.worlds import OURS, TORCH_S, array_of, pair, same_state, same_training
+from parity_tests.nn.utils.worlds import (
+    OURS,
+    TORCH_S,
+    apply,
+    array_of,
+    pair,
+    same_state,
+    same_training,
+)
 from torch_ref.convert import copy_weights, to_torch
 
 WORLDS = pytest.mark.parametrize("w", [OURS, TORCH_S], ids=["ours", "torch's"])
@@ -21,58 +29,6 @@ WORLDS = pytest.mark.parametrize("w", [OURS, TORCH_S], ids=["ours", "torch's"])
 
 def batch(*shape: int):
     return np.random.default_rng(1).standard_normal(shape)
-
-
-def parametrizations_of(world):
-    """Parametrizations written with operations on Tensors, for either world."""
-
-    class Symmetric(world.nn.Module):
-        def forward(self, X):
-            return X.triu() + X.triu(1).T
-
-        def right_inverse(self, A):
-            return A.triu()
-
-    class Outer(world.nn.Module):
-        """Of rank one: several originals."""
-
-        def forward(self, x, y):
-            return x.unsqueeze(-1) * y.unsqueeze(-2)
-
-        def right_inverse(self, Z):
-            return Z[:, 0].clone(), Z[0].clone()
-
-    class Scaled(world.nn.Module):
-        """With a parameter of its own."""
-
-        def __init__(self, dtype) -> None:
-            super().__init__()
-            start = np.full(1, 0.7)
-            self.scale = world.nn.Parameter(start if world is OURS else to_torch(start))
-
-        def forward(self, X):
-            return X * self.scale
-
-        def right_inverse(self, X):
-            return (X / self.scale).detach()
-
-    class Squared(world.nn.Module):
-        """Without an inverse."""
-
-        def forward(self, X):
-            return X * X
-
-    return {"Symmetric": Symmetric, "Outer": Outer, "Scaled": Scaled, "Squared": Squared}
-
-
-def apply(world, module, dtype, table):
-    """Register parametrizations: (tensor, name), ..."""
-    classes = parametrizations_of(world)
-    for tensor, name in table:
-        cls = classes[name]
-        parametrization = cls(dtype) if name == "Scaled" else cls()
-        world.parametrize.register_parametrization(module, tensor, parametrization)
-    return module
 
 
 # -- training --------------------------------------------------------------------------------------
@@ -427,124 +383,3 @@ def test_is_parametrized(w) -> None:
     other = w.nn.Linear(4, 4).eval()
     apply(w, other, None, [("weight", "Squared")])
     assert not other.parametrizations.weight[0].training
-
-
-# -- wrong use -------------------------------------------------------------------------------------
-
-
-def odd_ones(world):
-    """Parametrizations that don't fit."""
-
-    def make(forward, right_inverse=None):
-        body = {"forward": lambda self, x: forward(x)}
-        if right_inverse is not None:
-            body["right_inverse"] = lambda self, x: right_inverse(x)
-        return type("Odd", (world.nn.Module,), body)()
-
-    other = world.dtype("float64")
-
-    def unable(x):
-        raise NotImplementedError
-
-    return {
-        "shape": make(lambda x: x[:1]),
-        "dtype": make(lambda x: x.to(other)),
-        "number": make(lambda x: 3.0),
-        "inverse number": make(lambda x: x, lambda x: 3.0),
-        "inverse dtype": make(lambda x: x, lambda x: x.to(other)),
-        "inverse shape": make(lambda x: x, lambda x: x[:1]),
-        "inverse numbers": make(lambda x: x, lambda x: (x, 3.0)),
-        "unable": make(lambda x: x, unable),
-        "no inverse": make(lambda x: x),
-        "fine": make(lambda x: x, lambda x: x),
-    }
-
-
-FIRST = [
-    ("shape", ValueError, "must keep the shape .* unless unsafe=True"),
-    ("dtype", ValueError, "must keep the dtype float32 unless unsafe=True, got float64"),
-    ("number", ValueError, "must return a Tensor, got 3.0"),
-    ("inverse number", ValueError, "right_inverse must return Tensors, got 3.0"),
-    ("inverse dtype", ValueError, "right_inverse must keep the dtype float32 .* got float64"),
-    ("inverse numbers", ValueError, "right_inverse must return Tensors, got 3.0 at 1"),
-]
-FURTHER = [
-    *FIRST[:3],
-    ("inverse number", ValueError, "right_inverse must return a Tensor, got 3.0"),
-    ("inverse dtype", ValueError, "right_inverse must keep the dtype float32 .* got float64"),
-    ("inverse shape", ValueError, "right_inverse must keep the shape"),
-]
-
-
-@WORLDS
-@pytest.mark.parametrize(("name", "error", "message"), FIRST)
-def test_a_first_one_that_does_not_fit(w, name, error, message) -> None:
-    module = w.nn.Linear(4, 3)
-    weight = module.weight
-    with pytest.raises(error, match=message if w is OURS else None):
-        w.parametrize.register_parametrization(module, "weight", odd_ones(w)[name])
-    assert type(module) is w.nn.Linear
-    assert module.weight is weight
-
-
-@WORLDS
-@pytest.mark.parametrize(("name", "error", "message"), FURTHER)
-def test_a_further_one_that_does_not_fit(w, name, error, message) -> None:
-    module = w.nn.Linear(4, 3)
-    register = w.parametrize.register_parametrization
-    register(module, "weight", odd_ones(w)["fine"])
-    with pytest.raises(error, match=message if w is OURS else None):
-        register(module, "weight", odd_ones(w)[name])
-    assert len(module.parametrizations.weight) == 1
-    register(module, "weight", odd_ones(w)["unable"])
-    register(module, "weight", odd_ones(w)[name], unsafe=True)
-    assert len(module.parametrizations.weight) == 3
-    assert module.parametrizations.weight.unsafe
-
-
-@WORLDS
-def test_unsafe_ones_may_change_shape_and_dtype(w) -> None:
-    for name, shape, dtype in (("shape", (1, 4), "float32"), ("dtype", (3, 4), "float64")):
-        module = w.nn.Linear(4, 3)
-        w.parametrize.register_parametrization(module, "weight", odd_ones(w)[name], unsafe=True)
-        assert tuple(module.weight.shape) == shape
-        assert module.weight.dtype == w.dtype(dtype)
-
-
-@WORLDS
-def test_wrong_use(w) -> None:
-    module = w.nn.Linear(4, 3)
-    register, odd = w.parametrize.register_parametrization, odd_ones(w)
-    with pytest.raises(
-        ValueError,
-        match="must name a parameter .* Linear, got 'in_features'" if w is OURS else None,
-    ):
-        register(module, "in_features", odd["fine"])
-    with pytest.raises(
-        ValueError, match="must name a parametrized .* got 'weight'" if w is OURS else None
-    ):
-        w.parametrize.remove_parametrizations(module, "weight")
-    with pytest.raises(ValueError, match="one or more"):
-        w.parametrize.ParametrizationList([], module.weight)
-    register(module, "weight", odd["no inverse"])
-    value = np.ones((3, 4), "float32") if w is OURS else torch.ones(3, 4)
-    with pytest.raises(RuntimeError, match="Odd must have a right_inverse" if w is OURS else None):
-        module.weight = value
-    module = register(w.nn.Linear(4, 3), "weight", odd["unable"])
-    with pytest.raises(NotImplementedError):
-        module.weight = value
-    module = register(w.nn.Linear(4, 3), "weight", odd["fine"])
-    with pytest.raises(
-        ValueError, match="a Tensor of float32 for original, got" if w is OURS else None
-    ):
-        module.weight = value.astype("float64") if w is OURS else value.double()
-    module = apply(w, w.nn.Linear(4, 3), None, [("weight", "Outer")])
-    module.parametrizations.weight[0].right_inverse = lambda value: (value[0],)
-    with pytest.raises(
-        ValueError, match="right_inverse must return 2 Tensors" if w is OURS else None
-    ):
-        module.weight = value
-    with pytest.raises(KeyError):
-        module.register_parameter("weight", w.nn.Parameter(value))
-    with pytest.raises(AttributeError):
-        _ = module.nothing

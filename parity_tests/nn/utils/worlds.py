@@ -12,7 +12,7 @@ from numpy_impl.nn.utils import parametrizations, parametrize
 from numpy_impl.tensor.tensor import to_array
 from parity_tests.tolerances import tolerance
 from torch_ref.compare import Result, random_upstream, run_module
-from torch_ref.convert import to_numpy
+from torch_ref.convert import to_numpy, to_torch
 
 
 class World(NamedTuple):
@@ -49,6 +49,58 @@ def pair(build: Callable[[World, Any], Any], dtype: str = "float64") -> tuple[An
         world.seed(3)
         modules.append(build(world, world.dtype(dtype)))
     return modules[0], modules[1]
+
+
+def parametrizations_of(world):
+    """Parametrizations written with operations on Tensors, for either world."""
+
+    class Symmetric(world.nn.Module):
+        def forward(self, X):
+            return X.triu() + X.triu(1).T
+
+        def right_inverse(self, A):
+            return A.triu()
+
+    class Outer(world.nn.Module):
+        """Of rank one: several originals."""
+
+        def forward(self, x, y):
+            return x.unsqueeze(-1) * y.unsqueeze(-2)
+
+        def right_inverse(self, Z):
+            return Z[:, 0].clone(), Z[0].clone()
+
+    class Scaled(world.nn.Module):
+        """With a parameter of its own."""
+
+        def __init__(self, dtype) -> None:
+            super().__init__()
+            start = np.full(1, 0.7)
+            self.scale = world.nn.Parameter(start if world is OURS else to_torch(start))
+
+        def forward(self, X):
+            return X * self.scale
+
+        def right_inverse(self, X):
+            return (X / self.scale).detach()
+
+    class Squared(world.nn.Module):
+        """Without an inverse."""
+
+        def forward(self, X):
+            return X * X
+
+    return {"Symmetric": Symmetric, "Outer": Outer, "Scaled": Scaled, "Squared": Squared}
+
+
+def apply(world, module, dtype, table):
+    """Register parametrizations: (tensor, name), ..."""
+    classes = parametrizations_of(world)
+    for tensor, name in table:
+        cls = classes[name]
+        parametrization = cls(dtype) if name == "Scaled" else cls()
+        world.parametrize.register_parametrization(module, tensor, parametrization)
+    return module
 
 
 def same_state(ours: Any, twin: Any, dtype: str = "float64") -> None:
