@@ -342,7 +342,7 @@ def _forward_of_layer(self: Any, cls: Any, *inputs: Any, **kwargs: Any) -> Any:
     """A layer's forward in the graph, with gradients for its parametrized tensors, too."""
     plain = object.__new__(cls)
     own = plain.__dict__
-    own.update(vars(self), _hooks=None, _call=None, _members=dict(self._members))
+    own.update(vars(self), _call=None, _members=dict(self._members))
     del own["parametrizations"], own["_members"]["parametrizations"]
     tensors, parameters = [], []
     for name in self.parametrizations:

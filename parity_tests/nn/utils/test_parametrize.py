@@ -102,6 +102,14 @@ def test_a_frozen_original_and_an_input_without_gradient() -> None:
         world.parametrizations.weight_norm(module)
         assert [p.requires_grad for p in module.parameters()] == [True, False, False]
         assert not module.weight.requires_grad
+    # and the input has one where nothing else does
+    ours, twin = pair(lambda w, d: w.parametrizations.weight_norm(w.nn.Linear(4, 3, dtype=d)))
+    for module in (ours, twin):
+        module.requires_grad_(False)
+    ours(batch(5, 4))
+    x = to_torch(batch(5, 4)).requires_grad_()
+    twin(x).backward(to_torch(batch(5, 3)))
+    np.testing.assert_allclose(ours.backward(batch(5, 3)), x.grad, rtol=1e-9)
     module = parametrizations.weight_norm(nn.Linear(4, 3)).needs_input_grad_(False)
     module(np.ones((2, 4), np.float32))
     assert module.backward(np.ones((2, 3), np.float32)) is None
@@ -235,7 +243,8 @@ def test_nothing_is_left_after_a_step() -> None:
 
 def test_assigned_values() -> None:
     """Through the inverses, last first; and the original stays the object that it was."""
-    table = [("weight", "Symmetric"), ("weight", "Scaled"), ("bias", "Scaled")]
+    table = [("weight", "Symmetric"), ("weight", "Scaled"), ("weight", "Shifted")]
+    table.append(("bias", "Scaled"))
     ours, twin = pair(lambda w, d: apply(w, w.nn.Linear(4, 4, dtype=d), d, table))
     original = ours.parametrizations.weight.original
     value = batch(4, 4) + batch(4, 4).T
@@ -251,6 +260,9 @@ def test_assigned_values() -> None:
     ours, twin = pair(lambda w, d: apply(w, w.nn.Linear(4, 3, dtype=d), d, [("weight", "Outer")]))
     ours.weight, twin.weight = value[:3], to_torch(value[:3])
     same_state(ours, twin)
+    module = parametrizations.spectral_norm(nn.Linear(4, 4, dtype=np.float64))
+    module.weight = value  # whose inverse gives back what it gets
+    assert not np.shares_memory(module.parametrizations.weight.original.data, value)
 
 
 @WORLDS
@@ -272,6 +284,8 @@ def test_cached(w) -> None:
         first = module.weight
         raise ZeroDivisionError
     assert module.weight is not first
+    with w.parametrize.cached():
+        assert module.weight is not first
 
 
 def test_states_go_both_ways() -> None:
@@ -361,6 +375,7 @@ def test_removed_from_several_originals() -> None:
             assert len(list(module.parameters())) == 2 - frozen
     module = apply(OURS, nn.BatchNorm1d(3), None, [("running_mean", "Squared")])
     module.parametrizations.running_mean.original += 3
+    assert type(module.running_mean) is np.ndarray
     parametrize.remove_parametrizations(module, "running_mean")
     np.testing.assert_array_equal(module.running_mean, np.full(3, 9.0))
     assert "running_mean" in dict(module.named_buffers())

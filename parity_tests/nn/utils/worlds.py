@@ -84,13 +84,21 @@ def parametrizations_of(world):
         def right_inverse(self, X):
             return (X / self.scale).detach()
 
+    class Shifted(world.nn.Module):
+        def forward(self, X):
+            return X + 1
+
+        def right_inverse(self, X):
+            return X - 1
+
     class Squared(world.nn.Module):
         """Without an inverse."""
 
         def forward(self, X):
             return X * X
 
-    return {"Symmetric": Symmetric, "Outer": Outer, "Scaled": Scaled, "Squared": Squared}
+    classes = (Symmetric, Outer, Scaled, Shifted, Squared)
+    return {cls.__name__: cls for cls in classes}
 
 
 def apply(world, module, dtype, table):
