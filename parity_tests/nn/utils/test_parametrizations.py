@@ -175,6 +175,9 @@ def test_an_orthogonal_weight_can_be_assigned(shape, orthogonal_map, use_trivial
                 try:
                     module.weight = value if world is OURS else to_torch(value)
                     weights.append(array_of(module.weight))
+                    if is_orthogonal and use_trivialization and shape[-2] == shape[-1]:
+                        base = array_of(module.parametrizations.weight[0].base)
+                        np.testing.assert_array_equal(base, value)
                 except NotImplementedError:
                     weights.append("NotImplementedError")
             if isinstance(weights[1], str):
@@ -185,6 +188,20 @@ def test_an_orthogonal_weight_can_be_assigned(shape, orthogonal_map, use_trivial
             assert weights[0].dtype == dtype
             if is_orthogonal:
                 np.testing.assert_allclose(weights[0], value, atol=atol)
+
+
+def test_a_diagonal_that_is_no_sign() -> None:
+    """torch takes it as an integer."""
+    ours, twin = pair(
+        lambda w, d: w.parametrizations.orthogonal(
+            w.nn.Linear(3, 4, dtype=d), orthogonal_map="householder"
+        )
+    )
+    for module in (ours, twin):
+        original = module.parametrizations.weight.original.data
+        for i, value in enumerate((1.7, -0.4, 2.0)):
+            original[i, i] = value
+    np.testing.assert_allclose(ours.weight.data, array_of(twin.weight), rtol=1e-9, atol=1e-11)
 
 
 def test_orthogonal_in_float32_stays_it_while_training() -> None:
