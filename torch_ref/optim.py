@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.optim import SGD, Adagrad, Adam, Optimizer, lr_scheduler
+from torch.optim import SGD, Adagrad, Adam, Optimizer, lr_scheduler, swa_utils
 
-__all__ = ["SGD", "Adagrad", "Adam", "MomentGD", "Optimizer", "lr_scheduler"]
+__all__ = ["SGD", "Adagrad", "Adam", "MomentGD", "Optimizer", "lr_scheduler", "swa_utils"]
 
 
 class MomentGD(Optimizer):

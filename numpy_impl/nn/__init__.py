@@ -3,6 +3,7 @@
 from numpy_impl.nn import (
     functional,
     init,
+    utils,
 )
 from numpy_impl.nn.activation import (
     CELU,
@@ -350,4 +351,5 @@ __all__ = [
     "ZeroPad3d",
     "functional",
     "init",
+    "utils",
 ]
