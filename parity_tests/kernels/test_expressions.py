@@ -332,9 +332,17 @@ def test_aligned_memory(shape, dtype) -> None:
     assert not found.size or found.ctypes.data % 64 == 0
 
 
+@pytest.mark.parametrize("shape", [(3,), (0, 4), (200, 1000)], ids=str)
+def test_large_memory_is_aligned(shape) -> None:
+    found = memory.empty(shape, np.dtype("float32"))
+    assert (found.shape, found.dtype, found.flags.c_contiguous) == (shape, "float32", True)
+    assert found.size < 1000 or found.ctypes.data % 64 == 0
+
+
 NAMED = {
     *(name.split(" ")[0] for name in (*ELEMENTWISE, *BY_CHANNEL)),
     "memory.aligned_empty",
+    "memory.empty",
     "resample.resample",
     "windows.interior",
     "windows.pad_channels_last",
@@ -344,6 +352,7 @@ NAMED = {
     "threads.for_each",
     "threads.for_each_slice",
     "threads.get_num_threads",
+    "threads.once_a_thread",
     "threads.set_num_threads",
     "threads.with_one_blas_thread",
 }
