@@ -28,3 +28,10 @@ def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """
     is_large = math.prod(shape) * dtype.itemsize >= _LARGE
     return aligned_empty(shape, dtype) if is_large else np.empty(shape, dtype)
+
+
+def empty_like(array: np.ndarray, dtype: type | None = None) -> np.ndarray:
+    """``np.empty_like(array, dtype)``, by :func:`empty` where the layout is C's."""
+    if array.flags.c_contiguous:
+        return empty(array.shape, array.dtype if dtype is None else np.dtype(dtype))
+    return np.empty_like(array, dtype)
