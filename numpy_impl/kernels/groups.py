@@ -98,10 +98,9 @@ def normalise(
     count = x.dtype.type(channels * positions)
     average = np.full(inputs.shape[1], 1 / max(count, 1), x.dtype)
     by_features = _is_by_features(x)
-    if by_features:
-        row, weights = channels, _repeated(weight, x, slices[0], channels)
-    else:
-        row, weights = positions, _ones_like_weights(x) if weight is None else weight
+    row = channels if by_features else positions
+    weights = _repeated(weight, x, slices[0], channels) if by_features else None
+    column = _ones_like_weights(x) if weight is None else weight
     biases = _repeated(bias, x, slices[0], channels if by_features else 1)
     negligible = 64 * np.finfo(x.dtype).eps ** 2
 
@@ -142,10 +141,10 @@ def normalise(
             return
         shape = len(y) * channels, positions
         a, y = a.reshape(shape), y.reshape(shape)
-        np.multiply(a, _factors(inverse, weights), out=y)
+        np.multiply(a, _factors(inverse, column), out=y)
         shift = None if biases is None else biases[: len(y)]
         if offset is not None:
-            off = _factors(offset, weights)
+            off = _factors(offset, column)
             shift = np.negative(off) if shift is None else shift - off
         if shift is not None:
             y += shift
