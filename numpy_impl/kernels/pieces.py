@@ -21,7 +21,8 @@ def pieces(*arrays: NDArray[Any] | None) -> Iterable[tuple[Any, ...]]:
     """
     first = arrays[0]
     assert first is not None
-    if first.size <= _SIZE or any(a is not None and a.strides != first.strides for a in arrays):
+    steps = _steps(first)
+    if first.size <= _SIZE or any(a is not None and _steps(a) != steps for a in arrays):
         return (arrays,)
     # axes from the largest stride to the smallest: a dense layout is then C-contiguous
     order = sorted(range(first.ndim), key=lambda axis: -first.strides[axis])
@@ -32,6 +33,11 @@ def pieces(*arrays: NDArray[Any] | None) -> Iterable[tuple[Any, ...]]:
         tuple(None if a is None else a[start : start + _SIZE] for a in flat)
         for start in range(0, first.size, _SIZE)
     )
+
+
+def _steps(array: NDArray[Any]) -> list[int]:
+    """Strides in elements: arrays of several dtypes may lie alike."""
+    return [stride // array.itemsize for stride in array.strides]
 
 
 def laid_out_like(array: NDArray[Any], model: NDArray[Any]) -> NDArray[Any]:
