@@ -102,6 +102,9 @@ from numpy_impl.nn.loss import (
 from numpy_impl.nn.module import (
     Module,
 )
+from numpy_impl.nn.multihead import (
+    MultiheadAttention,
+)
 from numpy_impl.nn.normalization import (
     CrossMapLRN2d,
     GroupNorm,
@@ -166,6 +169,13 @@ from numpy_impl.nn.pooling import (
 from numpy_impl.nn.sparse import (
     Embedding,
     EmbeddingBag,
+)
+from numpy_impl.nn.transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
 )
 from numpy_impl.nn.upsampling import (
     Upsample,
@@ -260,6 +270,7 @@ __all__ = [
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiheadAttention",
     "NLLLoss",
     "PReLU",
     "PairwiseDistance",
@@ -290,6 +301,11 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "Unflatten",
     "Unfold",
     "UninitializedBuffer",

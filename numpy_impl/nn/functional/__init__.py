@@ -70,6 +70,12 @@ from numpy_impl.nn.functional.activation import (
     threshold_,
     threshold_backward,
 )
+from numpy_impl.nn.functional.attention import (
+    multi_head_attention_forward,
+    multi_head_attention_forward_backward,
+    scaled_dot_product_attention,
+    scaled_dot_product_attention_backward,
+)
 from numpy_impl.nn.functional.conv import (
     conv1d,
     conv1d_backward,
@@ -362,6 +368,8 @@ __all__ = [
     "mish_backward",
     "mse_loss",
     "mse_loss_backward",
+    "multi_head_attention_forward",
+    "multi_head_attention_forward_backward",
     "nll_loss",
     "nll_loss_backward",
     "normalize",
@@ -388,6 +396,8 @@ __all__ = [
     "rms_norm_backward",
     "rrelu",
     "rrelu_",
+    "scaled_dot_product_attention",
+    "scaled_dot_product_attention_backward",
     "selu",
     "selu_",
     "selu_backward",
