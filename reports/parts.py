@@ -120,4 +120,7 @@ PARTS: dict[str, tuple[Any, ...]] = {
     "EmbeddingBag": ("EmbeddingBag(10000, 128)", _below(10_000, 32, 64)),
     "CosineSimilarity": ("CosineSimilarity()", (512, 256), (512, 256)),
     "PairwiseDistance": ("PairwiseDistance()", (512, 256), (512, 256)),
+    "MultiheadAttention": ("MultiheadAttention(128, 4)", *((128, 16, 128),) * 3),
+    "TransformerEncoderLayer": ("TransformerEncoderLayer(128, 4, 512)", (64, 16, 128)),
+    "TransformerDecoderLayer": ("TransformerDecoderLayer(128, 4, 512)", *((64, 16, 128),) * 2),
 }

@@ -125,4 +125,5 @@ def _heads(x: Array, outer: Ints, sizes: Ints = ()) -> Array:
     """(..., A, B) as (N, H, A, B); missing axes before it are broadcast."""
     sizes = sizes or x.shape[-2:]
     n, h = (math.prod(outer[:-1]), outer[-1]) if len(outer) > 1 else (math.prod(outer), 1)
-    return np.broadcast_to(x, (*outer, *sizes)).reshape(n, h, *sizes)
+    whole = x if x.shape == (*outer, *sizes) else np.broadcast_to(x, (*outer, *sizes))
+    return whole.reshape(n, h, *sizes)

@@ -1,6 +1,6 @@
 """The Transformer, its encoder and decoder, and their layers: made of calls of other layers.
 
-They write forward alone, and have their backward from the calls that it made (``composed.py``).
+They have their backward from the calls that forward made (``composed.py``).
 torch has a faster way for evaluation without gradients; here there is one way, and what torch
 documents of the other holds: with ``enable_nested_tensor`` the encoder's output is 0 at padding.
 """
@@ -52,6 +52,14 @@ def _length(x: Tensor, batch_first: bool) -> int:
     return x.shape[1 if batch_first and x.ndim == 3 else 0]
 
 
+def _dropped(dropout: Module, attention: Module, inputs: tuple[Tensor, ...], masks: Any) -> Tensor:
+    """Attention, then dropout, whose numbers torch draws in the order (L, N, E)."""
+    output: Tensor = attention(*inputs, need_weights=False, **masks)[0]
+    if attention.batch_first and output.ndim == 3:
+        return dropout(output.transpose(0, 1)).transpose(0, 1)
+    return dropout(output)
+
+
 class _Layer(Module):
     """What both layers have: parts under torch's names, in torch's order; the blocks of forward."""
 
@@ -99,8 +107,7 @@ class _Layer(Module):
 
     def _sa_block(self, x: Tensor, mask: Mask, padding: Mask, is_causal: bool) -> Tensor:
         masks = {"attn_mask": mask, "key_padding_mask": padding, "is_causal": is_causal}
-        output: Tensor = self.dropout1(self.self_attn(x, x, x, need_weights=False, **masks)[0])
-        return output
+        return _dropped(self.dropout1, self.self_attn, (x, x, x), masks)
 
     def _ff_block(self, x: Tensor) -> Tensor:
         last = getattr(self, f"dropout{len(self._attentions) + 1}")
@@ -214,9 +221,7 @@ class TransformerDecoderLayer(_Layer):
         self, x: Tensor, memory: Tensor, mask: Mask, padding: Mask, is_causal: bool
     ) -> Tensor:
         masks = {"attn_mask": mask, "key_padding_mask": padding, "is_causal": is_causal}
-        attended = self.multihead_attn(x, memory, memory, need_weights=False, **masks)[0]
-        output: Tensor = self.dropout2(attended)
-        return output
+        return _dropped(self.dropout2, self.multihead_attn, (x, memory, memory), masks)
 
 
 class _Stack(Module):
