@@ -197,7 +197,7 @@ class _Properties:
         def function() -> float:
             # the buffers that forward updates (running statistics) must not add up over calls
             output = case.call(copy.deepcopy(module), inputs, targets)
-            pairs = zip(_arrays(output), _arrays_or_none(upstream), strict=True)
+            pairs = zip(_arrays_or_none(output), _arrays_or_none(upstream), strict=True)
             return sum(float(np.sum(o * u)) for o, u in pairs if u is not None)
 
         check_directional(function, moved, grads, case.rng("direction"))

@@ -54,10 +54,11 @@ def _length(x: Tensor, batch_first: bool) -> int:
 
 def _dropped(dropout: Module, attention: Module, inputs: tuple[Tensor, ...], masks: Any) -> Tensor:
     """Attention, then dropout, whose numbers torch draws in the order (L, N, E)."""
-    output: Tensor = attention(*inputs, need_weights=False, **masks)[0]
-    if attention.batch_first and output.ndim == 3:
-        return dropout(output.transpose(0, 1)).transpose(0, 1)
-    return dropout(output)
+    output: Any = attention(*inputs, need_weights=False, **masks)[0]
+    swaps = attention.batch_first and output.ndim == 3
+    result: Any = dropout(output.transpose(0, 1) if swaps else output)
+    dropped: Tensor = result.transpose(0, 1) if swaps else result
+    return dropped
 
 
 class _Layer(Module):
@@ -257,9 +258,6 @@ class TransformerEncoder(_Stack):
     The call takes src, ``mask``, ``src_key_padding_mask`` and ``is_causal``, as the layers'; for
     None as the last the mask is looked at.
 
-    Shape:
-        as of :class:`TransformerEncoderLayer`.
-
     Warns:
         UserWarning: where ``enable_nested_tensor`` can have no effect, because the layer is
             another class, has ``norm_first``, no bias, another activation than ReLU and GELU, norms
@@ -358,9 +356,6 @@ class TransformerDecoder(_Stack):
 
     The call takes what the layers' takes; for ``tgt_is_causal=None`` the mask is looked at.
 
-    Shape:
-        as of :class:`TransformerDecoderLayer`.
-
     Source: https://arxiv.org/abs/1706.03762
     (https://pytorch.org/docs/stable/generated/torch.nn.TransformerDecoder.html)
     """
@@ -403,8 +398,7 @@ class Transformer(Module):
         num_encoder_layers, num_decoder_layers: how many there are.
         custom_encoder, custom_decoder: modules in place of them.
 
-    The call takes src, tgt, ``src_mask``, ``tgt_mask``, ``memory_mask``, the three
-    ``key_padding_mask``, and ``src_is_causal``, ``tgt_is_causal``, ``memory_is_causal``.
+    The call takes src, tgt, and ``mask``, ``key_padding_mask``, ``is_causal`` of all three.
 
     Shape:
         src (S, N, E), tgt (T, N, E), or without N, -> (T, N, E).
