@@ -149,10 +149,10 @@ def run_module(
     upstream = random_upstream(actual, rng)
     outputs, grads = _differentiable(expected, upstream)
     torch.autograd.backward(outputs, grads)
-    grads = ours.backward(upstream)
-    if options and isinstance(grads, tuple):  # leave out those of constants
-        grads = grads[: len(inputs)] if len(inputs) > 1 else grads[0]
-    results += _input_grads(grads, tensors)
+    found = ours.backward(upstream)
+    if options and isinstance(found, tuple):  # leave out those of constants
+        found = found[: len(inputs)] if len(inputs) > 1 else found[0]
+    results += _input_grads(found, tensors)
     results += _owned(ours, twin)
     return results
 
