@@ -52,6 +52,7 @@ class Case:
         elementwise: whether no sums are involved, for the tolerance.
         exceptions: tolerances that replace the table's, by (dtype, direction).
         kinks: True where the function has jumps that the directional derivative would cross.
+        options: keyword arguments of the call, constants; a function of a generator draws one.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Case:
     elementwise: bool = False
     exceptions: dict = field(default_factory=dict)
     kinks: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         note = f" [{self.note}]" if self.note else ""
@@ -116,6 +118,15 @@ class Case:
         copy_weights(ours, twin)
         return ours, twin
 
+    def call(self, module: Any, inputs: Sequence[Array], targets: Sequence[Array] = ()) -> Any:
+        manual_seed(7)
+        return module(*inputs, *targets, **self.constants())
+
+    def constants(self) -> dict[str, Any]:
+        """The options, with arrays in the place of functions of a generator."""
+        rng = self.rng("options")
+        return {k: v(rng) if callable(v) else v for k, v in self.options.items()}
+
     def measure(self, dtype: str) -> list[Result]:
         """Run the module and its twin: what the tests assert on, and the ledger reports."""
         ours, twin = self.pair(dtype)
@@ -123,7 +134,7 @@ class Case:
         manual_seed(7)
         if self.targets:
             return run_loss(ours, twin, inputs, targets, self.rng("upstream"))
-        return run_module(ours, twin, inputs, self.rng("upstream"))
+        return run_module(ours, twin, inputs, self.rng("upstream"), self.constants())
 
     def tolerance(self, dtype: str, result: Result) -> Tolerance:
         allowed = tolerance(dtype, result.direction, self.elementwise)
@@ -169,11 +180,6 @@ class _Properties:
 
     cases: ClassVar[list[Case]]
 
-    @staticmethod
-    def call(module: Any, inputs: Sequence[Array], targets: Sequence[Array] = ()) -> Any:
-        numpy_impl.manual_seed(7)
-        return module(*inputs, *targets)
-
     def test_agrees_with_the_twin(self, case: Case, dtype: str) -> None:
         for result in case.measure(dtype):
             result.check(case.tolerance(dtype, result), f"{case} {dtype}")
@@ -183,7 +189,7 @@ class _Properties:
             return
         module = case.ours("float64")
         inputs, targets = case.draw("float64")
-        upstream = random_upstream(self.call(module, inputs, targets), case.rng("upstream"))
+        upstream = random_upstream(case.call(module, inputs, targets), case.rng("upstream"))
         grads = _arrays(module.backward(upstream))
         given = [*inputs, *targets]
         moved = [given[i] for i in getattr(module, "_differentiable", range(len(inputs)))]
@@ -193,8 +199,8 @@ class _Properties:
 
         def function() -> float:
             # the buffers that forward updates (running statistics) must not add up over calls
-            output = self.call(copy.deepcopy(module), inputs, targets)
-            pairs = zip(_arrays(output), _arrays_or_none(upstream), strict=True)
+            output = case.call(copy.deepcopy(module), inputs, targets)
+            pairs = zip(_arrays_or_none(output), _arrays_or_none(upstream), strict=True)
             return sum(float(np.sum(o * u)) for o, u in pairs if u is not None)
 
         check_directional(function, moved, grads, case.rng("direction"))
@@ -203,7 +209,7 @@ class _Properties:
         module = case.ours(dtype)
         inputs, targets = case.draw(dtype)
         before = copy.deepcopy([*inputs, *targets])
-        output = self.call(module, inputs, targets)
+        output = case.call(module, inputs, targets)
         upstream = random_upstream(output, case.rng("upstream"))
         upstream_before = copy.deepcopy(_arrays(upstream))
         grads = module.backward(upstream)
@@ -227,10 +233,10 @@ class _Properties:
             value / value.dtype.type(2) if value.dtype.kind == "f" else value for value in inputs
         ]
         twin_module = copy.deepcopy(module)
-        module.backward(random_upstream(self.call(module, others, targets), case.rng("upstream")))
+        module.backward(random_upstream(case.call(module, others, targets), case.rng("upstream")))
         for result, kept in zip(_arrays(output) + _arrays(grads), kept_results, strict=True):
             np.testing.assert_array_equal(result, kept, "a later call changed an earlier result")
-        output = self.call(twin_module, inputs, targets)
+        output = case.call(twin_module, inputs, targets)
         for array in _arrays(output):
             array[...] = -1
         for again, kept in zip(
@@ -243,12 +249,12 @@ class _Properties:
     def test_memory_layout_does_not_matter(self, case: Case) -> None:
         inputs, targets = case.draw("float64")
         module = case.ours("float64")
-        output = self.call(module, inputs, targets)
+        output = case.call(module, inputs, targets)
         upstream = random_upstream(output, case.rng("upstream"))
         wanted = _arrays(output) + _arrays(module.backward(upstream))
         for layout in zip(*[relayouts(v) for v in inputs if v.ndim > 0], strict=False):
             module = case.ours("float64")
-            output = self.call(module, layout, targets)
+            output = case.call(module, layout, targets)
             strided = _map(lambda array: relayouts(array)[0], upstream)
             got = _arrays(output) + _arrays(module.backward(strided))
             for ours, kept in zip(got, wanted, strict=True):
@@ -259,9 +265,9 @@ class _Properties:
         inputs, targets = case.draw("float64")
         with pytest.raises(RuntimeError, match="without a forward"):
             module.backward(np.zeros(()))
-        upstream = random_upstream(self.call(module, inputs, targets), case.rng("upstream"))
+        upstream = random_upstream(case.call(module, inputs, targets), case.rng("upstream"))
         with numpy_impl.no_grad():
-            self.call(module, inputs, targets)
+            case.call(module, inputs, targets)
         with pytest.raises(RuntimeError, match="without a forward"):
             module.backward(upstream)
 
@@ -285,7 +291,7 @@ class ModuleParity(_Properties):
         module = case.ours("float64")
         inputs, _ = case.draw("float64")
         assert all(p.grad is None for p in module.parameters())
-        upstream = random_upstream(self.call(module, inputs), case.rng("upstream"))
+        upstream = random_upstream(case.call(module, inputs), case.rng("upstream"))
         module.backward(upstream, retain_graph=True)
         once = [p.grad.copy() for p in module.parameters()]
         module.backward(upstream)
@@ -299,7 +305,7 @@ class ModuleParity(_Properties):
     def test_wrong_upstream_is_refused(self, case: Case) -> None:
         module = case.ours("float64")
         inputs, _ = case.draw("float64")
-        output = self.call(module, inputs)
+        output = case.call(module, inputs)
         if isinstance(output, tuple):
             with pytest.raises(TypeError, match="must be a tuple"):
                 module.backward(output[0])
@@ -316,7 +322,7 @@ class LossParity(_Properties):
     def test_upstream_scales_the_gradient(self, case: Case) -> None:
         module = case.ours("float64")
         inputs, targets = case.draw("float64")
-        self.call(module, inputs, targets)
+        case.call(module, inputs, targets)
         once, twice = _arrays(module.backward(retain_graph=True)), _arrays(module.backward(2.0))
         for a, b in zip(once, twice, strict=True):
             np.testing.assert_allclose(2 * a, b, rtol=1e-12)

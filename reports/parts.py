@@ -178,4 +178,7 @@ PARTS: dict[str, tuple[Any, ...]] = {
         lambda: np.full(16, 50),
         lambda: np.full(16, 20),
     ),
+    "MultiheadAttention": ("MultiheadAttention(128, 4)", *((128, 16, 128),) * 3),
+    "TransformerEncoderLayer": ("TransformerEncoderLayer(128, 4, 512)", (64, 16, 128)),
+    "TransformerDecoderLayer": ("TransformerDecoderLayer(128, 4, 512)", *((64, 16, 128),) * 2),
 }

@@ -118,13 +118,17 @@ def random_upstream(output: Any, rng: np.random.Generator) -> Any:
     """A random gradient for ``output``, never ones: those hide errors (softmax, BatchNorm)."""
     if isinstance(output, tuple):
         return tuple(random_upstream(part, rng) for part in output)
-    if output.dtype.kind != "f":
+    if output is None or output.dtype.kind != "f":
         return None
     return np.asarray(rng.standard_normal(output.shape)).astype(output.dtype)
 
 
 def run_module(
-    ours: Any, twin: torch.nn.Module, inputs: Sequence[Array], rng: np.random.Generator
+    ours: Any,
+    twin: torch.nn.Module,
+    inputs: Sequence[Array],
+    rng: np.random.Generator,
+    options: dict[str, Any] | None = None,
 ) -> list[Result]:
     """Forward and backward through a NumPy module and its twin with the same random upstream.
 
@@ -133,15 +137,22 @@ def run_module(
         twin: the torch module.
         inputs: NumPy arrays; gradients are compared for the floating-point ones.
         rng: draws the upstream gradient.
+        options: keyword arguments of the call, constants.
     """
     tensors = _leaves(inputs)
-    expected = twin(*(tensor.clone() for tensor in tensors))  # torch's inplace refuses leaves
-    actual = ours(*inputs)
+    options = options or {}
+    constants = {key: _constant(value) for key, value in options.items()}
+    # torch's inplace refuses leaves
+    expected = twin(*(tensor.clone() for tensor in tensors), **constants)
+    actual = ours(*inputs, **options)
     results = _pair("output", "forward", actual, to_numpy(expected))
     upstream = random_upstream(actual, rng)
     outputs, grads = _differentiable(expected, upstream)
     torch.autograd.backward(outputs, grads)
-    results += _input_grads(ours.backward(upstream), tensors)
+    found = ours.backward(upstream)
+    if options and isinstance(found, tuple):  # leave out those of constants
+        found = found[: len(inputs)] if len(inputs) > 1 else found[0]
+    results += _input_grads(found, tensors)
     results += _owned(ours, twin)
     return results
 
@@ -172,6 +183,10 @@ def run_loss(
     return results
 
 
+def _constant(value: Any) -> Any:
+    return to_torch(value) if isinstance(value, np.ndarray) else value
+
+
 def _leaves(inputs: Sequence[Array]) -> list[torch.Tensor]:
     tensors = [to_torch(value) for value in inputs]
     for tensor in tensors:
@@ -195,6 +210,8 @@ def _pair(name: str, direction: Direction, ours: Any, twin: Any) -> list[Result]
             for i, (o, t) in enumerate(zip(ours, twin, strict=True))
             for result in _pair(f"{name}[{i}]", direction, o, t)
         ]
+    if ours is None and twin is None:
+        return []
     return [Result(name, direction, ours, twin)]
 
 

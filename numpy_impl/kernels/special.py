@@ -96,3 +96,15 @@ def _polynomial(coefficients: tuple[float, ...], x: Array, out: Array | None = N
         total *= x
         total += c
     return total
+
+
+def log_logistic(x: Array, out: Array | None = None) -> Array:
+    """``-np.log1p(np.exp(-x))``, without overflow: ``min(x, 0) - log(1 + exp(-abs(x)))``."""
+    small = np.abs(x, out=np.empty_like(x))
+    np.negative(small, out=small)
+    np.exp(small, out=small)
+    np.log1p(small, out=small)
+    out = np.clip(
+        x, -np.inf, 0, out=np.empty_like(x) if out is None else out
+    )  # np.minimum, quicker
+    return np.subtract(out, small, out=out)

@@ -127,6 +127,9 @@ from numpy_impl.nn.loss import (
 from numpy_impl.nn.module import (
     Module,
 )
+from numpy_impl.nn.multihead import (
+    MultiheadAttention,
+)
 from numpy_impl.nn.normalization import (
     CrossMapLRN2d,
     GroupNorm,
@@ -191,6 +194,13 @@ from numpy_impl.nn.pooling import (
 from numpy_impl.nn.sparse import (
     Embedding,
     EmbeddingBag,
+)
+from numpy_impl.nn.transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
 )
 from numpy_impl.nn.upsampling import (
     Upsample,
@@ -304,6 +314,7 @@ __all__ = [
     "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
+    "MultiheadAttention",
     "NLLLoss",
     "PReLU",
     "PairwiseDistance",
@@ -337,6 +348,11 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "Unflatten",

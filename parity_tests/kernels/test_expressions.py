@@ -29,6 +29,7 @@ Array = np.ndarray
 RNG = np.random.default_rng(0)
 # proven elsewhere: a layer's kernel against the layer's definition in textbook.py
 ELSEWHERE = {
+    "attention": "nn/test_attention.py",
     "convolution": "test_textbook.py",
     "groups": "test_textbook.py",
     "depthwise": "test_textbook.py",

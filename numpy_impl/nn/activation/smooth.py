@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from numpy_impl.kernels.elementwise import curve, elementwise
-from numpy_impl.kernels.special import logistic, normal_cdf
+from numpy_impl.kernels.special import log_logistic, logistic, normal_cdf
 from numpy_impl.nn.activation.elementwise import Curve, Elementwise, InPlace
 from numpy_impl.types import Array
 
@@ -41,12 +41,7 @@ class Sigmoid(Curve):
 @curve
 def logsigmoid(x: Array, y: Array, slope: Array | None) -> None:
     """y = log(sigmoid(x)) = min(x, 0) - log(1 + exp(-abs(x))), with slope 1 - exp(y)."""
-    small = np.abs(x)
-    np.negative(small, out=small)
-    np.exp(small, out=small)
-    np.log1p(small, out=small)
-    x.clip(-np.inf, 0, out=y)  # quicker than np.minimum
-    y -= small
+    log_logistic(x, y)
     if slope is not None:
         np.expm1(y, out=slope)
         np.negative(slope, out=slope)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from numpy_impl.kernels.elementwise import elementwise
-from numpy_impl.nn.activation.smooth import logsigmoid, sigmoid
+from numpy_impl.kernels.special import log_logistic, logistic
 from numpy_impl.nn.loss.base import EPSILON, ElementwiseLoss, PairLoss, broadcast_buffer
 from numpy_impl.types import Array
 
@@ -81,7 +81,7 @@ class BCELoss(PairLoss):
 @elementwise
 def bce_with_logits(x: Array, y: Array, pos_weight: Array | None) -> Array:
     """(1 - y) * x - (1 + (p - 1) * y) * log(sigmoid(x)); p = 1 for None."""
-    log_p = logsigmoid(x)
+    log_p = log_logistic(x)
     if pos_weight is not None:
         log_p *= (pos_weight - 1) * y + 1
     return (1 - y) * x - log_p
@@ -91,9 +91,9 @@ def bce_with_logits(x: Array, y: Array, pos_weight: Array | None) -> Array:
 def bce_with_logits_backward(dy: Array, x: Array, y: Array, pos_weight: Array | None) -> Array:
     """dy * ((1 + (p - 1) * y) * sigmoid(x) - p * y)."""
     if pos_weight is None:
-        return (sigmoid(x) - y) * dy
+        return (logistic(x) - y) * dy
     positive = pos_weight * y
-    return ((positive + 1 - y) * sigmoid(x) - positive) * dy
+    return ((positive + 1 - y) * logistic(x) - positive) * dy
 
 
 @elementwise
@@ -103,7 +103,7 @@ def bce_with_logits_target_backward(
     """dy * (log(sigmoid(-x)) - p * log(sigmoid(x))), which is -dy * x for p = 1."""
     if pos_weight is None:
         return -x * dy
-    return (logsigmoid(-x) - pos_weight * logsigmoid(x)) * dy
+    return (log_logistic(-x) - pos_weight * log_logistic(x)) * dy
 
 
 class BCEWithLogitsLoss(ElementwiseLoss):
@@ -190,19 +190,19 @@ class SoftMarginLoss(PairLoss):
 @elementwise
 def multilabel_soft_margin_loss(x: Array, y: Array) -> Array:
     """-y * log(sigmoid(x)) - (1 - y) * log(sigmoid(-x))."""
-    return -(y * logsigmoid(x) + (1 - y) * logsigmoid(-x))
+    return -(y * log_logistic(x) + (1 - y) * log_logistic(-x))
 
 
 @elementwise
 def multilabel_soft_margin_loss_backward(dy: Array, x: Array, y: Array) -> Array:
     """dy * ((1 - y) * sigmoid(x) - y * sigmoid(-x))."""
-    return dy * ((1 - y) * sigmoid(x) - y * sigmoid(-x))
+    return dy * ((1 - y) * logistic(x) - y * logistic(-x))
 
 
 @elementwise
 def multilabel_soft_margin_loss_target_backward(dy: Array, x: Array, y: Array) -> Array:
     """dy * (log(sigmoid(-x)) - log(sigmoid(x)))."""
-    return dy * (logsigmoid(-x) - logsigmoid(x))
+    return dy * (log_logistic(-x) - log_logistic(x))
 
 
 class MultiLabelSoftMarginLoss(PairLoss):
