@@ -217,6 +217,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "collections.Counter": _counter,
     "builtins.set": lambda items=(): set(map(check_key, items)),
     "builtins.complex": _complex,
+    "builtins.bytes": lambda: b"",
     "_codecs.encode": _encode,
     "numpy.dtype": _dtype,
     "numpy.core.multiarray.scalar": _numpy_scalar,
@@ -226,6 +227,7 @@ _BFLOAT16 = StorageType("bfloat16")
 NAMES: dict[str, Any] = {
     **{name: Function(call) for name, call in _FUNCTIONS.items()},
     # Python 2's and NumPy 2's names
+    "__builtin__.bytes": Function(_FUNCTIONS["builtins.bytes"]),
     "__builtin__.set": Function(_FUNCTIONS["builtins.set"]),
     "__builtin__.complex": Function(_complex),
     "numpy._core.multiarray.scalar": Function(_numpy_scalar),

@@ -128,9 +128,9 @@ def read_legacy(file: BinaryIO) -> Any:
         raise FileError("damaged (its list of storages is another than its tensors name)")
     for key in keys:
         storage = storages.known[key]
-        numel = int.from_bytes(stream.read(8), "little" if is_little_endian else "big")
-        values = stream.read(storage.nbytes)
-        if numel != len(storage.array) or len(values) != storage.nbytes:
+        numel, values = stream.read(8), stream.read(storage.nbytes)
+        wanted = len(storage.array).to_bytes(8, "little" if is_little_endian else "big")
+        if numel != wanted or len(values) != storage.nbytes:
             raise FileError(f"damaged (storage {shown(key)} is cut off)")
         storage.fill(values, is_little_endian)
     stream.seek(start)

@@ -119,7 +119,7 @@ class _Pickle:
             self.parts.append(b"tR")
         else:
             requires_grad = isinstance(value, Tensor) and value.requires_grad
-            array = np.asarray(value.data if isinstance(value, Tensor) else value)
+            array = _native(np.asarray(value.data if isinstance(value, Tensor) else value))
             self.parts += [array, b"\x88" if requires_grad else b"\x89"]
             # the rest of the call, as _tensor_call begins it
             self._call("collections", "OrderedDict")
@@ -192,7 +192,10 @@ def _native(array: Array) -> Array:
     sizes = zip(array.shape, array.strides, strict=True)
     fits = all(n < 2 or (step >= 0 and step % array.itemsize == 0) for n, step in sizes)
     array = array if fits else np.array(array, order="C")
-    return array.astype(array.dtype.newbyteorder("<"), copy=False)
+    array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    if array.dtype not in _NAMES:
+        raise TypeError(f"obj has an array of {array.dtype}, of which torch has no tensors")
+    return array
 
 
 def _blocks(arrays: list[Array]) -> tuple[list[Array], list[int], list[_Block]]:
@@ -201,7 +204,6 @@ def _blocks(arrays: list[Array]) -> tuple[list[Array], list[int], list[_Block]]:
     Arrays that share memory share it in the file, and nothing else is in it: neither what else
     their base has, nor the gaps of an array that shares with none.
     """
-    arrays = [_native(array) for array in arrays]
     bounds = [np.lib.array_utils.byte_bounds(array) for array in arrays]
     numbers, blocks = [0] * len(arrays), list[_Block]()
     # empty ones last: they lie in no other's memory

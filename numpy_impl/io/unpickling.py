@@ -7,6 +7,7 @@ without the instructions that call in other ways. ``pickletools``, of the standa
 """
 
 import pickletools
+import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -150,7 +151,7 @@ class _Machine:
     def _find(self, name: str) -> None:
         if name not in self.names:
             raise FileError(
-                f"asks for {name}, which is not among the names that files of weights need: "
+                f"asks for {name[:100]}, which is not among the names that files of weights need: "
                 "refused, and nothing of it was run"
             )
         self.stack.append(self.names[name])
@@ -232,11 +233,12 @@ def unpickle(
             files have not.
     """
     machine = _Machine(names, persistent, take_state)
-    for opcode, arg, _ in pickletools.genops(file):
-        do = _DO.get(opcode.name)
-        if do is None:
-            raise FileError(f"has the pickle instruction {opcode.name}, which is refused")
-        do(machine, arg)
+    with warnings.catch_warnings(action="ignore"):  # of odd escapes in names
+        for opcode, arg, _ in pickletools.genops(file):
+            do = _DO.get(opcode.name)
+            if do is None:
+                raise FileError(f"has the pickle instruction {opcode.name}, which is refused")
+            do(machine, arg)
     result = machine.pop()
     if machine.stack:
         raise FileError("damaged (its pickle leaves something over)")

@@ -12,8 +12,10 @@ import safetensors.torch
 import torch
 
 import numpy_impl
-from numpy_impl import Tensor, nn, optim
+from numpy_impl import Tensor, nn
 from numpy_impl.io import FileError
+from torch_ref.redirect import redirected
+from torch_ref.vision import import_torchvision
 
 DTYPES = [
     *(torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.bool, torch.uint8),
@@ -40,6 +42,11 @@ def our_file(obj) -> io.BytesIO:
     numpy_impl.save(obj, file)
     file.seek(0)
     return file
+
+
+def loaded_from_file(path):
+    with open(path, "rb") as file:
+        return numpy_impl.load(file)
 
 
 def rezipped(file, change) -> io.BytesIO:
@@ -93,7 +100,9 @@ def tensors() -> dict:
         "a part": base[1:3, ::2, 4],
         "one column": base[:, 1:2, 3:4],
         "expanded": torch.ones(1, 3).expand(1000, 3),
-        "channels last": torch.rand(2, 3, 4, 5).to(memory_format=torch.channels_last),
+        "channels last": torch.rand(2, 3, 4, 5, generator=generator).to(
+            memory_format=torch.channels_last
+        ),
         "conjugate": torch.tensor([1 + 2j]).conj(),
         "negative": torch.tensor([1 + 2j]).conj().imag,
         "requires grad": torch.ones(2, requires_grad=True),
@@ -117,7 +126,10 @@ def trained(torch_, steps=2):
     torch_.manual_seed(0)
     layers = torch_.nn
     model = layers.Sequential(
-        layers.Conv2d(3, 4, 3), layers.BatchNorm2d(4), layers.Flatten(), layers.Linear(16, 2)
+        layers.Conv2d(3, 4, 3, bias=False),  # a bias would have the gradient 0, and noise
+        layers.BatchNorm2d(4),
+        layers.Flatten(),
+        layers.Linear(16, 2),
     )
     groups = [{"params": model[0].parameters(), "lr": 0.1}, {"params": model[3].parameters()}]
     optimizer = torch_.optim.Adam(groups, amsgrad=True)
@@ -144,8 +156,6 @@ def test_torch_reads_what_is_written_here() -> None:
         assert theirs["torch.uint16"].dtype == torch.uint16
         assert theirs["expanded"].stride() == (0, 1)
         assert theirs["channels last"].is_contiguous(memory_format=torch.channels_last)
-        # torch's reader stops in front of instructions that it does not know
-        assert theirs["parameter"] if "parameter" in theirs else True
     assert_same(numpy_impl.load(our_file(ours)), torch.load(our_file(ours)))
 
 
@@ -225,6 +235,7 @@ def test_state_dicts_go_both_ways() -> None:
         (theirs, their_optimizer, torch),
     ):
         torch_.manual_seed(3)
+        optimizer.zero_grad()
         model(torch_.randn(5, 3, 4, 4)).sum().backward()
         optimizer.step()
     for name, value in theirs.state_dict().items():
@@ -253,7 +264,7 @@ def test_older_zip_files_and_a_big_endian_machine_s() -> None:
     theirs = {"w": torch.arange(6.0), "n": torch.tensor([1, 256]), "b": torch.ones(3).bfloat16()}
 
     def as_in_1_6(name, data):
-        folder, _, name = name.partition("/")
+        name = name.partition("/")[2]
         return data if name in ("data.pkl", "version") or name.startswith("data/") else None
 
     file = rezipped(torch_file(theirs), as_in_1_6)
@@ -325,15 +336,15 @@ def test_paths_and_suffixes(tmp_path, suffix) -> None:
     model, _ = trained(numpy_impl)
     for path in (tmp_path / f"weights{suffix}", str(tmp_path / f"text{suffix}")):
         numpy_impl.save(model.state_dict(), path)
-        for loaded in (numpy_impl.load(path), numpy_impl.load(open(path, "rb").__enter__())):
-            assert list(loaded) == list(model.state_dict())
+        for loaded in (numpy_impl.load(path), loaded_from_file(path)):
+            assert set(loaded) == set(model.state_dict())
             for name, value in model.state_dict().items():
                 np.testing.assert_array_equal(loaded[name], value, strict=True)
                 assert loaded[name].flags.writeable
     if suffix == ".npz":
         assert list(np.load(path)) == list(model.state_dict())
     elif suffix == ".safetensors":
-        assert list(safetensors.torch.load_file(path)) == sorted(model.state_dict())
+        assert set(safetensors.torch.load_file(path)) == set(model.state_dict())
     else:
         torch.load(path, mmap=True, weights_only=True)
 
@@ -348,7 +359,11 @@ def test_equal_weights_make_equal_files() -> None:
 
 
 def test_npz_of_numpy_s(tmp_path) -> None:
-    arrays = {"file": np.asfortranarray(np.ones((3, 4))), "a/b": np.zeros((200, 200)), "0": np.int8(3)}
+    arrays = {
+        "file": np.asfortranarray(np.ones((3, 4))),
+        "a/b": np.zeros((200, 200)),
+        "0": np.int8(3),
+    }
     with open(tmp_path / "w.npz", "wb") as file, zipfile.ZipFile(file, "w", 8) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w") as record:
@@ -357,7 +372,7 @@ def test_npz_of_numpy_s(tmp_path) -> None:
     for name, array in arrays.items():
         np.testing.assert_array_equal(loaded[name], array)
     np.savez(tmp_path / "o.npz", objects=np.array([{}], object))
-    with pytest.raises(FileError, match="o.npz: objects.npy has elements of object"):
+    with pytest.raises(FileError, match=r"o\.npz: objects\.npy has elements of object"):
         numpy_impl.load(tmp_path / "o.npz")
 
 
@@ -372,7 +387,9 @@ def test_safetensors_of_torch_s() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
-@pytest.mark.parametrize("obj", [[1], {1: np.ones(2)}, {"a": {"b": np.ones(2)}}, {"a": np.array("x")}])
+@pytest.mark.parametrize(
+    "obj", [[1], {1: np.ones(2)}, {"a": {"b": np.ones(2)}}, {"a": np.array("x")}]
+)
 def test_files_of_arrays_hold_nothing_else(tmp_path, suffix, obj) -> None:
     with pytest.raises(TypeError, match=f"a {suffix} file holds"):
         numpy_impl.save(obj, tmp_path / f"w{suffix}")
@@ -387,7 +404,7 @@ def test_files_of_arrays_hold_nothing_else(tmp_path, suffix, obj) -> None:
         ({"model": nn.Linear(1, 1)}, "numpy_impl.nn.linear.Linear"),
         (np.array(["text"]), "<U4"),
         (np.array([object()]), "object"),
-        (np.longdouble(1), "longdouble|float128"),
+        (np.longdouble(1), "array of"),
         ([nn.LazyLinear(3).weight], "lazy module"),
         (2**5000, "255 bytes"),
     ],
@@ -435,6 +452,15 @@ def test_neither_torch_nor_safetensors_is_needed(tmp_path) -> None:
     assert torch.load(tmp_path / "again.pt")["w"].tolist() == [1, 1, 1]
 
 
-def test_a_resnet_of_torchvision_s() -> None:
-    """The weights of one, by the architecture of experiments/programs, give its logits."""
-    from experiments.programs import resnet  # noqa: F401
+def test_a_resnet_18_from_its_file(tmp_path) -> None:
+    """torchvision's architecture: torch's weights, by way of a file, give torch's logits."""
+    torch.manual_seed(0)
+    theirs = import_torchvision().models.resnet18(num_classes=10).eval()
+    torch.save(theirs.state_dict(), tmp_path / "resnet18.pth")
+    ours = redirected("torchvision.models.resnet").resnet18(num_classes=10).eval()
+    ours.load_state_dict(numpy_impl.load(tmp_path / "resnet18.pth", map_location="cpu"))
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad(), numpy_impl.no_grad():
+        logits, expected = ours(images.numpy()), theirs(images).numpy()
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
