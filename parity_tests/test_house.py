@@ -10,6 +10,7 @@ ROOT = Path(__file__).parent.parent
 LIBRARY = ROOT / "numpy_impl"
 # the rooms of numpy_impl, and what of numpy_impl each may stand on
 STANDS_ON = {
+    "io": {"io", "nn", "tensor", "types"},
     "kernels": {"kernels", "types"},
     "textbook": set(),
     "types": {"types"},
