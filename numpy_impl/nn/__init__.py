@@ -3,6 +3,7 @@
 from numpy_impl.nn import (
     functional,
     init,
+    utils,
 )
 from numpy_impl.nn.activation import (
     CELU,
@@ -163,6 +164,18 @@ from numpy_impl.nn.pooling import (
     MaxUnpool2d,
     MaxUnpool3d,
 )
+from numpy_impl.nn.rnn import (
+    GRU,
+    LSTM,
+    RNN,
+    RNNBase,
+)
+from numpy_impl.nn.rnncell import (
+    GRUCell,
+    LSTMCell,
+    RNNCell,
+    RNNCellBase,
+)
 from numpy_impl.nn.sparse import (
     Embedding,
     EmbeddingBag,
@@ -178,6 +191,9 @@ __all__ = [
     "ELU",
     "GELU",
     "GLU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "SELU",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
@@ -221,6 +237,7 @@ __all__ = [
     "Fold",
     "FractionalMaxPool2d",
     "FractionalMaxPool3d",
+    "GRUCell",
     "GroupNorm",
     "Hardshrink",
     "Hardsigmoid",
@@ -233,6 +250,7 @@ __all__ = [
     "LPPool1d",
     "LPPool2d",
     "LPPool3d",
+    "LSTMCell",
     "LayerNorm",
     "LazyBatchNorm1d",
     "LazyBatchNorm2d",
@@ -269,6 +287,9 @@ __all__ = [
     "PixelShuffle",
     "PixelUnshuffle",
     "RMSNorm",
+    "RNNBase",
+    "RNNCell",
+    "RNNCellBase",
     "RReLU",
     "ReLU",
     "ReLU6",
@@ -302,4 +323,5 @@ __all__ = [
     "ZeroPad3d",
     "functional",
     "init",
+    "utils",
 ]

@@ -51,6 +51,8 @@ WITHOUT_SAMPLES = {
     "ModuleDict",
     "ModuleList",
     "RReLU",  # random
+    "RNNBase",  # bases, without a forward
+    "RNNCellBase",
     "PixelShuffle",
     "PixelUnshuffle",
     "ParameterDict",
