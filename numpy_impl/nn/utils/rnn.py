@@ -238,21 +238,25 @@ def pad_sequence(
         raise RuntimeError(f"pad_sequence: padding_side must be left or right, got {padding_side}")
     sequences = tuple(sequences)
     arrays = [to_array(sequence) for sequence in sequences]
-    rests = {array.shape[1:] if array.ndim else None for array in arrays}
-    if len(rests) != 1 or None in rests:
-        shapes = [array.shape for array in arrays]
+    shapes = [array.shape for array in arrays]
+    if not shapes or () in shapes:
         raise RuntimeError(
-            f"pad_sequence: sequences must be one at least, alike in all axes but the first, "
-            f"got shapes {shapes}"
+            f"pad_sequence: sequences must be one at least, each with an axis, got shapes {shapes}"
         )
     times = max(map(len, arrays))
-    shape = (times, len(arrays), *arrays[0].shape[1:])
+    shape = (times, len(arrays), *shapes[0][1:])
     padded: Any = np.full(shape, padding_value, arrays[0].dtype)
     places = []
     for i, array in enumerate(arrays):
         begin = times - len(array) if padding_side == "left" else 0
         place = (slice(begin, begin + len(array)), i)
-        padded[place] = array
+        try:
+            padded[place] = array
+        except ValueError:
+            raise RuntimeError(
+                "pad_sequence: sequences must be alike in all axes but the first, "
+                f"got shapes {shapes}"
+            ) from None
         places.append(place[::-1] if batch_first else place)
     padded = padded.swapaxes(0, 1).copy() if batch_first else padded
     if not any(isinstance(sequence, Tensor) for sequence in sequences):
