@@ -32,8 +32,8 @@ from torch_ref.compare import Result, Tolerance, random_upstream, run_loss, run_
 from torch_ref.convert import copy_weights, to_numpy
 
 Array = np.ndarray
-# a shape stands for standard normal values; a function draws its own
-Source = tuple[int, ...] | Callable[[np.random.Generator], Array]
+# a shape stands for standard normal values; a function draws its own; a list of them for a tuple
+Source = tuple[int, ...] | Callable[[np.random.Generator], Array] | list[tuple[int, ...]]
 DTYPES = ("float64", "float32")
 
 
@@ -152,7 +152,9 @@ def manual_seed(seed: int) -> None:
     torch.default_generator.manual_seed(seed)
 
 
-def _draw(source: Source, rng: np.random.Generator, dtype: str) -> Array:
+def _draw(source: Source, rng: np.random.Generator, dtype: str) -> Any:
+    if isinstance(source, list):
+        return tuple(_draw(part, rng, dtype) for part in source)
     values = source(rng) if callable(source) else rng.standard_normal(source)
     return np.asarray(values, dtype) if values.dtype.kind == "f" else values
 
@@ -193,7 +195,7 @@ class _Properties:
         grads = _arrays(module.backward(upstream))
         given = [*inputs, *targets]
         moved = [given[i] for i in getattr(module, "_differentiable", range(len(inputs)))]
-        moved = [value for value in moved if value.dtype.kind == "f"]
+        moved = [value for value in _arrays(moved) if value.dtype.kind == "f"]
         moved += [p.data for p in module.parameters()]
         grads += [p.grad for p in module.parameters()]
 
@@ -208,7 +210,7 @@ class _Properties:
     def test_pure(self, case: Case, dtype: str) -> None:
         module = case.ours(dtype)
         inputs, targets = case.draw(dtype)
-        before = copy.deepcopy([*inputs, *targets])
+        before = copy.deepcopy(_arrays([*inputs, *targets]))
         output = case.call(module, inputs, targets)
         upstream = random_upstream(output, case.rng("upstream"))
         upstream_before = copy.deepcopy(_arrays(upstream))
@@ -216,12 +218,12 @@ class _Properties:
         for array in [*_arrays(output), *_arrays(grads), *[p.grad for p in module.parameters()]]:
             assert isinstance(array, np.ndarray)
             assert array.dtype == dtype or array.dtype.kind in "iu", "the dtype is not kept"
-        for value, kept in zip([*inputs, *targets], before, strict=True):
+        for value, kept in zip(_arrays([*inputs, *targets]), before, strict=True):
             np.testing.assert_array_equal(value, kept, "an input was modified")
         for value, kept in zip(_arrays(upstream), upstream_before, strict=True):
             np.testing.assert_array_equal(value, kept, "the upstream gradient was modified")
         owned = [p.data for p in module.parameters()] + list(module.buffers())
-        given = [*inputs, *targets, *_arrays(upstream), *owned]
+        given = [*_arrays([*inputs, *targets]), *_arrays(upstream), *owned]
         param_grads = [p.grad for p in module.parameters()]
         results = [*_arrays(output), *_arrays(grads), *param_grads]
         for i, result in enumerate(results):
@@ -230,7 +232,8 @@ class _Properties:
         # neither another call nor a caller who writes into the results may change anything
         kept_results = copy.deepcopy(_arrays(output) + _arrays(grads))
         others = [
-            value / value.dtype.type(2) if value.dtype.kind == "f" else value for value in inputs
+            _map(lambda v: v / v.dtype.type(2) if v.dtype.kind == "f" else v, value)
+            for value in inputs
         ]
         twin_module = copy.deepcopy(module)
         module.backward(random_upstream(case.call(module, others, targets), case.rng("upstream")))
@@ -252,7 +255,7 @@ class _Properties:
         output = case.call(module, inputs, targets)
         upstream = random_upstream(output, case.rng("upstream"))
         wanted = _arrays(output) + _arrays(module.backward(upstream))
-        for layout in zip(*[relayouts(v) for v in inputs if v.ndim > 0], strict=False):
+        for layout in zip(*map(_relayouts_of, inputs), strict=False):
             module = case.ours("float64")
             output = case.call(module, layout, targets)
             strided = _map(lambda array: relayouts(array)[0], upstream)
@@ -326,6 +329,13 @@ class LossParity(_Properties):
         once, twice = _arrays(module.backward(retain_graph=True)), _arrays(module.backward(2.0))
         for a, b in zip(once, twice, strict=True):
             np.testing.assert_allclose(2 * a, b, rtol=1e-12)
+
+
+def _relayouts_of(value: Any) -> list[Any]:
+    """:func:`relayouts`, of a tuple's parts together."""
+    if isinstance(value, tuple):
+        return list(zip(*map(_relayouts_of, value), strict=False))
+    return relayouts(value) if value.ndim else [value]
 
 
 def _map(function: Callable[[Array], Array], value: Any) -> Any:

@@ -34,6 +34,10 @@ def _random(*shape: int) -> Array:
     return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
+def _first(output: Any) -> Any:
+    return output[0] if isinstance(output, tuple) else output
+
+
 def _labels(n: int) -> Array:
     return np.random.default_rng(1).integers(0, 10, n)
 
@@ -56,10 +60,16 @@ class World:
         return torch.from_numpy(array)
 
     def forward_backward(self, layer: Any, *inputs: Array) -> Call:
-        """Forward, and backward for the inputs and the parameters, with a random upstream."""
+        """Forward, and backward for the inputs and the parameters, with a random upstream.
+
+        Of several outputs (a recurrent layer's states) the first alone gets a gradient.
+        """
         parameters = list(layer.parameters())
         if self.name == "numpy":
-            upstream = _random(*layer(*inputs).shape)
+            output = layer(*inputs)
+            upstream: Any = _random(*_first(output).shape)
+            if isinstance(output, tuple):
+                upstream = (upstream, *[None] * (len(output) - 1))
 
             def call() -> None:
                 for parameter in parameters:
@@ -69,12 +79,12 @@ class World:
 
             return call
         tensors = [self.tensor(x).requires_grad_(x.dtype.kind == "f") for x in inputs]
-        grad = self.tensor(_random(*layer(*tensors).shape))
+        grad = self.tensor(_random(*_first(layer(*tensors)).shape))
 
         def call_torch() -> None:
             for leaf in (*tensors, *parameters):
                 leaf.grad = None
-            layer(*tensors).backward(grad)
+            _first(layer(*tensors)).backward(grad)
 
         return call_torch
 

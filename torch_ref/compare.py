@@ -135,7 +135,7 @@ def run_module(
     Args:
         ours: a ``numpy_impl.nn.Module`` with the twin's weights and mode.
         twin: the torch module.
-        inputs: NumPy arrays; gradients are compared for the floating-point ones.
+        inputs: NumPy arrays, or tuples of them; gradients are compared for the floating-point ones.
         rng: draws the upstream gradient.
         options: keyword arguments of the call, constants.
     """
@@ -143,7 +143,7 @@ def run_module(
     options = options or {}
     constants = {key: _constant(value) for key, value in options.items()}
     # torch's inplace refuses leaves
-    expected = twin(*(tensor.clone() for tensor in tensors), **constants)
+    expected = twin(*map(_cloned, tensors), **constants)
     actual = ours(*inputs, **options)
     results = _pair("output", "forward", actual, to_numpy(expected))
     upstream = random_upstream(actual, rng)
@@ -187,11 +187,21 @@ def _constant(value: Any) -> Any:
     return to_torch(value) if isinstance(value, np.ndarray) else value
 
 
-def _leaves(inputs: Sequence[Array]) -> list[torch.Tensor]:
+def _leaves(inputs: Sequence[Any]) -> list[Any]:
     tensors = [to_torch(value) for value in inputs]
-    for tensor in tensors:
+    for tensor in _flat(tensors):
         tensor.requires_grad_(tensor.is_floating_point())
     return tensors
+
+
+def _flat(value: Any) -> list[Any]:
+    if isinstance(value, tuple | list):
+        return [leaf for part in value for leaf in _flat(part)]
+    return [value]
+
+
+def _cloned(value: Any) -> Any:
+    return tuple(map(_cloned, value)) if isinstance(value, tuple) else value.clone()
 
 
 def _differentiable(output: Any, upstream: Any) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
@@ -215,12 +225,14 @@ def _pair(name: str, direction: Direction, ours: Any, twin: Any) -> list[Result]
     return [Result(name, direction, ours, twin)]
 
 
-def _input_grads(grads: Any, tensors: Sequence[torch.Tensor]) -> list[Result]:
+def _input_grads(grads: Any, tensors: Sequence[Any]) -> list[Result]:
     ours = grads if len(tensors) > 1 else (grads,)
-    if not isinstance(ours, tuple) or len(ours) != len(tensors):
+    if not isinstance(ours, tuple) or [len(_flat(g)) for g in ours] != [
+        len(_flat(t)) for t in tensors
+    ]:
         raise AssertionError(f"backward must return {len(tensors)} gradients, got {type(ours)}")
     results = []
-    for i, (grad, tensor) in enumerate(zip(ours, tensors, strict=True)):
+    for i, (grad, tensor) in enumerate(zip(_flat(ours), _flat(tensors), strict=True)):
         if not tensor.requires_grad:
             if grad is not None:
                 raise AssertionError(f"input {i} is not differentiable, its gradient must be None")

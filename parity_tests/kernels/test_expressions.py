@@ -39,6 +39,7 @@ ELSEWHERE = {
     "pooling": "test_textbook.py",
     "special": "kernels/test_special.py",
     "ranges": "kernels/test_ranges.py",
+    "recurrent": "kernels/test_recurrent.py",
     "segments": "kernels/test_segments.py",
 }
 SHAPES = [(), (0, 3), (5,), (3, 4), (2, 3, 4, 5), (700, 640)]  # the last is worked on in slices

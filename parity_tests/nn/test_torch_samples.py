@@ -54,6 +54,8 @@ WITHOUT_SAMPLES = {
     "ModuleDict",
     "ModuleList",
     "RReLU",  # random
+    "RNNBase",  # bases, without a forward
+    "RNNCellBase",
     "PixelShuffle",
     "PixelUnshuffle",
     "TripletMarginLoss",

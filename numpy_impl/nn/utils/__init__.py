@@ -3,6 +3,7 @@
 from numpy_impl.nn.utils import (
     parametrizations,
     parametrize,
+    rnn,
 )
 from numpy_impl.nn.utils.clip_grad import (
     clip_grad_norm_,
@@ -10,7 +11,10 @@ from numpy_impl.nn.utils.clip_grad import (
     clip_grads_with_norm_,
     get_total_norm,
 )
-from numpy_impl.nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
+from numpy_impl.nn.utils.convert_parameters import (
+    parameters_to_vector,
+    vector_to_parameters,
+)
 
 __all__ = [
     "clip_grad_norm_",
@@ -20,5 +24,6 @@ __all__ = [
     "parameters_to_vector",
     "parametrizations",
     "parametrize",
+    "rnn",
     "vector_to_parameters",
 ]
