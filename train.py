@@ -108,6 +108,8 @@ def _run(given: dict[str, Any]) -> int:
     plain = pieces.keys() <= BESIDE_RECIPES | {"epochs", "evaluations"}
     config = resolve(given.get("recipe", DEFAULT_RECIPE if plain else None), pieces)
     check_effect(config, given)
+    if job.doctor:
+        return run.doctor(config, job.data_dir)
     return run.train(config, job.data_dir, job.out)
 
 

@@ -20,6 +20,9 @@ class Job:
         Path | None, Flag(RUN, "go on with an interrupted run folder", metavar="RUN")
     ] = None
     evaluate: Annotated[Path | None, Flag(RUN, "only test saved weights", metavar="FILE")] = None
+    doctor: Annotated[
+        bool, Flag(RUN, "look at data, network and gradients before the first epoch, and stop")
+    ] = False
     threads: Annotated[
         int | None, Flag(RUN, "BLAS threads (default: all cores)", also=("resume", "evaluate"))
     ] = None

@@ -19,7 +19,8 @@ from experiments import checkpoint, text
 from experiments.curves import plot_run
 from experiments.data import load
 from experiments.declare import declared
-from experiments.errors import UserError, out_of_memory, silence, tell
+from experiments.doctor import examine
+from experiments.errors import UserError, need, out_of_memory, silence, tell
 from experiments.files import read_json, write_atomically
 from experiments.flags import lack, remarks, ways_out
 from experiments.folder import BEST, CHECKPOINT, CONFIG, CURVES, LAST, METRICS, RESULT, RunFolder
@@ -47,6 +48,20 @@ def train(config: Config, data_dir: Path | None, out: Path | None) -> int:
     name = f"{config.name}-{config.backend}-seed{config.seed}"
     with RunFolder.create(out, name) as folder:
         return _reported(folder, lambda: _start(trainer, folder))
+
+
+@overflow_is_reported_later()
+def doctor(config: Config, data_dir: Path | None) -> int:
+    """Examine a run instead of running it; 1 if there is something to look at."""
+    if config.backend == "torch":
+        need("PyTorch", "torch", "--backend torch")
+    data = load(dataset(config), data_dir, log=_say)
+    _say(f"data: {data.source}")
+    found = []
+    for advice in examine(make_trainer(config, data)):
+        _say(str(advice))
+        found.append(advice.well)
+    return 0 if all(found) else 1
 
 
 @overflow_is_reported_later()

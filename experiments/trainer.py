@@ -132,7 +132,7 @@ class Trainer:
         self.callbacks = callbacks or Callbacks()
         backend.manual_seed(config.seed)
         train, dev = split(data, backend.randperm(len(data.train_images)))
-        self._train_images, self._train_labels = train
+        self.train = self._train_images, self._train_labels = train
         self._dev_images, self._dev_labels = dev
         self.steps_per_epoch = -(-len(self._train_images) // config.batch_size)
         self.total_steps = self.steps_per_epoch * config.epochs
