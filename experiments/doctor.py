@@ -125,8 +125,8 @@ def _of_gradients(trainer: Trainer) -> Iterator[Advice]:
     listed = ", ".join(f"{name} {value:.1e}" for name, value in norms.items())
     well = norms[smallest] > 0 and norms[largest] < 1e4 * norms[smallest] < math.inf
     advice = (
-        f"{smallest} gets next to nothing beside {largest}: does the loss reach it? Too many layers "
-        "for these initial values, or saturated sigmoids"
+        f"{smallest} gets next to nothing beside {largest}: does the loss reach it? Too many "
+        "layers for these initial values, or saturated sigmoids"
     )
     yield Advice(well, f"gradients as shares of their weights: {listed}", advice)
 
