@@ -33,7 +33,7 @@ def examine(trainer: Trainer) -> Iterator[Advice]:
     yield _of_initial_loss(trainer, images, labels)
     batch = slice(0, trainer.config.batch_size)
     before = {name: a.copy() for name, a in trainer.backend.arrays(trainer.model).items()}
-    yield from _of_relus(trainer, images[batch])
+    yield from _of_relus(trainer, images)
     first, _ = _step(trainer, images[batch], labels[batch])
     yield from _of_gradients(trainer)
     yield _of_movement(trainer, before)
@@ -90,7 +90,7 @@ def _of_initial_loss(trainer: Trainer, raw: Array, labels: Array) -> Advice:
 
 
 def _of_relus(trainer: Trainer, raw: Array) -> Iterator[Advice]:
-    """Units that are 0 for every sample of the batch."""
+    """Units that are 0 for every one of these images."""
     found: list[tuple[str, float]] = []
 
     def note(name: str, output: Any) -> None:
@@ -107,9 +107,9 @@ def _of_relus(trainer: Trainer, raw: Array) -> Iterator[Advice]:
     for hook in hooks:
         hook.remove()
     for name, dead in found:
-        measured = f"ReLU {name}: {dead:.0%} of its units are 0 for a whole batch"
+        measured = f"ReLU {name}: {dead:.0%} of its units are 0 for all of {len(raw)} inputs"
         advice = "they learn nothing: a smaller learning rate, other initial values, or LeakyReLU"
-        yield Advice(dead < 0.4, measured, advice)
+        yield Advice(dead < 0.5, measured, advice)
 
 
 def _of_gradients(trainer: Trainer) -> Iterator[Advice]:
