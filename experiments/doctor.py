@@ -91,12 +91,12 @@ def _of_initial_loss(trainer: Trainer, raw: Array, labels: Array) -> Advice:
 
 def _of_relus(trainer: Trainer, raw: Array) -> Iterator[Advice]:
     """Units that are 0 for every one of these images."""
-    found: list[tuple[str, float]] = []
+    alive: dict[str, Array] = {}
 
     def note(name: str, output: Any) -> None:
         values = np.asarray(output)
-        axes = (0, *range(2, values.ndim))
-        found.append((name, float(np.mean(~(values > 0).any(axes)))))
+        active = (values > 0).any((0, *range(2, values.ndim)))
+        alive[name] = alive.get(name, False) | active
 
     hooks = [
         module.register_forward_hook(lambda _, inputs, output, name=name: note(name, output))
@@ -106,7 +106,8 @@ def _of_relus(trainer: Trainer, raw: Array) -> Iterator[Advice]:
     trainer.predict(raw)
     for hook in hooks:
         hook.remove()
-    for name, dead in found:
+    for name, active in alive.items():
+        dead = 1 - float(active.mean())
         measured = f"ReLU {name}: {dead:.0%} of its units are 0 for all of {len(raw)} inputs"
         advice = "they learn nothing: a smaller learning rate, other initial values, or LeakyReLU"
         yield Advice(dead < 0.5, measured, advice)
