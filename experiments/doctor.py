@@ -96,7 +96,7 @@ def _of_relus(trainer: Trainer, raw: Array) -> Iterator[Advice]:
     def note(name: str, output: Any) -> None:
         values = np.asarray(output)
         active = (values > 0).any((0, *range(2, values.ndim)))
-        alive[name] = alive.get(name, False) | active
+        alive[name] = np.logical_or(alive.get(name, active), active)
 
     hooks = [
         module.register_forward_hook(lambda _, inputs, output, name=name: note(name, output))
