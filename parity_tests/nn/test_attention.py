@@ -1,7 +1,5 @@
 """MultiheadAttention, and scaled_dot_product_attention."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,7 @@ from numpy_impl import nn, textbook
 from numpy_impl.kernels import attention as kernels
 from numpy_impl.nn import functional
 from parity_tests.cases import Case, ModuleParity, manual_seed
-from parity_tests.nn.test_torch_samples import OF_LARGE_SCORES
+from torch_ref.compare import Tolerance
 from torch_ref.convert import to_numpy, to_torch
 
 QUERY, KEY = (4, 3, 8), (5, 3, 8)
@@ -21,10 +19,14 @@ PADDING = np.arange(5) >= np.array([[5], [3], [1]])  # (N, S)
 CAUSAL = np.triu(np.ones((4, 5), bool), 1)
 
 
-# large scores, whose gradients cancel: test_torch_samples.py says how exact torch's are
-INEXACT = {("float32", way): OF_LARGE_SCORES for way in ("input_grad", "param_grad")}
+# seen from float64 both sides are off by up to 2e-6 of the largest value, torch's as well as ours;
+# the gradient of a key's bias is 0 but for rounding
+INEXACT = {
+    ("float32", way): Tolerance(rtol=1e-5, atol=4e-6, scaled=True)
+    for way in ("input_grad", "param_grad")
+}
 CASES = [
-    Case("MultiheadAttention", "8, 2", [QUERY, KEY, KEY]),
+    Case("MultiheadAttention", "8, 2", [QUERY, KEY, KEY], exceptions=INEXACT),
     Case("MultiheadAttention", "8, 4", [QUERY, KEY, KEY], "no weights", options=SEEN),
     Case("MultiheadAttention", "8, 1, bias=False", [(4, 8), (5, 8), (5, 8)], "no batch"),
     Case("MultiheadAttention", "8, 2, 0.4", [QUERY, KEY, KEY], "dropout"),
@@ -44,9 +46,6 @@ CASES = [
         options={"attn_mask": CAUSAL, "need_weights": False},
     ),
 ]
-
-
-CASES = [replace(case, exceptions=INEXACT) for case in CASES]
 
 
 class TestAttention(ModuleParity):
