@@ -4,9 +4,38 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.optim import SGD, Adagrad, Adam, Optimizer, lr_scheduler
+from torch.optim import (
+    ASGD,
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    NAdam,
+    Optimizer,
+    RAdam,
+    RMSprop,
+    Rprop,
+    lr_scheduler,
+)
 
-__all__ = ["SGD", "Adagrad", "Adam", "MomentGD", "Optimizer", "lr_scheduler"]
+__all__ = [
+    "ASGD",
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "MomentGD",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "lr_scheduler",
+]
 
 
 class MomentGD(Optimizer):

@@ -1,5 +1,6 @@
 """The optimizers' and the schedules' tables, and the runs that compare each with its twin."""
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +14,9 @@ from torch_ref.compare import Result, Tolerance
 from torch_ref.convert import to_numpy, to_torch
 
 STEPS = 50
-# the last is larger than one block of the update; one is not contiguous
-SHAPES = ((), (3,), (4, 5), (2, 3, 4, 5), (300, 200))
+# the last is cut into pieces by the tests, which make those small; one is not contiguous
+SHAPES = ((), (3,), (4, 5), (2, 3, 4, 5), (40, 30))
+SMALL_PIECES = 500
 
 
 @dataclass(frozen=True)
@@ -32,31 +34,61 @@ class Case:
         return eval(f"world.{self.name}(params, {self.args})", {"world": world, "params": params})
 
     def measure(self, dtype: str) -> list[Result]:
-        """All steps with the same gradients: parameters and states after the last."""
+        """All steps with the same gradients: parameters after each, states after the last."""
         ours, twins = parameters(dtype)
         optimizer, twin = self.build(optim, ours), self.build(torch_ref.optim, twins)
         rng = np.random.default_rng(1)
-        for _ in range(STEPS):
+
+        def step() -> None:
             give_gradients(ours, twins, rng)
             optimizer.step()
             twin.step()
-        results = [
-            Result(f"parameter {i}", "step", our.data, to_numpy(other.data))
-            for i, (our, other) in enumerate(zip(ours, twins, strict=True))
-        ]
-        theirs = twin.state_dict()["state"]
-        for number, state in optimizer.state_dict()["state"].items():
-            for key, value in state.items():
-                other = theirs[number][key]
-                if isinstance(value, np.ndarray | np.generic):
-                    name = f"{key} of parameter {number}"
-                    results.append(Result(name, "step", np.asarray(value), to_numpy(other)))
-                elif value != other:
-                    raise AssertionError(f"{key} of parameter {number}: ours {value}, twin {other}")
-        return results
+
+        return [*paths(step, ours, twins), *states(optimizer, twin)]
+
+    def measure_objective(self) -> list[Result]:
+        """All steps on an objective: a network, whose gradients each world takes at its own."""
+        ours, twins = parameters("float64", NETWORK)
+        optimizer, twin = self.build(optim, ours), self.build(torch_ref.optim, twins)
+
+        def step() -> None:
+            loss, other = optimizer.step(closure(ours)), twin.step(closure(twins))
+            np.testing.assert_allclose(loss, other, rtol=1e-10)
+
+        return [*paths(step, ours, twins), *states(optimizer, twin)]
 
     def tolerance(self, dtype: str, result: Result) -> Tolerance:
-        return tolerance(dtype, result.direction)
+        # elementwise, but for few of them: a tenth of the table's
+        exact = Tolerance(rtol=1e-10, atol=1e-12, scaled=True)
+        return exact if dtype == "float64" else tolerance(dtype, result.direction)
+
+
+def paths(step: Callable[[], None], ours: Any, twins: Any) -> Iterator[Result]:
+    """Makes the steps: all values that each parameter had."""
+    pairs = list(zip(ours, twins, strict=True))
+    found: list[tuple[list[Any], list[Any]]] = [([], []) for _ in pairs]
+    for _ in range(STEPS):
+        step()
+        for (mine, others), (our, other) in zip(found, pairs, strict=True):
+            mine.append(our.data.copy())
+            others.append(to_numpy(other.data))
+    for i, (mine, others) in enumerate(found):
+        yield Result(f"parameter {i}", "step", np.stack(mine), np.stack(others))
+
+
+def states(optimizer: Any, twin: Any) -> Iterator[Result]:
+    """What the two keep: the same names, arrays of the same dtypes, other values the same."""
+    mine, theirs = (made.state_dict()["state"] for made in (optimizer, twin))
+    assert {n: list(state) for n, state in mine.items()} == {
+        n: list(state) for n, state in theirs.items()
+    }
+    for number, state in mine.items():
+        for key, value in state.items():
+            name, other = f"{key} of parameter {number}", theirs[number][key]
+            if isinstance(value, np.ndarray | np.generic):
+                yield Result(name, "step", np.asarray(value), to_numpy(other))
+            elif value != other:
+                raise AssertionError(f"{name}: ours {value}, twin {other}")
 
 
 CASES = [
@@ -97,17 +129,70 @@ CASES = [
             "lr=0.01, amsgrad=True",
             "lr=0.01, amsgrad=True, maximize=True, weight_decay=0.1",
         ),
+        "AdamW": (
+            "",
+            "0.01, (0.5, 0.9), 0.1, 0.3, True, maximize=True",
+        ),
+        "RMSprop": (
+            "",
+            "lr=0.1, alpha=0.5, eps=0.1, weight_decay=0.1",
+            "centered=True, eps=1e-3",
+            "momentum=0.9",
+            "0.01, 0.9, 1e-6, 0.1, 0.5, True, maximize=True",
+            "alpha=0",
+        ),
+        "Adadelta": (
+            "",
+            "lr=0.1, eps=0.1",
+            "rho=0.5, weight_decay=0.9, maximize=True",
+            "rho=0.0",
+            "rho=1.0",
+        ),
+        "Adamax": (
+            "",
+            "lr=0.1, betas=(0.5, 0.6)",
+            "eps=0.1, weight_decay=0.1, maximize=True",
+            "betas=(0.0, 0.0)",
+        ),
+        "NAdam": (
+            "",
+            "lr=0.01, betas=(0.5, 0.9), momentum_decay=0.1",
+            "lr=0.01, eps=0.1, weight_decay=0.1, maximize=True",
+            "0.01, (0.9, 0.99), 1e-8, 0.1, 0.0, True",
+        ),
+        "RAdam": (
+            "",
+            "lr=0.1, betas=(0.5, 0.9), eps=0.1",
+            "betas=(0.9, 0.5)",  # never rectified
+            "weight_decay=0.1, maximize=True",
+            "0.01, (0.9, 0.99), 1e-6, 0.1, True",
+        ),
+        "Rprop": (
+            "",
+            "lr=0.1, etas=(0.3, 1.5)",
+            "step_sizes=(5e-3, 2e-2)",
+            "lr=100, maximize=True",
+        ),
+        "ASGD": (
+            "",
+            "lr=0.1, lambd=0.1, alpha=0.5",
+            "t0=10",
+            "lr=0.1, t0=0, weight_decay=0.1, maximize=True",
+        ),
     }.items()
     for args in table
 ]
 
 
-def parameters(dtype: str) -> tuple[list[nn.Parameter], list[torch.nn.Parameter]]:
+def parameters(
+    dtype: str, shapes: Sequence[tuple[int, ...]] = SHAPES
+) -> tuple[list[nn.Parameter], list[torch.nn.Parameter]]:
     """The same values in both worlds; ours of (2, 3, 4, 5) is channels-last in memory."""
     rng = np.random.default_rng(0)
-    arrays = [np.asarray(rng.standard_normal(shape)).astype(dtype) for shape in SHAPES]
+    arrays = [np.asarray(rng.standard_normal(shape)).astype(dtype) for shape in shapes]
     twins = [torch.nn.Parameter(to_torch(array)) for array in arrays]
-    arrays[3] = np.moveaxis(np.ascontiguousarray(np.moveaxis(arrays[3], 1, -1)), -1, 1)
+    if shapes is SHAPES:
+        arrays[3] = np.moveaxis(np.ascontiguousarray(np.moveaxis(arrays[3], 1, -1)), -1, 1)
     return [nn.Parameter(array) for array in arrays], twins
 
 
@@ -118,6 +203,41 @@ def give_gradients(ours: Any, twins: Any, rng: np.random.Generator) -> None:
         missing = rng.random() < 0.2
         our.grad = None if missing else grad
         twin.grad = None if missing else to_torch(grad)
+
+
+# a first layer's weight, and a second's
+NETWORK = ((4, 5), (5, 3))
+
+
+def closure(params: Any) -> Callable[[], Any]:
+    """The error of a small network, and its gradients, written into ``params``.
+
+    Bounded, so that ``maximize`` has somewhere to go: the mean of e^2 / (1 + e^2).
+    """
+    rng = np.random.default_rng(6)
+    x, target = rng.standard_normal((20, 4)), rng.standard_normal((20, 3))
+    is_ours = isinstance(params[0], nn.Parameter)
+
+    def call() -> Any:
+        first, second = (p.data if is_ours else p.detach().numpy() for p in params)
+        hidden = np.tanh(x @ first)
+        error = hidden @ second - target
+        upstream = 2 * error / (1 + error**2) ** 2 / error.size
+        grads = x.T @ (upstream @ second.T * (1 - hidden**2)), hidden.T @ upstream
+        for param, grad in zip(params, grads, strict=True):
+            param.grad = grad if is_ours else torch.from_numpy(grad)
+        return (error**2 / (1 + error**2)).mean()
+
+    return call
+
+
+def torch_state(state: Any) -> Any:
+    """A state dict of ours as torch's: tensors for arrays and NumPy's numbers."""
+    if isinstance(state, dict):
+        return {key: torch_state(value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [torch_state(value) for value in state]
+    return to_torch(state) if isinstance(state, np.ndarray | np.generic) else state
 
 
 def stepped(case: Case, dtype: str) -> tuple[Any, Any, Any, Any]:
@@ -137,6 +257,13 @@ KEEPERS = [
     Case("MomentGD", ""),
     Case("Adagrad", "lr_decay=0.1, initial_accumulator_value=0.5"),
     Case("Adam", "amsgrad=True"),
+    Case("RMSprop", "momentum=0.9, centered=True"),
+    Case("Adadelta", ""),
+    Case("Adamax", ""),
+    Case("NAdam", "momentum_decay=0.1"),
+    Case("RAdam", "betas=(0.9, 0.9)"),
+    Case("Rprop", ""),
+    Case("ASGD", "lr=0.1, lambd=0.1, t0=0"),
 ]
 
 
