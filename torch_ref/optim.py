@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch.optim import (
     ASGD,
+    LBFGS,
     SGD,
     Adadelta,
     Adagrad,
@@ -22,6 +23,7 @@ from torch.optim import (
 
 __all__ = [
     "ASGD",
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adagrad",

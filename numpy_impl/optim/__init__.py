@@ -7,6 +7,7 @@ from numpy_impl.optim.adam import Adam
 from numpy_impl.optim.adamax import Adamax
 from numpy_impl.optim.adamw import AdamW
 from numpy_impl.optim.asgd import ASGD
+from numpy_impl.optim.lbfgs import LBFGS
 from numpy_impl.optim.momentgd import MomentGD
 from numpy_impl.optim.nadam import NAdam
 from numpy_impl.optim.optimizer import Optimizer
@@ -17,6 +18,7 @@ from numpy_impl.optim.sgd import SGD
 
 __all__ = [
     "ASGD",
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adagrad",

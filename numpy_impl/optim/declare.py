@@ -50,5 +50,9 @@ def check_ranges(options: Mapping[str, Any], ranges: Ranges) -> None:
 
 
 def _check(name: str, value: Any, allowed: Range) -> None:
-    if isinstance(value, str) or np.size(value) != 1 or not allowed.holds(value):
+    try:
+        holds = np.size(value) == 1 and bool(allowed.holds(value))
+    except TypeError:  # no number
+        holds = False
+    if not holds:
         raise ValueError(f"{name} must {allowed.must}, got {value!r}")

@@ -182,7 +182,7 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            options = _in_plain_numbers(group)
+            options = in_plain_numbers(group)
             for param in group["params"]:
                 if param._grad is not None:
                     state = self.state.get(param, {})
@@ -386,7 +386,7 @@ def _own_copy(data: Array, key: Any, value: Any, name: str) -> Any:
     return own
 
 
-def _in_plain_numbers(group: dict[str, Any]) -> dict[str, Any]:
+def in_plain_numbers(group: dict[str, Any]) -> dict[str, Any]:
     """The group, or a copy if it has NumPy's numbers, which would lift float32 to float64."""
     kinds = set(map(type, group.values()))
     if tuple in kinds:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 import torch_ref
@@ -17,6 +18,34 @@ STEPS = 50
 # the last is cut into pieces by the tests, which make those small; one is not contiguous
 SHAPES = ((), (3,), (4, 5), (2, 3, 4, 5), (40, 30))
 SMALL_PIECES = 500
+
+
+# from parameters to a closure
+Objective = Callable[[Any], Callable[[], Any]]
+# a first layer's weight, and a second's
+NETWORK = ((4, 5), (5, 3))
+
+
+def closure(params: Any) -> Callable[[], Any]:
+    """The error of a small network, and its gradients, written into ``params``.
+
+    Bounded, so that ``maximize`` has somewhere to go: the mean of e^2 / (1 + e^2).
+    """
+    rng = np.random.default_rng(6)
+    x, target = rng.standard_normal((20, 4)), rng.standard_normal((20, 3))
+    is_ours = isinstance(params[0], nn.Parameter)
+
+    def call() -> Any:
+        first, second = (p.data if is_ours else p.detach().numpy() for p in params)
+        hidden = np.tanh(x @ first)
+        error = hidden @ second - target
+        upstream = 2 * error / (1 + error**2) ** 2 / error.size
+        grads = x.T @ (upstream @ second.T * (1 - hidden**2)), hidden.T @ upstream
+        for param, grad in zip(params, grads, strict=True):
+            param.grad = grad if is_ours else torch.from_numpy(grad)
+        return (error**2 / (1 + error**2)).mean()
+
+    return call
 
 
 @dataclass(frozen=True)
@@ -46,13 +75,13 @@ class Case:
 
         return [*paths(step, ours, twins), *states(optimizer, twin)]
 
-    def measure_objective(self) -> list[Result]:
-        """All steps on an objective: a network, whose gradients each world takes at its own."""
+    def measure_objective(self, objective: Objective = closure) -> list[Result]:
+        """All steps on an objective, whose gradients each world takes at its own parameters."""
         ours, twins = parameters("float64", NETWORK)
         optimizer, twin = self.build(optim, ours), self.build(torch_ref.optim, twins)
 
         def step() -> None:
-            loss, other = optimizer.step(closure(ours)), twin.step(closure(twins))
+            loss, other = optimizer.step(objective(ours)), twin.step(objective(twins))
             np.testing.assert_allclose(loss, other, rtol=1e-10)
 
         return [*paths(step, ours, twins), *states(optimizer, twin)]
@@ -79,16 +108,24 @@ def paths(step: Callable[[], None], ours: Any, twins: Any) -> Iterator[Result]:
 def states(optimizer: Any, twin: Any) -> Iterator[Result]:
     """What the two keep: the same names, arrays of the same dtypes, other values the same."""
     mine, theirs = (made.state_dict()["state"] for made in (optimizer, twin))
-    assert {n: list(state) for n, state in mine.items()} == {
-        n: list(state) for n, state in theirs.items()
+    assert {n: set(state) for n, state in mine.items()} == {
+        n: set(state) for n, state in theirs.items()
     }
     for number, state in mine.items():
         for key, value in state.items():
-            name, other = f"{key} of parameter {number}", theirs[number][key]
-            if isinstance(value, np.ndarray | np.generic):
-                yield Result(name, "step", np.asarray(value), to_numpy(other))
-            elif value != other:
-                raise AssertionError(f"{name}: ours {value}, twin {other}")
+            yield from _same(f"{key} of parameter {number}", value, theirs[number][key])
+
+
+def _same(name: str, value: Any, other: Any) -> Iterator[Result]:
+    if isinstance(value, np.ndarray | np.generic):
+        yield Result(name, "step", np.asarray(value), to_numpy(other))
+    elif isinstance(value, list):
+        assert len(value) == len(other), name
+        for i, (part, their) in enumerate(zip(value, other, strict=True)):
+            yield from _same(f"{name}[{i}]", part, their)
+    else:
+        assert type(value) is type(other), name
+        assert value == (pytest.approx(other, 1e-10) if isinstance(value, float) else other), name
 
 
 CASES = [
@@ -203,32 +240,6 @@ def give_gradients(ours: Any, twins: Any, rng: np.random.Generator) -> None:
         missing = rng.random() < 0.2
         our.grad = None if missing else grad
         twin.grad = None if missing else to_torch(grad)
-
-
-# a first layer's weight, and a second's
-NETWORK = ((4, 5), (5, 3))
-
-
-def closure(params: Any) -> Callable[[], Any]:
-    """The error of a small network, and its gradients, written into ``params``.
-
-    Bounded, so that ``maximize`` has somewhere to go: the mean of e^2 / (1 + e^2).
-    """
-    rng = np.random.default_rng(6)
-    x, target = rng.standard_normal((20, 4)), rng.standard_normal((20, 3))
-    is_ours = isinstance(params[0], nn.Parameter)
-
-    def call() -> Any:
-        first, second = (p.data if is_ours else p.detach().numpy() for p in params)
-        hidden = np.tanh(x @ first)
-        error = hidden @ second - target
-        upstream = 2 * error / (1 + error**2) ** 2 / error.size
-        grads = x.T @ (upstream @ second.T * (1 - hidden**2)), hidden.T @ upstream
-        for param, grad in zip(params, grads, strict=True):
-            param.grad = grad if is_ours else torch.from_numpy(grad)
-        return (error**2 / (1 + error**2)).mean()
-
-    return call
 
 
 def torch_state(state: Any) -> Any:

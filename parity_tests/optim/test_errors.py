@@ -16,6 +16,7 @@ NEGATIVE = {
     "RAdam": ("lr", "eps", "weight_decay"),
     "Rprop": ("lr",),
     "ASGD": ("lr", "weight_decay"),
+    "LBFGS": ("lr",),
 }
 WRONG = [
     (name, {option: -0.5}, f"{option} must be at least 0, got -0.5")
