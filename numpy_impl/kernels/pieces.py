@@ -22,8 +22,8 @@ def pieces(*arrays: NDArray[Any] | np.generic | None) -> Iterable[tuple[Any, ...
     first = arrays[0]
     assert isinstance(first, np.ndarray)
     others = [a for a in arrays if isinstance(a, np.ndarray)]
-    if not first.ndim:  # operations on such arrays return numbers
-        return (tuple(a.reshape(1) if isinstance(a, np.ndarray) else a for a in arrays),)
+    if not first.ndim:
+        return whole(*arrays)
     if first.size <= _SIZE or any(a.strides != first.strides for a in others):
         return (arrays,)
     # axes from the largest stride to the smallest: a dense layout is then C-contiguous
@@ -38,8 +38,11 @@ def pieces(*arrays: NDArray[Any] | np.generic | None) -> Iterable[tuple[Any, ...
 
 
 def whole(*arrays: NDArray[Any] | np.generic | None) -> Iterable[tuple[Any, ...]]:
-    """All in one piece, for a function that is not elementwise."""
-    return (arrays,)
+    """All in one piece, for a function that is not elementwise; arrays without axes get one.
+
+    Operations on those return numbers, not arrays.
+    """
+    return (tuple(a.reshape(a.shape or 1) if isinstance(a, np.ndarray) else a for a in arrays),)
 
 
 def laid_out_like(array: NDArray[Any], model: NDArray[Any]) -> NDArray[Any]:

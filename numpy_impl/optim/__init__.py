@@ -2,6 +2,7 @@
 
 from numpy_impl.optim import lr_scheduler
 from numpy_impl.optim.adadelta import Adadelta
+from numpy_impl.optim.adafactor import Adafactor
 from numpy_impl.optim.adagrad import Adagrad
 from numpy_impl.optim.adam import Adam
 from numpy_impl.optim.adamax import Adamax
@@ -9,6 +10,7 @@ from numpy_impl.optim.adamw import AdamW
 from numpy_impl.optim.asgd import ASGD
 from numpy_impl.optim.lbfgs import LBFGS
 from numpy_impl.optim.momentgd import MomentGD
+from numpy_impl.optim.muon import Muon
 from numpy_impl.optim.nadam import NAdam
 from numpy_impl.optim.optimizer import Optimizer
 from numpy_impl.optim.radam import RAdam
@@ -21,11 +23,13 @@ __all__ = [
     "LBFGS",
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
     "MomentGD",
+    "Muon",
     "NAdam",
     "Optimizer",
     "RAdam",
