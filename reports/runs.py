@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from experiments.checkpoint import load_arrays, write_atomically
-from experiments.recipes import RECIPES, Config, resolve
+from experiments.recipes import LAB, Config, resolve
 from experiments.run import versions
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,7 +87,7 @@ def canonical(recipe: str) -> str:
     def values(name: str) -> dict[str, Any]:
         return {k: v for k, v in resolve(name, {}).as_dict().items() if k != "recipe"}
 
-    return next(name for name in RECIPES if values(name) == values(recipe))
+    return next(name for name in LAB if values(name) == values(recipe))
 
 
 def code_version(backend: str) -> str:

@@ -34,6 +34,10 @@ def _random(*shape: int) -> Array:
     return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
+def _first(output: Any) -> Any:
+    return output[0] if isinstance(output, tuple) else output
+
+
 def _labels(n: int) -> Array:
     return np.random.default_rng(1).integers(0, 10, n)
 
@@ -56,10 +60,16 @@ class World:
         return torch.from_numpy(array)
 
     def forward_backward(self, layer: Any, *inputs: Array) -> Call:
-        """Forward, and backward for the inputs and the parameters, with a random upstream."""
+        """Forward, and backward for the inputs and the parameters, with a random upstream.
+
+        Of several outputs (a recurrent layer's states) the first alone gets a gradient.
+        """
         parameters = list(layer.parameters())
         if self.name == "numpy":
-            upstream = _random(*layer(*inputs).shape)
+            output = layer(*inputs)
+            upstream: Any = _random(*_first(output).shape)
+            if isinstance(output, tuple):
+                upstream = (upstream, *[None] * (len(output) - 1))
 
             def call() -> None:
                 for parameter in parameters:
@@ -69,29 +79,40 @@ class World:
 
             return call
         tensors = [self.tensor(x).requires_grad_(x.dtype.kind == "f") for x in inputs]
-        grad = self.tensor(_random(*layer(*tensors).shape))
+        grad = self.tensor(_random(*_first(layer(*tensors)).shape))
 
         def call_torch() -> None:
             for leaf in (*tensors, *parameters):
                 leaf.grad = None
-            layer(*tensors).backward(grad)
+            _first(layer(*tensors)).backward(grad)
 
         return call_torch
 
-    def loss(self, criterion: Any, input: Array, target: Array) -> Call:
-        """A loss and the gradient for its input."""
+    def loss(self, criterion: Any, *inputs: Array) -> Call:
+        """A loss and its gradients; where there are two inputs the second is the target."""
+        parameters = list(criterion.parameters())
+        is_tuple = isinstance(criterion(*map(self.tensor, inputs)), tuple)
         if self.name == "numpy":
 
             def call() -> None:
-                criterion(input, target)
-                criterion.backward()
+                for parameter in parameters:
+                    parameter.grad = None
+                criterion(*inputs)
+                criterion.backward((None, 1.0) if is_tuple else 1.0)
 
             return call
-        x, y = self.tensor(input).requires_grad_(), self.tensor(target)
+        tensors = [self.tensor(x) for x in inputs]
+        leaves = [
+            x for x in (tensors[:1] if len(tensors) == 2 else tensors) if x.is_floating_point()
+        ]
+        for leaf in leaves:
+            leaf.requires_grad_()
 
         def call_torch() -> None:
-            x.grad = None
-            criterion(x, y).backward()
+            for leaf in (*leaves, *parameters):
+                leaf.grad = None
+            found = criterion(*tensors)
+            (found.loss if is_tuple else found).backward()
 
         return call_torch
 
@@ -218,7 +239,8 @@ def _program(name: str, sizes: dict[str, Any], batch: dict[str, Any]) -> Workloa
 def _layer(constructor: str, *sources: Source) -> Workload:
     def make(world: World) -> Call:
         inputs = [source() if callable(source) else _random(*source) for source in sources]
-        return world.forward_backward(eval(f"nn.{constructor}", {"nn": world.nn}), *inputs)
+        run = world.loss if constructor.split("(")[0].endswith("Loss") else world.forward_backward
+        return run(eval(f"nn.{constructor}", {"nn": world.nn}), *inputs)
 
     return make
 

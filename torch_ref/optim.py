@@ -21,6 +21,7 @@ from torch.optim import (
     RMSprop,
     Rprop,
     lr_scheduler,
+    swa_utils,
 )
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "lr_scheduler",
+    "swa_utils",
 ]
 
 

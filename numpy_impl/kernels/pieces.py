@@ -21,10 +21,11 @@ def pieces(*arrays: NDArray[Any] | np.generic | None) -> Iterable[tuple[Any, ...
     """
     first = arrays[0]
     assert isinstance(first, np.ndarray)
-    others = [a for a in arrays if isinstance(a, np.ndarray)]
     if not first.ndim:
         return whole(*arrays)
-    if first.size <= _SIZE or any(a.strides != first.strides for a in others):
+    steps = _steps(first)
+    others = [a for a in arrays if isinstance(a, np.ndarray)]
+    if first.size <= _SIZE or any(_steps(a) != steps for a in others):
         return (arrays,)
     # axes from the largest stride to the smallest: a dense layout is then C-contiguous
     order = sorted(range(first.ndim), key=lambda axis: -first.strides[axis])
@@ -43,6 +44,11 @@ def whole(*arrays: NDArray[Any] | np.generic | None) -> Iterable[tuple[Any, ...]
     Operations on those return numbers, not arrays.
     """
     return (tuple(a.reshape(a.shape or 1) if isinstance(a, np.ndarray) else a for a in arrays),)
+
+
+def _steps(array: NDArray[Any]) -> list[int]:
+    """Strides in elements: arrays of several dtypes may lie alike."""
+    return [stride // array.itemsize for stride in array.strides]
 
 
 def laid_out_like(array: NDArray[Any], model: NDArray[Any]) -> NDArray[Any]:

@@ -16,6 +16,7 @@ from numpy_impl.nn.conv import (
     _ConvNd,
     _ConvTransposeNd,
 )
+from numpy_impl.nn.instancenorm import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from numpy_impl.nn.linear import Linear
 from numpy_impl.nn.module import Module
 from numpy_impl.nn.parameter import UninitializedBuffer, UninitializedParameter, is_lazy
@@ -232,6 +233,13 @@ class _LazyNorm(_LazyLayer):
         return check_array(input, "input", input.dtype, self._ndims).shape[1]
 
 
+class _LazyInstanceNorm(_LazyNorm):
+    """As :class:`_LazyNorm`; the batch axis may be left out."""
+
+    def _size_of(self, input: Array) -> int:
+        return super()._size_of(input[None] if input.ndim == self._ndims[0] else input)
+
+
 class LazyConv1d(_LazyConvNd, Conv1d):
     """A :class:`Conv1d` whose in_channels its first input decides; then it is one.
 
@@ -338,3 +346,42 @@ class LazyBatchNorm3d(_LazyNorm, BatchNorm3d):
     """
 
     cls_to_become = BatchNorm3d
+
+
+class LazyInstanceNorm1d(_LazyInstanceNorm, InstanceNorm1d):
+    """An :class:`InstanceNorm1d` whose num_features its first input decides; then it is one.
+
+    Args:
+        eps and all others: as for InstanceNorm1d, but affine and track_running_stats, which are
+            True here, as torch's.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.LazyInstanceNorm1d.html
+    """
+
+    cls_to_become = InstanceNorm1d
+
+
+class LazyInstanceNorm2d(_LazyInstanceNorm, InstanceNorm2d):
+    """An :class:`InstanceNorm2d` whose num_features its first input decides; then it is one.
+
+    Args:
+        eps and all others: as for InstanceNorm2d, but affine and track_running_stats, which are
+            True here, as torch's.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.LazyInstanceNorm2d.html
+    """
+
+    cls_to_become = InstanceNorm2d
+
+
+class LazyInstanceNorm3d(_LazyInstanceNorm, InstanceNorm3d):
+    """An :class:`InstanceNorm3d` whose num_features its first input decides; then it is one.
+
+    Args:
+        eps and all others: as for InstanceNorm3d, but affine and track_running_stats, which are
+            True here, as torch's.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.LazyInstanceNorm3d.html
+    """
+
+    cls_to_become = InstanceNorm3d

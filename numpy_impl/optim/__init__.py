@@ -1,6 +1,6 @@
 """torch.optim in NumPy: the same names, arguments and steps."""
 
-from numpy_impl.optim import lr_scheduler
+from numpy_impl.optim import lr_scheduler, swa_utils
 from numpy_impl.optim.adadelta import Adadelta
 from numpy_impl.optim.adafactor import Adafactor
 from numpy_impl.optim.adagrad import Adagrad
@@ -36,4 +36,5 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "lr_scheduler",
+    "swa_utils",
 ]

@@ -30,6 +30,10 @@ LAYERS = [
     ("LazyBatchNorm2d", "bias=False", (4, 3, 2, 2)),
     ("LazyBatchNorm2d", "affine=False, track_running_stats=False", (4, 3, 2, 2)),
     ("LazyBatchNorm3d", "affine=False", (4, 3, 2, 2, 1)),
+    ("LazyInstanceNorm1d", "1e-3, None", (4, 3, 5)),
+    ("LazyInstanceNorm2d", "bias=False", (4, 3, 2, 2)),
+    ("LazyInstanceNorm2d", "affine=False", (4, 3, 2, 2)),
+    ("LazyInstanceNorm3d", "track_running_stats=False", (4, 3, 2, 2, 1)),
 ]
 over_layers = pytest.mark.parametrize(("name", "args", "shape"), LAYERS, ids=str)
 
@@ -77,6 +81,15 @@ def test_the_first_forward_makes_torch_s_plain_layer(name, args, shape, dtype) -
     assert "_arguments" not in vars(ours)
     for result in run_module(ours, twin, [x], np.random.default_rng(1)):
         result.check(tolerance(dtype, result.direction), name)
+
+
+def test_the_batch_axis_may_be_left_out() -> None:
+    """torch takes the positions of an unbatched input for its channels, and then refuses it."""
+    lazy = nn.LazyInstanceNorm2d()
+    lazy(draw((3, 4, 5)))
+    assert lazy.num_features == 3
+    with pytest.raises(ValueError, match="num_features"):
+        torch.nn.LazyInstanceNorm2d()(torch.randn(3, 4, 5))
 
 
 @over_layers

@@ -1,4 +1,4 @@
-"""The optimizers' and the schedules' tables, and the runs that compare each with its twin."""
+"""The optimizers' table, and the runs that compare each with its twin."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -275,65 +275,4 @@ KEEPERS = [
     Case("RAdam", "betas=(0.9, 0.9)"),
     Case("Rprop", ""),
     Case("ASGD", "lr=0.1, lambd=0.1, t0=0"),
-]
-
-
-@dataclass(frozen=True)
-class ScheduleCase:
-    """One schedule, over two groups of different rates, from the start or continued."""
-
-    name: str
-    args: str
-    last_epoch: int | None = None
-
-    def __str__(self) -> str:
-        continued = "" if self.last_epoch is None else f", last_epoch={self.last_epoch}"
-        return f"{self.name}({self.args}{continued})"
-
-    def build(self, ours: bool) -> tuple[Any, Any]:
-        """An optimizer and its schedule, of ``numpy_impl.optim`` or ``torch.optim``."""
-        module = optim if ours else torch.optim
-        params: list[Any] = [
-            nn.Parameter(np.ones(1)) if ours else torch.nn.Parameter(torch.ones(1))
-            for _ in range(2)
-        ]
-        groups = [{"params": [params[0]], "lr": 0.3}, {"params": [params[1]]}]
-        optimizer = module.SGD(groups, lr=0.1)
-        extra = ""
-        if self.last_epoch is not None:
-            for group in optimizer.param_groups:
-                group["initial_lr"] = group["lr"]
-            extra = f", last_epoch={self.last_epoch}"
-        text = f"module.lr_scheduler.{self.name}(optimizer, {self.args}{extra})"
-        return optimizer, eval(text, {"module": module, "optimizer": optimizer})
-
-    def measure(self, dtype: str) -> list[Result]:
-        """The rates of 300 steps, as the groups hold them and as get_last_lr tells them."""
-        rates = []
-        for ours in (True, False):
-            optimizer, schedule = self.build(ours)
-            found = []
-            for _ in range(300):
-                found.append([g["lr"] for g in optimizer.param_groups] + schedule.get_last_lr())
-                optimizer.step()
-                schedule.step()
-            rates.append(np.array(found))
-        return [Result("rates", "step", *rates)]
-
-    def tolerance(self, dtype: str, result: Result) -> Tolerance:
-        """Bit for bit: rates are Python floats in both worlds."""
-        return Tolerance(0, 0)
-
-
-SCHEDULES = [
-    ScheduleCase(name, args, last_epoch)
-    for name, args in (
-        ("StepLR", "7"),
-        ("StepLR", "step_size=3, gamma=0.5"),
-        ("MultiStepLR", "[3, 10, 10, 40], gamma=0.3"),
-        ("ExponentialLR", "0.93"),
-        ("CosineAnnealingLR", "20"),
-        ("CosineAnnealingLR", "T_max=13, eta_min=0.001"),
-    )
-    for last_epoch in (None, 4)
 ]
