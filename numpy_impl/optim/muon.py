@@ -105,23 +105,23 @@ def orthogonalize(
 
     The values are bfloat16's, the dtype is float32.
     """
-    a, b, c = (np.float32(value) for value in coefficients)
+    a, b, c = coefficients
     is_tall = matrix.shape[0] > matrix.shape[1]
-    x = _as_bfloat16((matrix.T if is_tall else matrix).astype(np.float32, order="C"))
-    norm = _as_bfloat16(np.array([np.linalg.norm(x), eps], np.float32)).max()
-    x = _as_bfloat16(x / norm)
+    x = as_bfloat16(matrix.T if is_tall else matrix)
+    x = as_bfloat16(x / as_bfloat16(np.maximum(as_bfloat16(np.sqrt(np.vdot(x, x))), eps)))
     for _ in range(steps):
-        gram = _as_bfloat16(x @ x.T)
-        polynomial = _as_bfloat16(b * gram + c * (gram @ gram))
-        x = _as_bfloat16(a * x + polynomial @ x)
+        gram = as_bfloat16(x @ x.T)
+        polynomial = as_bfloat16(b * gram + c * (gram @ gram))
+        x = as_bfloat16(a * x + polynomial @ x)
     return x.T if is_tall else x
 
 
-def _as_bfloat16(values: Array) -> Array:
-    """Float32 rounded, in place, to the nearest of 8 bits, the even one of two: bfloat16."""
-    bits = values.view(np.uint32)
-    is_nan = np.isnan(values)
+def as_bfloat16(values: Any) -> Array:
+    """Float32 rounded to the nearest of 8 bits, the even one of two: bfloat16."""
+    rounded = np.array(values, np.float32, order="C")
+    is_nan = np.isnan(rounded)
+    bits = rounded.view(np.uint32)
     bits += ((bits >> 16) & 1) + np.uint32(0x7FFF)
     bits &= np.uint32(0xFFFF0000)
-    values[is_nan] = np.nan
-    return values
+    rounded[is_nan] = np.nan
+    return rounded

@@ -16,7 +16,8 @@ from numpy_impl.optim.lr_scheduler.base import (
     check_optimizer,
     of_each_group,
 )
-from numpy_impl.optim.optimizer import Optimizer, lerp_in_place
+from numpy_impl.optim.averages import lerp_in_place
+from numpy_impl.optim.optimizer import Optimizer
 from numpy_impl.tensor.creation import check_device
 from numpy_impl.tensor.tensor import Tensor, to_array
 from numpy_impl.types import Array
