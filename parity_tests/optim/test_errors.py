@@ -17,6 +17,8 @@ NEGATIVE = {
     "Rprop": ("lr",),
     "ASGD": ("lr", "weight_decay"),
     "LBFGS": ("lr",),
+    "Adafactor": ("lr", "weight_decay"),
+    "Muon": ("lr", "weight_decay", "momentum"),
 }
 WRONG = [
     (name, {option: -0.5}, f"{option} must be at least 0, got -0.5")
@@ -33,6 +35,11 @@ WRONG += [
     ("Rprop", {"etas": (1.0, 1.5)}, r"etas\[0\] must lie in \(0, 1\), got 1.0"),
     ("Rprop", {"etas": (0.0, 1.5)}, r"etas\[0\] must lie in \(0, 1\), got 0.0"),
     ("Rprop", {"etas": (0.5, 1.0)}, r"etas\[1\] must be above 1, got 1.0"),
+    ("Adafactor", {"eps": (-1e-30, 1e-3)}, r"eps\[0\] must be None or at least 0, got -1e-30"),
+    ("Adafactor", {"eps": (None, -0.1)}, r"eps\[1\] must be at least 0, got -0.1"),
+    ("Adafactor", {"d": 0.0}, r"d must be at least 1, got 0.0"),
+    ("Adafactor", {"beta2_decay": 0.8}, r"beta2_decay must be at most 0, got 0.8"),
+    ("Muon", {"adjust_lr_fn": "arbitrary"}, r"adjust_lr_fn must be one of .*, got 'arbitrary'"),
 ]
 
 

@@ -10,11 +10,50 @@ import torch
 
 import torch_ref
 from numpy_impl import nn, optim
-from parity_tests.optim.cases import NETWORK, Case, parameters, states, torch_state
+from parity_tests.optim.cases import NETWORK, STEPS, Case, parameters, states, torch_state
+from torch_ref.compare import Result, Tolerance
 from torch_ref.convert import to_numpy
 
+
+def regression(params: Any) -> Any:
+    """A convex objective, the mean of e^2/2 + log cosh(e), and a ridge: rounding does not grow."""
+    rng = np.random.default_rng(6)
+    x, target = rng.standard_normal((30, 4)), rng.standard_normal((30, 3))
+    is_ours = isinstance(params[0], nn.Parameter)
+
+    def call() -> Any:
+        weight, other = (p.data if is_ours else p.detach().numpy() for p in params)
+        error = x @ (weight @ np.eye(5, 3)) - target + other[0]
+        upstream = (error + np.tanh(error)) / error.size
+        grads = [x.T @ upstream @ np.eye(3, 5) + 0.02 * weight, 0.02 * other]
+        grads[1][0] += upstream.sum(0)
+        for param, grad in zip(params, grads, strict=True):
+            grad = grad.astype(to_numpy(param).dtype)
+            param.grad = grad if is_ours else torch.from_numpy(grad)
+        ridge = 0.01 * ((weight**2).sum() + (other**2).sum())
+        return (error**2 / 2 + np.log(np.cosh(error))).mean() + ridge
+
+    return call
+
+
+class Convex(Case):
+    """A case whose steps are those down the convex objective.
+
+    The parameters alone are compared: where it has converged, the state is made of differences that
+    are all rounding, and has a test below. In float32 they soon are, and one step is compared.
+    """
+
+    def measure(self, dtype: str) -> list[Result]:
+        return self.descend(regression, dtype, STEPS if dtype == "float64" else 1)[0]
+
+    def tolerance(self, dtype: str, result: Result) -> Tolerance:
+        if dtype == "float32":  # a line search divides by differences of losses, and loses digits
+            return Tolerance(rtol=1e-4, atol=1e-4, scaled=True)
+        return super().tolerance(dtype, result)
+
+
 CASES = [
-    Case("LBFGS", args)
+    Convex("LBFGS", args)
     for args in (
         "",
         "lr=0.1",
@@ -32,32 +71,11 @@ CASES = [
 ]
 
 
-def regression(params: Any) -> Any:
-    """A convex objective, the mean of e^2/2 + log cosh(e), and a ridge: rounding does not grow."""
-    rng = np.random.default_rng(6)
-    x, target = rng.standard_normal((30, 4)), rng.standard_normal((30, 3))
-    is_ours = isinstance(params[0], nn.Parameter)
-
-    def call() -> Any:
-        weight, other = (p.data if is_ours else p.detach().numpy() for p in params)
-        error = x @ (weight @ np.eye(5, 3)) - target + other[0]
-        upstream = (error + np.tanh(error)) / error.size
-        grads = [x.T @ upstream @ np.eye(3, 5) + 0.02 * weight, 0.02 * other]
-        grads[1][0] += upstream.sum(0)
-        for param, grad in zip(params, grads, strict=True):
-            param.grad = grad if is_ours else torch.from_numpy(grad)
-        ridge = 0.01 * ((weight**2).sum() + (other**2).sum())
-        return (error**2 / 2 + np.log(np.cosh(error))).mean() + ridge
-
-    return call
-
-
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_steps_on_an_objective_agree_with_the_twin(case) -> None:
-    """Where it has converged, the state is made of differences that are all rounding: below."""
-    for result in case.measure_objective(regression):
-        if result.name.startswith("parameter"):
-            result.check(case.tolerance("float64", result), f"{case}")
+def test_steps_on_an_objective_agree_with_the_twin(case, dtype) -> None:
+    for result in case.measure(dtype):
+        result.check(case.tolerance(dtype, result), f"{case} {dtype}")
 
 
 # but for one that has converged in its first step

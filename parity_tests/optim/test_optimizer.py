@@ -40,7 +40,7 @@ def test_steps_on_an_objective_agree_with_the_twin(case) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_updates_in_place_and_leaves_gradients_alone(case) -> None:
-    ours, twins = parameters("float32")
+    ours, twins = parameters("float32", case.shapes)
     give_gradients(ours, twins, np.random.default_rng(2))
     arrays = [p.data for p in ours]
     grads = copy.deepcopy([p.grad for p in ours])
@@ -119,6 +119,7 @@ FAR_APART = [
         Case("RAdam", "lr=0.1, betas=(0.3, 0.99)"),
         Case("Rprop", "lr=0.1"),
         Case("ASGD", "lr=0.1, t0=0"),
+        Case("Adafactor", "lr=0.1"),
     ],
     ids=str,
 )
@@ -144,7 +145,7 @@ def test_gradients_far_apart_denormal_or_not_finite(case, dtype) -> None:
             np.testing.assert_allclose(found, value, rtol, atol, err_msg=name)
 
 
-@pytest.mark.parametrize("case", [*KEEPERS, Case("SGD", "")], ids=str)
+@pytest.mark.parametrize("case", [*KEEPERS[:-1], Case("SGD", "")], ids=str)
 def test_a_closure_has_gradients_also_under_no_grad(case) -> None:
     """The mode inside is the same whatever it is outside; the update keeps nothing."""
     modes = []

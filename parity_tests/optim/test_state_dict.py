@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,20 @@ from parity_tests.optim.cases import (
     parameters,
     stepped,
     torch_state,
+    without_bfloat16,
 )
 from torch_ref.convert import to_numpy
 
 
+@pytest.fixture(autouse=True)
+def _without_bfloat16() -> Iterator[None]:
+    with without_bfloat16():
+        yield
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_state_loaded_continues_as_the_original(case) -> None:
-    ours, twins = parameters("float64")
+    ours, twins = parameters("float64", case.shapes)
     optimizer = case.build(optim, ours)
     rng = np.random.default_rng(3)
     for _ in range(3):
@@ -81,7 +89,7 @@ def test_a_state_goes_back_to_torch(case) -> None:
 @pytest.mark.parametrize("case", KEEPERS, ids=str)
 def test_a_loaded_state_takes_the_parameter_s_dtype(case, saved, loaded) -> None:
     _, _, optimizer, twin = stepped(case, saved)
-    ours, twins = parameters(loaded)
+    ours, twins = parameters(loaded, case.shapes)
     other, other_twin = case.build(optim, ours), case.build(torch_ref.optim, twins)
     other.load_state_dict(optimizer.state_dict())
     other_twin.load_state_dict(twin.state_dict())
@@ -126,7 +134,7 @@ def test_a_state_may_come_in_other_forms(case, form) -> None:
     other.load_state_dict(twin.state_dict() if form == "torch" else state)
     for param in others:
         for value in other.state[param].values():
-            if isinstance(value, np.ndarray):
+            if np.shape(value) == param.shape:
                 assert value.strides == param.data.strides
     give_gradients(ours, twins, np.random.default_rng(6))
     for our, copied in zip(ours, others, strict=True):
@@ -206,4 +214,6 @@ def test_copies_and_pickles_go_on_alone(case, how) -> None:
     optimizer._step_pre_hooks.clear()
     optimizer.step()
     for our, copied in zip(ours, others, strict=True):
-        np.testing.assert_array_equal(our.data, copied.data)
+        # a copy's layout is its own, and a sum rounds by it
+        rtol = 1e-14 if case.name == "Adafactor" else 0
+        np.testing.assert_allclose(our.data, copied.data, rtol)
