@@ -33,7 +33,7 @@ def examine(trainer: Trainer) -> Iterator[Advice]:
     yield _of_initial_loss(trainer, images, labels)
     batch = slice(0, trainer.config.batch_size)
     before = {name: a.copy() for name, a in trainer.backend.arrays(trainer.model).items()}
-    yield from _of_relus(trainer, images[batch])
+    yield from _of_relus(trainer, images)
     first, _ = _step(trainer, images[batch], labels[batch])
     yield from _of_gradients(trainer)
     yield _of_movement(trainer, before)
@@ -90,13 +90,13 @@ def _of_initial_loss(trainer: Trainer, raw: Array, labels: Array) -> Advice:
 
 
 def _of_relus(trainer: Trainer, raw: Array) -> Iterator[Advice]:
-    """Units that are 0 for every sample of the batch."""
-    found: list[tuple[str, float]] = []
+    """Units that are 0 for every one of these images."""
+    alive: dict[str, Array] = {}
 
     def note(name: str, output: Any) -> None:
         values = np.asarray(output)
-        axes = (0, *range(2, values.ndim))
-        found.append((name, float(np.mean(~(values > 0).any(axes)))))
+        active = (values > 0).any((0, *range(2, values.ndim)))
+        alive[name] = np.logical_or(alive.get(name, active), active)
 
     hooks = [
         module.register_forward_hook(lambda _, inputs, output, name=name: note(name, output))
@@ -106,10 +106,11 @@ def _of_relus(trainer: Trainer, raw: Array) -> Iterator[Advice]:
     trainer.predict(raw)
     for hook in hooks:
         hook.remove()
-    for name, dead in found:
-        measured = f"ReLU {name}: {dead:.0%} of its units are 0 for a whole batch"
+    for name, active in alive.items():
+        dead = 1 - float(active.mean())
+        measured = f"ReLU {name}: {dead:.0%} of its units are 0 for all of {len(raw)} inputs"
         advice = "they learn nothing: a smaller learning rate, other initial values, or LeakyReLU"
-        yield Advice(dead < 0.4, measured, advice)
+        yield Advice(dead < 0.5, measured, advice)
 
 
 def _of_gradients(trainer: Trainer) -> Iterator[Advice]:
@@ -125,8 +126,8 @@ def _of_gradients(trainer: Trainer) -> Iterator[Advice]:
     listed = ", ".join(f"{name} {value:.1e}" for name, value in norms.items())
     well = norms[smallest] > 0 and norms[largest] < 1e4 * norms[smallest] < math.inf
     advice = (
-        f"{smallest} gets next to nothing beside {largest}: does the loss reach it? Too many layers "
-        "for these initial values, or saturated sigmoids"
+        f"{smallest} gets next to nothing beside {largest}: does the loss reach it? Too many "
+        "layers for these initial values, or saturated sigmoids"
     )
     yield Advice(well, f"gradients as shares of their weights: {listed}", advice)
 

@@ -138,11 +138,6 @@ def gpt(
             self.blocks = nn.Sequential(*(Block() for _ in range(layers)))
             self.norm = nn.LayerNorm(width)
             self.head = nn.Linear(width, symbols, bias=False)
-            for module in self.modules():
-                if isinstance(module, nn.Linear | nn.Embedding):
-                    nn.init.normal_(module.weight, std=0.02)
-                if isinstance(module, nn.Linear) and module.bias is not None:
-                    nn.init.zeros_(module.bias)
             if tied:
                 self.head.weight = self.symbols.weight
 
@@ -166,3 +161,12 @@ def lab_init(nn: Any, model: Any, scale: float = 1.0) -> None:
             continue
         module.weight.data *= scale
         nn.init.zeros_(module.bias)
+
+
+def gpt_init(nn: Any, model: Any) -> None:
+    """GPT-2's initial values: N(0, 0.02^2) for weights; biases 0."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.data import Dataset, split, to_float
 from experiments.flags import ways_out
-from experiments.models import cnn, gpt, lab_init, mlp, row_lstm
+from experiments.models import cnn, gpt, gpt_init, lab_init, mlp, row_lstm
 from experiments.recipes import Config
 
 Array = np.ndarray
@@ -52,7 +52,7 @@ class Callbacks:
 
 
 def build_model(config: Config, backend: Any, data: Dataset) -> Any:
-    """The configuration's network; the lab's have the lab's initial values."""
+    """The configuration's network with its initial values, drawn in its own precision."""
     nn, (side, *_), classes = backend.nn, data.train_images.shape[1:], data.classes
     width, dropout = config.hidden[0], config.dropout
     if config.model == "mlp":
@@ -66,6 +66,8 @@ def build_model(config: Config, backend: Any, data: Dataset) -> Any:
     model = model.double() if config.dtype == "float64" else model
     if config.model in ("mlp", "cnn"):
         lab_init(nn, model, config.init_scale)
+    elif config.model == "gpt":
+        gpt_init(nn, model)
     return model
 
 

@@ -11,6 +11,7 @@ import numpy as np
 # fmt: off
 # isort: off
 from numpy_impl import autograd, cuda, nn, optim, random
+from numpy_impl.autograd import gradcheck
 from numpy_impl.grad_mode import (
     enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled,
 )
@@ -96,8 +97,8 @@ __all__ = [
     "empty_like", "enable_grad", "eq", "equal", "exp", "exp2", "expm1", "eye", "fix", "flatten",
     "flip", "fliplr", "flipud", "float", "float32", "float64", "floor", "floor_divide", "fmax",
     "fmin", "fmod", "frac", "from_numpy", "full", "full_like", "gather", "ge", "ger",
-    "get_num_threads", "get_rng_state", "greater", "greater_equal", "gt", "heaviside", "histc",
-    "hstack", "hypot", "index_add", "index_copy", "index_fill", "index_select", "inf",
+    "get_num_threads", "get_rng_state", "gradcheck", "greater", "greater_equal", "gt", "heaviside",
+    "histc", "hstack", "hypot", "index_add", "index_copy", "index_fill", "index_select", "inf",
     "inference_mode", "initial_seed", "inner", "int", "int8", "int16", "int32", "int64",
     "is_floating_point", "is_grad_enabled", "is_tensor", "isclose", "isfinite", "isinf", "isnan",
     "kron", "kthvalue", "le", "lerp", "less", "less_equal", "linspace", "load", "log", "log1p",

@@ -5,10 +5,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from numpy_impl.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
+from numpy_impl.tensor.gradcheck import GradcheckError, gradcheck
 from numpy_impl.tensor.graph import run_backward
 from numpy_impl.tensor.tensor import Tensor, TensorLike, check_upstream, refuse_create_graph
 
-__all__ = ["enable_grad", "grad", "inference_mode", "no_grad", "set_grad_enabled"]
+__all__ = [
+    "GradcheckError",
+    "enable_grad",
+    "grad",
+    "gradcheck",
+    "inference_mode",
+    "no_grad",
+    "set_grad_enabled",
+]
 
 
 def grad(

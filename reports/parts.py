@@ -182,14 +182,14 @@ PARTS: dict[str, tuple[Any, ...]] = {
     "TransformerEncoderLayer": ("TransformerEncoderLayer(128, 4, 512)", (64, 16, 128)),
     "TransformerDecoderLayer": ("TransformerDecoderLayer(128, 4, 512)", *((64, 16, 128),) * 2),
     "TransformerEncoder": (
-        "TransformerEncoder(nn.TransformerEncoderLayer(128, 4, 512), 2, enable_nested_tensor=False)",
+        "TransformerEncoder(nn.TransformerEncoderLayer(128, 4, 512, batch_first=True), 2)",
         (32, 16, 128),
     ),
     "TransformerDecoder": (
         "TransformerDecoder(nn.TransformerDecoderLayer(128, 4, 512), 2)",
         *((32, 16, 128),) * 2,
     ),
-    "Transformer": ("Transformer(128, 4, 1, 1, 512)", *((32, 16, 128),) * 2),
+    "Transformer": ("Transformer(128, 4, 1, 1, 512, batch_first=True)", *((32, 16, 128),) * 2),
     "RNN": ("RNN(128, 128)", (64, 64, 128)),
     "LSTM": ("LSTM(128, 128)", (64, 64, 128)),
     "LSTM, 2 layers, both directions": ("LSTM(64, 64, 2, bidirectional=True)", (32, 32, 64)),

@@ -174,7 +174,7 @@ def test_the_examples_of_the_help_run(help_text, monkeypatch) -> None:
     monkeypatch.setattr(run, "train", lambda config, *_: runs.append(config) or 0)
     examples = re.findall("^  python train.py (.*)$", help_text, re.MULTILINE)
     assert all(call(*shlex.split(example)) == 0 for example in examples)
-    assert len(runs) == 3
+    assert len(runs) == 4
 
 
 def test_a_flag_that_was_not_given_is_unset() -> None:
