@@ -73,7 +73,7 @@ class LBFGS(Optimizer):
         if len(self.param_groups) != 1:
             raise ValueError(f"params must be one group for LBFGS, got {len(self.param_groups)}")
 
-    @no_grad
+    @no_grad()
     def step(self, closure: Callable[[], Any]) -> Any:
         """Up to ``max_iter`` iterations; returns the loss at the start.
 

@@ -116,7 +116,7 @@ def test_the_line_search_goes_the_twin_s_way(start, lr) -> None:
         found.append(calls)
     assert len(found[0]) == len(found[1])
     # rounding grows on the way: each point is computed from all before it
-    np.testing.assert_allclose(*found, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(np.array(found[0]), np.array(found[1]), rtol=1e-7, atol=1e-9)
     assert lr < 0.1 or np.allclose(found[0][-1], 1, atol=1e-3)
 
 
@@ -195,8 +195,9 @@ def test_one_group_and_a_regression() -> None:
     params = [nn.Parameter(np.ones(2)), nn.Parameter(np.ones(2))]
     with pytest.raises(ValueError, match="params must be one group for LBFGS, got 2"):
         optim.LBFGS([{"params": [p]} for p in params])
+    step: Any = optim.LBFGS(params).step
     with pytest.raises(TypeError, match="closure"):
-        optim.LBFGS(params).step()
+        step()
 
 
 @pytest.mark.filterwarnings("error")
