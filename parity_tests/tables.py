@@ -10,6 +10,7 @@ from typing import Any
 
 import parity_tests.nn
 from parity_tests.optim import cases as optim_cases
+from parity_tests.optim import test_lbfgs
 from parity_tests.optim.schedules import SCHEDULES
 
 
@@ -21,5 +22,6 @@ def tables() -> dict[str, list[Any]]:
         if hasattr(module, "CASES"):
             found[info.name] = module.CASES
     found["parity_tests.optim.cases"] = optim_cases.CASES
+    found["parity_tests.optim.test_lbfgs"] = test_lbfgs.CASES
     found["parity_tests.optim.schedules"] = SCHEDULES
     return found

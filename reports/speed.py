@@ -55,6 +55,7 @@ WHY_SLOW: dict[str, str] = {
     "AdaptiveAvgPool3d": _PASSES,
     **dict.fromkeys(("MaxUnpool1d", "MaxUnpool2d"), "a scatter by index, on one thread"),
     "Tanh": "NumPy's tanh is the slower one",
+    "Muon": "torch multiplies in bfloat16 where the processor can; NumPy has float32 alone",
     "Softmax": _SMALL,
     "LogSoftmax": _SMALL,
     "Identity": _COPY,

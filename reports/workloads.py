@@ -124,6 +124,21 @@ class World:
             p.grad = self.tensor(_random(*p.shape))
         return make(parameters).step
 
+    def lbfgs_step(self) -> Call:
+        """One step with the closure it calls: forward and backward of the lab's MLP, four times."""
+        model, criterion = mlp(self.nn, (784, 600, 10)), self.nn.CrossEntropyLoss()
+        optimizer = self.optim.LBFGS(model.parameters(), lr=1e-3, max_iter=4)
+        images = self.torch.tensor(_random(BATCH, 784))
+        labels = self.torch.tensor(_labels(BATCH))
+
+        def closure() -> Any:
+            optimizer.zero_grad()
+            loss = criterion(model(images), labels)
+            loss.backward()
+            return loss
+
+        return lambda: optimizer.step(closure)
+
     def training(self, model: Any, images: Array) -> Call:
         """Forward, loss, backward, SGD with momentum."""
         criterion = self.nn.CrossEntropyLoss()
@@ -221,6 +236,11 @@ def workloads() -> dict[str, Workload]:
         "MomentGD": lambda w: w.optimizer_step(lambda p: w.optim.MomentGD(p, lr=1e-4)),
         "Adam": lambda w: w.optimizer_step(lambda p: w.optim.Adam(p, lr=1e-4)),
         "Adagrad": lambda w: w.optimizer_step(lambda p: w.optim.Adagrad(p, lr=1e-4)),
+        "Muon": lambda w: w.optimizer_step(
+            lambda p: w.optim.Muon([matrix for matrix in p if matrix.ndim == 2], lr=1e-4)
+        ),
+        "LBFGS": lambda w: w.lbfgs_step(),
+        **{name: _optimizer(name) for name in _BY_THEIR_RATE},
     }
     found |= {name: _program(*described) for name, described in WHOLE.items()}
     found["MLP training step, arrays"] = lambda w: w.array_training(
@@ -230,6 +250,17 @@ def workloads() -> dict[str, Workload]:
     for axis, sizes in GROWTH.items():
         found |= {f"{axis}: {n}": _grown(axis, n) for n in sizes}
     return found
+
+
+# those whose benchmark sets nothing but a rate
+_BY_THEIR_RATE = (
+    *("ASGD", "Adadelta", "Adafactor", "AdamW", "Adamax"),
+    *("NAdam", "RAdam", "RMSprop", "Rprop"),
+)
+
+
+def _optimizer(name: str) -> Workload:
+    return lambda w: w.optimizer_step(lambda p: getattr(w.optim, name)(p, lr=1e-4))
 
 
 def _program(name: str, sizes: dict[str, Any], batch: dict[str, Any]) -> Workload:

@@ -10,13 +10,14 @@ import numpy as np
 from numpy_impl.grad_mode import no_grad
 from numpy_impl.nn.batchnorm import _BatchNorm
 from numpy_impl.nn.module import Module
+from numpy_impl.optim.averages import lerp_in_place
 from numpy_impl.optim.lr_scheduler.base import (
     LRScheduler,
     check_choice,
     check_optimizer,
     of_each_group,
 )
-from numpy_impl.optim.optimizer import Optimizer, lerp_in_place
+from numpy_impl.optim.optimizer import Optimizer
 from numpy_impl.tensor.creation import check_device
 from numpy_impl.tensor.tensor import Tensor, to_array
 from numpy_impl.types import Array
