@@ -22,7 +22,7 @@ from experiments.run import versions
 ROOT = Path(__file__).resolve().parent.parent
 # whatever can change a run's numbers
 SOURCES = {"numpy": ("numpy_impl", "experiments"), "torch": ("torch_ref", "experiments")}
-_NOT_RUN = {"compare.py", "curves.py"}
+_NOT_RUN = {"compare.py", "convert.py", "curves.py", "doctor.py", "redirect.py"}
 # seconds of one epoch on one core, MNIST: only for the estimate of the time left
 _SECONDS_PER_EPOCH = {("mlp", "float32"): 1.5, ("mlp", "float64"): 3.0}
 _SECONDS_PER_EPOCH |= {("cnn", "float32"): 16.0, ("cnn", "float64"): 33.0}
