@@ -29,7 +29,8 @@ def _small_convnext(module: Any) -> Any:
 def _small_vit(module: Any) -> Any:
     """Its last layer starts at 0, which would hide everything before it."""
     network = module.VisionTransformer(64, 16, 2, 2, 16, 24, dropout=0.1, num_classes=10)
-    network.heads.head.weight.data[...] = 0.1
+    for i in range(10):
+        network.heads.head.weight.data[i, i] = 1.0
     return network
 
 
