@@ -32,6 +32,7 @@ recipe replace its values; flags without effect are refused.
 
 examples:
   python train.py --recipe sgd-5ep --backend torch
+  python train.py --recipe gpt
   python train.py --model cnn --optimizer adam --lr 0.001 --epochs 3
   python train.py --scheduler step --step-size 1000 --patience 2 --out runs/mine
 """
@@ -48,7 +49,7 @@ def parse(arguments: list[str] | None) -> dict[str, Any]:
     parser = _Parser(
         prog="train.py",
         usage="python train.py [flags]",
-        description="Train the lab's networks on MNIST with NumPy or with PyTorch.",
+        description="Train the lab's networks on MNIST, an LSTM or a GPT, with NumPy or PyTorch.",
         epilog=_AFTER_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -107,6 +108,8 @@ def _run(given: dict[str, Any]) -> int:
     plain = pieces.keys() <= BESIDE_RECIPES | {"epochs", "evaluations"}
     config = resolve(given.get("recipe", DEFAULT_RECIPE if plain else None), pieces)
     check_effect(config, given)
+    if job.doctor:
+        return run.doctor(config, job.data_dir)
     return run.train(config, job.data_dir, job.out)
 
 

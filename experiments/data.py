@@ -1,10 +1,11 @@
-"""The images: MNIST from its original files, or scikit-learn's bundled digits."""
+"""The images, MNIST from its original files or scikit-learn's bundled digits; or a text."""
 
 import gzip
 import hashlib
 import importlib.util
 import math
 import os
+import platform
 import shutil
 import struct
 import subprocess
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments import text
 from experiments.errors import UserError, need
 from experiments.files import check_regular
 
@@ -38,12 +40,16 @@ FILES = {
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images (uint8, (N, H, W)) and labels (int64), and where they came from.
+    """Images (uint8, (N, H, W)) and labels (int64, (N,)), and where they came from.
+
+    Of a text the images are stretches of it (uint8, (N, T)), and the labels (N, T) what follows
+    each symbol.
 
     Attributes:
         source: one sentence for people.
         checksum: of all four arrays, for comparing runs.
         scale: the pixel value that becomes 1.0.
+        symbols: a text's characters, in the order of their numbers; "" for images.
     """
 
     name: str
@@ -55,6 +61,7 @@ class Dataset:
     source: str
     checksum: str
     scale: float
+    symbols: str = ""
 
 
 def load(
@@ -69,12 +76,13 @@ def load(
     Raises:
         UserError: for a missing or damaged file, or if ``"mnist"`` cannot be had.
     """
-    if dataset == "digits":
+    bundled = {"digits": (_digits, "the digits, which come with scikit-learn")}
+    bundled["text"] = (_text, "the text, which comes with Python")
+    if dataset in bundled:
+        take, what = bundled[dataset]
         if data_dir is not None:
-            raise UserError(
-                f"--data-dir {data_dir} has no effect with the digits, which come with scikit-learn"
-            )
-        return _digits()
+            raise UserError(f"--data-dir {data_dir} has no effect with {what}")
+        return take()
     named = data_dir or (Path(os.environ["MNIST_DIR"]) if os.environ.get("MNIST_DIR") else None)
     if named is not None:
         return _mnist(named)
@@ -127,22 +135,26 @@ def _mnist(folder: Path) -> Dataset:
     return _dataset("mnist", parts, f"MNIST from {folder}", 255.0)
 
 
-def _dataset(name: str, parts: Sequence[Array], source: str, scale: float) -> Dataset:
+def _dataset(
+    name: str, parts: Sequence[Array], source: str, scale: float, symbols: str = ""
+) -> Dataset:
     train_images, train_labels, test_images, test_labels = parts
     digest = hashlib.md5(usedforsecurity=False)
     for array in parts:
         digest.update(array.astype(np.uint8).tobytes())
-    counts = f"{len(train_images):,} training and {len(test_images):,} test images"
+    what = "stretches" if symbols else "images"
+    counts = f"{len(train_images):,} training and {len(test_images):,} test {what}"
     return Dataset(
         name,
         train_images,
         train_labels.astype(np.int64),
         test_images,
         test_labels.astype(np.int64),
-        10,
+        len(symbols) or 10,
         f"{source} ({counts})",
         digest.hexdigest(),
         scale,
+        symbols,
     )
 
 
@@ -161,6 +173,16 @@ def _digits() -> Dataset:
         "scikit-learn's bundled 8x8 digits",
         16.0,
     )
+
+
+def _text() -> Dataset:
+    """The docstrings of Python's library: nine tenths to train, the last tenth to test."""
+    numbers = text.encode(text.docstrings())
+    most = len(numbers) * 9 // 10
+    parts = (*text.stretches(numbers[:most]), *text.stretches(numbers[most:]))
+    version = platform.python_version()
+    source = f"the docstrings of Python {version}'s library, in stretches of {text.CONTEXT}"
+    return _dataset("text", parts, source, 1.0, text.SYMBOLS)
 
 
 def _find(folder: Path, name: str) -> Path | None:

@@ -11,7 +11,7 @@ from experiments.data import load
 from experiments.errors import UserError, need, tell
 from experiments.folder import BEST, LAST
 from experiments.outcome import divergence, overflow_is_reported_later, result_line
-from experiments.prepare import make_trainer
+from experiments.prepare import dataset, make_trainer
 from experiments.recipes import Config
 
 
@@ -31,7 +31,7 @@ def evaluate(file: Path, overrides: Mapping[str, Any], data_dir: Path | None) ->
     config = Config.from_dict({**saved, **overrides})
     if config.backend == "torch":
         need("PyTorch", "torch", "--backend torch")
-    data = load(config.dataset, data_dir)
+    data = load(dataset(config), data_dir)
     trainer = make_trainer(config, data)
     _check_weights(file, weights, trainer.backend.arrays(trainer.model), saved["dtype"])
     trainer.backend.load_arrays(trainer.model, weights)

@@ -20,6 +20,9 @@ class Job:
         Path | None, Flag(RUN, "go on with an interrupted run folder", metavar="RUN")
     ] = None
     evaluate: Annotated[Path | None, Flag(RUN, "only test saved weights", metavar="FILE")] = None
+    doctor: Annotated[
+        bool, Flag(RUN, "look at data, network and gradients before the first epoch, and stop")
+    ] = False
     threads: Annotated[
         int | None, Flag(RUN, "BLAS threads (default: all cores)", also=("resume", "evaluate"))
     ] = None
@@ -70,11 +73,11 @@ def check_effect(config: Config, given: Collection[str]) -> None:
         UserError: naming the flag, and what it needs.
     """
     for field in declared(config):
-        if field.name in given and (lack := _lack(config, field)):
-            raise UserError(f"{spelt(field.name)} has no effect{lack}")
+        if field.name in given and (without := lack(config, field)):
+            raise UserError(f"{spelt(field.name)} has no effect{without}")
 
 
-def _lack(config: Config, field: Declared) -> str:
+def lack(config: Config, field: Declared) -> str:
     """What ``field`` needs to have an effect and ``config`` has not; "" if there is nothing."""
     if not field.flag.needs:
         return ""
@@ -113,7 +116,7 @@ def ways_out(config: Config, overflow: bool = False) -> str:
         f"{spelt(field.name)} of at most 1"
         for field in declared(config)
         if field.name in ("lr_decay", "mu_decay", "gamma")
-        if getattr(config, field.name) > 1 and not _lack(config, field)
+        if getattr(config, field.name) > 1 and not lack(config, field)
     ]
     if config.init_scale > 1:
         ways.append("--init-scale 1")

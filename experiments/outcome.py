@@ -31,10 +31,9 @@ def divergence(logits: np.ndarray, data: Dataset) -> str:
 
 def result_line(logits: np.ndarray, data: Dataset) -> str:
     """Accuracy and loss on the test set, for people."""
-    right = int((logits.argmax(1) == data.test_labels).sum())
+    right, count = int((logits.argmax(1) == data.test_labels).sum()), data.test_labels.size
     return (
-        f"test accuracy {right / len(data.test_labels):.4f} "
-        f"({right} of {len(data.test_labels)}), "
+        f"test accuracy {right / count:.4f} ({right} of {count}), "
         f"test loss {mean_cross_entropy(logits, data.test_labels):.4f}, on {data.source}"
     )
 

@@ -24,17 +24,19 @@ def need_packages(backend: str) -> None:
         need("tqdm", "tqdm", "the progress bar")
 
 
+def dataset(config: Config) -> str:
+    """The name of the run's data set: a language model has the text, if it says nothing."""
+    return "text" if config.model == "gpt" else config.dataset
+
+
 def make_trainer(config: Config, data: Dataset) -> Trainer:
     """The run's trainer.
 
     Raises:
         UserError: if its network does not fit into the machine.
     """
-    sizes = [data.train_images[0].size, *config.hidden, data.classes]
-    if config.model == "cnn":
-        sizes[0] = 32 * (data.train_images.shape[1] // 4) ** 2
     # weights, gradients, momentum, and a copy of the weights: less is never enough
-    needed = 4 * sum(a * b for a, b in pairwise(sizes)) * np.dtype(config.dtype).itemsize
+    needed = 4 * _weights(config, data) * np.dtype(config.dtype).itemsize
     hidden = " ".join(map(str, config.hidden))
     if needed > _memory():
         raise UserError(
@@ -47,6 +49,17 @@ def make_trainer(config: Config, data: Dataset) -> Trainer:
         if not out_of_memory(error):
             raise
         raise UserError(f"--hidden {hidden}: there is not enough memory for it") from None
+
+
+def _weights(config: Config, data: Dataset) -> int:
+    """About how many weights the network has: its large matrices' elements."""
+    width, side = config.hidden[0], data.train_images.shape[1]
+    if config.model == "lstm":
+        return 4 * width * (side + width)
+    if config.model == "gpt":
+        return 12 * config.layers * width**2
+    first = 32 * (side // 4) ** 2 if config.model == "cnn" else data.train_images[0].size
+    return sum(a * b for a, b in pairwise([first, *config.hidden, data.classes]))
 
 
 def _memory() -> float:

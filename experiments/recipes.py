@@ -1,4 +1,4 @@
-"""What a run is made of, and the rows of the lab's table as such.
+"""What a run is made of, the rows of the lab's table as such, and two programs beyond it.
 
 Every row exists twice: *as intended* (what the lab's text says) under its plain name, and *as
 published* (the set-up that produced the published number, hidden defects of configuration
@@ -33,7 +33,16 @@ GROUPS = (RUN, NETWORK, OPTIMIZER, SCHEDULE, STOPPING, DATA)
 _TEST = ("evaluate",)  # also used by --evaluate
 _SIZES = Rule("hold sizes of at least 1", lambda sizes, _: min(sizes, default=0) >= 1)
 _ONE_SIZE = Rule(
-    "be one size for the cnn", lambda sizes, run: run.model != "cnn" or len(sizes) == 1
+    "be one size, but for the mlp",
+    lambda sizes, run: run.model == "mlp" or len(sizes) == 1,
+)
+_HEADS = Rule(
+    "divide --hidden",
+    lambda heads, run: run.model != "gpt" or run.hidden[0] % heads == 0,
+)
+_OF_MODEL = Rule(
+    "be text for the gpt, and images for the others",
+    lambda data, run: data == "auto" or (data == "text") == (run.model == "gpt"),
 )
 _MOMENTGD = ("optimizer", "momentgd")
 _ELSE_1 = Rule(
@@ -58,23 +67,45 @@ class Config:
     recipe: Annotated[str, Flag(RUN, "row of the lab's table, see --list", metavar="NAME")] = ""
     dataset: Annotated[
         str,
-        Flag(DATA, "auto: MNIST, else the bundled digits", also=_TEST),
-        one_of("auto", "mnist", "digits"),
+        Flag(DATA, "auto: MNIST, else the bundled digits; Python's docstrings for gpt", also=_TEST),
+        one_of("auto", "mnist", "digits", "text"),
+        _OF_MODEL,
     ] = "auto"
     model: Annotated[str, Flag(NETWORK, "which network", also=_TEST), one_of(*MODELS)] = "mlp"
     hidden: Annotated[
         tuple[int, ...],
         Flag(
             NETWORK,
-            "widths of the hidden linear layers; the cnn has exactly one",
-            by=("model", {"mlp": (600,), "cnn": (128,)}),
+            "widths of the hidden layers; only the mlp may have several",
+            by=("model", {"mlp": (600,), "cnn": (128,), "lstm": (128,), "gpt": (128,)}),
             also=_TEST,
         ),
         _SIZES,
         _ONE_SIZE,
     ] = ()
-    epochs: Annotated[int, Flag(SCHEDULE, "passes over the training images"), AT_LEAST_1] = 10
-    batch_size: Annotated[int, Flag(SCHEDULE, "images in each iteration"), AT_LEAST_1] = 128
+    layers: Annotated[
+        int, Flag(NETWORK, "blocks", needs=("model", "gpt"), also=_TEST), AT_LEAST_1
+    ] = 5
+    heads: Annotated[
+        int,
+        Flag(NETWORK, "of the attention", needs=("model", "gpt"), also=_TEST),
+        AT_LEAST_1,
+        _HEADS,
+    ] = 4
+    head: Annotated[
+        str,
+        Flag(
+            NETWORK,
+            "tied: the output layer's weight is the embedding's",
+            needs=("model", "gpt"),
+            also=_TEST,
+        ),
+        one_of("untied", "tied"),
+    ] = "untied"
+    epochs: Annotated[int, Flag(SCHEDULE, "passes over the training data"), AT_LEAST_1] = 10
+    batch_size: Annotated[
+        int, Flag(SCHEDULE, "images, or pieces of text, in each iteration"), AT_LEAST_1
+    ] = 128
     optimizer: Annotated[
         str, Flag(OPTIMIZER, "momentgd: the lab's heavy ball"), one_of("sgd", "momentgd", "adam")
     ] = "momentgd"
@@ -102,7 +133,7 @@ class Config:
     ] = 0.0
     dropout: Annotated[
         float,
-        Flag(NETWORK, "probability after each ReLU of the linear layers", also=_TEST),
+        Flag(NETWORK, "probability, in the linear layers and the blocks", also=_TEST),
         FRACTION,
     ] = 0.0
     scheduler: Annotated[
@@ -136,7 +167,11 @@ class Config:
     evaluations: Annotated[
         int, Flag(STOPPING, "dev evaluations per epoch, the one at its end included"), AT_LEAST_1
     ] = 4
-    init_scale: Annotated[float, Flag(NETWORK, "factor on the initial weights"), POSITIVE] = 1.0
+    init_scale: Annotated[
+        float,
+        Flag(NETWORK, "factor on the initial weights", needs=("model", "mlp", "cnn")),
+        POSITIVE,
+    ] = 1.0
     dtype: Annotated[
         str, Flag(RUN, "of weights and images", also=_TEST), one_of("float32", "float64")
     ] = "float32"
@@ -202,11 +237,11 @@ def _short(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One row of the table, in one of its two readings.
+    """One row of the lab's table, in one of its two readings, or a program of its own.
 
     Attributes:
         row: the table's row, the same for both readings.
-        reading: "intended" or "published".
+        reading: "intended" or "published"; "" beyond the lab.
         published: the accuracy the lab published, None where it has none.
         note: one line on what it is.
         values: the Config fields that differ from the defaults.
@@ -220,7 +255,7 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        return self.row if self.reading == "intended" else f"{self.row}-as-published"
+        return f"{self.row}-as-published" if self.reading == "published" else self.row
 
 
 _SGD = {"optimizer": "sgd"}
@@ -290,7 +325,32 @@ _ALL = [
         {"model": "cnn", "evaluations": 2},
     ),
 ]
-RECIPES = {recipe.name: recipe for recipe in _ALL}
+_PROGRAMS = [
+    Recipe(
+        "lstm-5ep",
+        "",
+        None,
+        "an LSTM that reads each digit row by row",
+        {"model": "lstm", "optimizer": "adam", "lr": 0.002, "epochs": 5, "evaluations": 1},
+    ),
+    Recipe(
+        "gpt",
+        "",
+        None,
+        "a character-level language model, a GPT, on the docstrings of Python's library",
+        {
+            "model": "gpt",
+            "optimizer": "adam",
+            "lr": 0.002,
+            "scheduler": "cosine",
+            "epochs": 3,
+            "batch_size": 16,
+            "evaluations": 1,
+        },
+    ),
+]
+LAB = {recipe.name: recipe for recipe in _ALL}
+RECIPES = LAB | {recipe.name: recipe for recipe in _PROGRAMS}
 DEFAULT_RECIPE = "momentum-10ep"
 
 

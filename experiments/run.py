@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import math
 import platform
 import shlex
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -13,15 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from experiments import checkpoint
+from experiments import checkpoint, text
 from experiments.curves import plot_run
 from experiments.data import load
-from experiments.errors import UserError, out_of_memory, silence, tell
+from experiments.declare import declared
+from experiments.doctor import examine
+from experiments.errors import UserError, need, out_of_memory, silence, tell
 from experiments.files import read_json, write_atomically
-from experiments.flags import remarks, ways_out
+from experiments.flags import lack, remarks, ways_out
 from experiments.folder import BEST, CHECKPOINT, CONFIG, CURVES, LAST, METRICS, RESULT, RunFolder
 from experiments.outcome import divergence, overflow_is_reported_later, result_line
-from experiments.prepare import check_evaluations, make_trainer, need_packages
+from experiments.prepare import check_evaluations, dataset, make_trainer, need_packages
 from experiments.recipes import Config
 from experiments.trainer import (
     Callbacks,
@@ -37,7 +41,7 @@ from experiments.trainer import (
 def train(config: Config, data_dir: Path | None, out: Path | None) -> int:
     """Run ``config`` from the start into a new folder; the exit code."""
     need_packages(config.backend)
-    data = load(config.dataset, data_dir, log=_say)
+    data = load(dataset(config), data_dir, log=_say)
     config = dataclasses.replace(config, dataset=data.name)
     trainer = make_trainer(config, data)
     check_evaluations(trainer)
@@ -47,13 +51,27 @@ def train(config: Config, data_dir: Path | None, out: Path | None) -> int:
 
 
 @overflow_is_reported_later()
+def doctor(config: Config, data_dir: Path | None) -> int:
+    """Examine a run instead of running it; 1 if there is something to look at."""
+    if config.backend == "torch":
+        need("PyTorch", "torch", "--backend torch")
+    data = load(dataset(config), data_dir, log=_say)
+    _say(f"data: {data.source}")
+    found = []
+    for advice in examine(make_trainer(config, data)):
+        _say(str(advice))
+        found.append(advice.well)
+    return 0 if all(found) else 1
+
+
+@overflow_is_reported_later()
 def resume(path: Path, data_dir: Path | None) -> int:
     """Go on with an interrupted run, to the result of the uninterrupted one; the exit code."""
     config, about = _read_config(path / CONFIG)
     with RunFolder(path) as folder:
         folder.tidy()
         need_packages(config.backend)
-        data = load(config.dataset, data_dir, log=_say)
+        data = load(dataset(config), data_dir, log=_say)
         if data.checksum != about["checksum"]:
             raise UserError(
                 f"{path}: the run was started on {about['source']}, this is {data.source}"
@@ -80,16 +98,29 @@ def versions() -> dict[str, str]:
 
 def summary(model: Any, backend: Any, image: np.ndarray) -> str:
     """A table of the layers, their output shapes and their parameters."""
-    rows = [("layer", "output shape", "parameters")]
-    value, total = image, 0
+    shapes: dict[str, str] = {}
+
+    def note(name: str, output: Any) -> None:
+        while isinstance(output, tuple):
+            output = output[0]
+        shapes[name] = "(N, " + ", ".join(map(str, output.shape[1:])) + ")"
+
+    hooks = [
+        layer.register_forward_hook(lambda _, inputs, output, name=name: note(name, output))
+        for name, layer in model.named_children()
+    ]
     model.eval()
-    for name, layer in model.named_children():
-        value = backend.predict(layer, value)
-        count = sum(array.size for array in backend.arrays(layer).values())
-        total += count
-        shape = "(N, " + ", ".join(map(str, value.shape[1:])) + ")"
-        rows.append((f"{name}  {type(layer).__name__}", shape, f"{count:,}"))
+    backend.predict(model, image)
     model.train()
+    for hook in hooks:
+        hook.remove()
+    rows, counted, total = [("layer", "output shape", "parameters")], set[int](), 0
+    for name, layer in model.named_children():
+        own = {id(p): math.prod(p.shape) for p in layer.parameters() if id(p) not in counted}
+        counted |= own.keys()
+        count = sum(own.values())
+        total += count
+        rows.append((f"{name}  {type(layer).__name__}", shapes.get(name, ""), f"{count:,}"))
     rows.append(("total", "", f"{total:,}"))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     return "\n".join(f"  {a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows)
@@ -179,7 +210,8 @@ def _go(trainer: Trainer, folder: RunFolder) -> int:
     if config.changed:
         _say(f"recipe: not {config.recipe} itself but {config.name}")
     values = {**config.as_dict(), "recipe": config.recipe and config.name}
-    described = [f"{key}={value}" for key, value in values.items() if value not in ("", "none")]
+    idle = {field.name for field in declared(config) if lack(config, field)}
+    described = [f"{k}={v}" for k, v in values.items() if k not in idle and v not in ("", "none")]
     _say("configuration: " + " ".join(described).replace(", ", ","))
     for line in remarks(config, trainer.total_steps):
         _say(line)
@@ -221,6 +253,8 @@ def _finish(trainer: Trainer, folder: Path, state: State) -> None:
     # the last file to appear: a folder that has it is complete
     write_atomically(folder / RESULT, _json(result))
     _say(result_line(last, data))
+    if data.symbols:
+        _say("the model writes:\n" + textwrap.indent(text.write(trainer), "  | ", lambda _: True))
     _say(f"run folder: {folder}")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.data import Dataset, split, to_float
 from experiments.flags import ways_out
-from experiments.models import cnn, lab_init, mlp
+from experiments.models import cnn, gpt, gpt_init, lab_init, mlp, row_lstm
 from experiments.recipes import Config
 
 Array = np.ndarray
@@ -52,15 +52,22 @@ class Callbacks:
 
 
 def build_model(config: Config, backend: Any, data: Dataset) -> Any:
-    """The configuration's network, with the lab's initial values."""
-    side, classes = data.train_images.shape[1], data.classes
+    """The configuration's network with its initial values, drawn in its own precision."""
+    nn, (side, *_), classes = backend.nn, data.train_images.shape[1:], data.classes
+    width, dropout = config.hidden[0], config.dropout
     if config.model == "mlp":
         sizes = (math.prod(data.train_images.shape[1:]), *config.hidden, classes)
-        model = mlp(backend.nn, sizes, config.dropout)
+        model = mlp(nn, sizes, dropout)
+    elif config.model == "gpt":
+        tied = config.head == "tied"
+        model = gpt(nn, classes, side, width, config.layers, config.heads, dropout, tied)
     else:
-        model = cnn(backend.nn, side, classes, config.hidden[0], config.dropout)
+        model = {"cnn": cnn, "lstm": row_lstm}[config.model](nn, side, classes, width, dropout)
     model = model.double() if config.dtype == "float64" else model
-    lab_init(backend.nn, model, config.init_scale)
+    if config.model in ("mlp", "cnn"):
+        lab_init(nn, model, config.init_scale)
+    elif config.model == "gpt":
+        gpt_init(nn, model)
     return model
 
 
@@ -98,7 +105,7 @@ def build_scheduler(config: Config, backend: Any, optimizer: Any, steps: int) ->
 
 
 def accuracy(logits: Array, labels: Array) -> float:
-    """The share of rows whose largest logit stands at the label."""
+    """The share of labels (N, ...) at which the largest of the logits (N, C, ...) stands."""
     return float(np.mean(logits.argmax(1) == labels))
 
 
@@ -106,7 +113,8 @@ def mean_cross_entropy(logits: Array, labels: Array) -> float:
     """In float64, the same for both backends: the yardstick is not under test."""
     z = logits.astype(np.float64)
     z -= z.max(1, keepdims=True)
-    return float(np.mean(np.log(np.exp(z).sum(1)) - z[np.arange(len(z)), labels]))
+    chosen = np.take_along_axis(z, labels[:, None], 1)[:, 0]
+    return float(np.mean(np.log(np.exp(z).sum(1)) - chosen))
 
 
 class Trainer:
@@ -126,7 +134,7 @@ class Trainer:
         self.callbacks = callbacks or Callbacks()
         backend.manual_seed(config.seed)
         train, dev = split(data, backend.randperm(len(data.train_images)))
-        self._train_images, self._train_labels = train
+        self.train = self._train_images, self._train_labels = train
         self._dev_images, self._dev_labels = dev
         self.steps_per_epoch = -(-len(self._train_images) // config.batch_size)
         self.total_steps = self.steps_per_epoch * config.epochs
@@ -138,7 +146,9 @@ class Trainer:
         self._movement = _Movement(backend.arrays(self.model))
 
     def images(self, raw: Array) -> Array:
-        """Pixels as the model takes them."""
+        """Pixels, or symbols, as the model takes them."""
+        if self.data.symbols:
+            return raw.astype(np.int64)
         flat = self.config.model == "mlp"
         return to_float(raw, self.data.scale, np.dtype(self.config.dtype), flat=flat)
 

@@ -15,6 +15,7 @@ from numpy_impl.autograd import gradcheck
 from numpy_impl.grad_mode import (
     enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled,
 )
+from numpy_impl.io import load, save
 from numpy_impl.kernels.threads import get_num_threads, set_num_threads
 from numpy_impl.random import Generator, get_rng_state, initial_seed, manual_seed, set_rng_state
 from numpy_impl.tensor.comparison import (
@@ -100,20 +101,21 @@ __all__ = [
     "histc", "hstack", "hypot", "index_add", "index_copy", "index_fill", "index_select", "inf",
     "inference_mode", "initial_seed", "inner", "int", "int8", "int16", "int32", "int64",
     "is_floating_point", "is_grad_enabled", "is_tensor", "isclose", "isfinite", "isinf", "isnan",
-    "kron", "kthvalue", "le", "lerp", "less", "less_equal", "linspace", "log", "log1p", "log2",
-    "log10", "log_softmax", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor",
-    "logit", "logspace", "logsumexp", "long", "lt", "manual_seed", "masked_fill", "masked_scatter",
-    "masked_select", "matmul", "max", "maximum", "mean", "median", "meshgrid", "min", "minimum",
-    "mm", "moveaxis", "movedim", "mul", "multiply", "mv", "nan", "nan_to_num", "nanmean", "nansum",
-    "narrow", "ne", "neg", "negative", "nn", "no_grad", "nonzero", "norm", "normal", "not_equal",
-    "numel", "ones", "ones_like", "optim", "outer", "permute", "pi", "pow", "prod", "rand",
-    "rand_like", "randint", "randn", "randn_like", "random", "randperm", "ravel", "reciprocal",
-    "relu", "remainder", "repeat_interleave", "reshape", "roll", "rot90", "round", "rsqrt", "rsub",
-    "scatter", "scatter_add", "searchsorted", "select", "set_grad_enabled", "set_num_threads",
-    "set_rng_state", "sgn", "sigmoid", "sign", "sin", "sinh", "softmax", "sort", "split", "spmm",
-    "sqrt", "square", "squeeze", "stack", "std", "std_mean", "sub", "subtract", "sum", "swapaxes",
-    "swapdims", "t", "take", "take_along_dim", "tan", "tanh", "tensor", "tensor_split", "tensordot",
-    "tile", "topk", "trace", "transpose", "tril", "tril_indices", "triu", "triu_indices",
-    "true_divide", "trunc", "uint8", "unbind", "unflatten", "unique", "unsqueeze", "vander", "var",
-    "var_mean", "vdot", "vstack", "where", "xlogy", "zeros", "zeros_like",
+    "kron", "kthvalue", "le", "lerp", "less", "less_equal", "linspace", "load", "log", "log1p",
+    "log2", "log10", "log_softmax", "logaddexp", "logical_and", "logical_not", "logical_or",
+    "logical_xor", "logit", "logspace", "logsumexp", "long", "lt", "manual_seed", "masked_fill",
+    "masked_scatter", "masked_select", "matmul", "max", "maximum", "mean", "median", "meshgrid",
+    "min", "minimum", "mm", "moveaxis", "movedim", "mul", "multiply", "mv", "nan", "nan_to_num",
+    "nanmean", "nansum", "narrow", "ne", "neg", "negative", "nn", "no_grad", "nonzero", "norm",
+    "normal", "not_equal", "numel", "ones", "ones_like", "optim", "outer", "permute", "pi", "pow",
+    "prod", "rand", "rand_like", "randint", "randn", "randn_like", "random", "randperm", "ravel",
+    "reciprocal", "relu", "remainder", "repeat_interleave", "reshape", "roll", "rot90", "round",
+    "rsqrt", "rsub", "save", "scatter", "scatter_add", "searchsorted", "select", "set_grad_enabled",
+    "set_num_threads", "set_rng_state", "sgn", "sigmoid", "sign", "sin", "sinh", "softmax", "sort",
+    "split", "spmm", "sqrt", "square", "squeeze", "stack", "std", "std_mean", "sub", "subtract",
+    "sum", "swapaxes", "swapdims", "t", "take", "take_along_dim", "tan", "tanh", "tensor",
+    "tensor_split", "tensordot", "tile", "topk", "trace", "transpose", "tril", "tril_indices",
+    "triu", "triu_indices", "true_divide", "trunc", "uint8", "unbind", "unflatten", "unique",
+    "unsqueeze", "vander", "var", "var_mean", "vdot", "vstack", "where", "xlogy", "zeros",
+    "zeros_like",
 ]

@@ -391,11 +391,15 @@ def attention_backward(dy, q, k, v, mask=None, is_causal=False):
 # -- recurrence ------------------------------------------------------------------------------------
 
 
+def sigmoid(z):
+    """1 / (1 + exp(-z)), by a tanh that cannot overflow."""
+    return 0.5 + 0.5 * np.tanh(z / 2)
+
+
 def lstm_gates(x, h, w_ih, w_hh, b_ih, b_hh):
     """i, f, g, o (N, H) each: input gate, forget gate, candidate, output gate."""
     i, f, g, o = np.split(linear(x, w_ih, b_ih) + linear(h, w_hh, b_hh), 4, axis=-1)
-    i, f, o = (0.5 + 0.5 * np.tanh(z / 2) for z in (i, f, o))  # the sigmoid; can't overflow
-    return i, f, np.tanh(g), o
+    return sigmoid(i), sigmoid(f), np.tanh(g), sigmoid(o)
 
 
 def lstm_step(x, h, c, w_ih, w_hh, b_ih, b_hh):
@@ -447,3 +451,31 @@ def lstm_backward(dy, x, h, c, *weights):
         dx[t], dh, dc, *grads = lstm_step_backward((dh + dy[t], dc), x[t], *states[t], *weights)
         totals = [total + grad for total, grad in zip(totals, grads, strict=True)]
     return dx, dh, dc, *totals
+
+
+def gru_gates(x, h, w_ih, w_hh, b_ih, b_hh):
+    """r, z, n (N, H) each: reset gate, update gate, candidate; and what r scales in n."""
+    r_x, z_x, n_x = np.split(linear(x, w_ih, b_ih), 3, axis=-1)
+    r_h, z_h, n_h = np.split(linear(h, w_hh, b_hh), 3, axis=-1)
+    r = sigmoid(r_x + r_h)
+    return r, sigmoid(z_x + z_h), np.tanh(n_x + r * n_h), n_h
+
+
+def gru_step(x, h, w_ih, w_hh, b_ih, b_hh):
+    """A step of a GRU: x (N, C), h (N, H), w_ih (3H, C), w_hh (3H, H) -> h'.
+
+    h' = (1 - z) n + z h; r, z sigmoids of a linear layer of x and h each, n = tanh(x's + r h's)
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.GRUCell.html
+    """
+    _, z, n, _ = gru_gates(x, h, w_ih, w_hh, b_ih, b_hh)
+    return (1 - z) * n + z * h
+
+
+def gru_step_backward(dy, x, h, w_ih, w_hh, b_ih, b_hh):
+    """Through the mean of n and h; n's tanh, where h's share is behind r; then both sigmoids."""
+    r, z, n, n_h = gru_gates(x, h, w_ih, w_hh, b_ih, b_hh)
+    dn, dz = dy * (1 - z) * (1 - n**2), dy * (h - n) * z * (1 - z)
+    dr = dn * n_h * r * (1 - r)
+    dx, dw_ih, db_ih = linear_backward(np.hstack([dr, dz, dn]), x, w_ih)
+    dh, dw_hh, db_hh = linear_backward(np.hstack([dr, dz, dn * r]), h, w_hh)
+    return dx, dh + dy * z, dw_ih, dw_hh, db_ih, db_hh

@@ -25,14 +25,15 @@ import torch
 import numpy_impl
 import torch_ref
 from numpy_impl import nn
+from numpy_impl.nn.loss import Loss
 from parity_tests.directional import check_directional
 from parity_tests.tolerances import tolerance
 from torch_ref.compare import Result, Tolerance, random_upstream, run_loss, run_module
 from torch_ref.convert import copy_weights, to_numpy
 
 Array = np.ndarray
-# a shape stands for standard normal values; a function draws its own
-Source = tuple[int, ...] | Callable[[np.random.Generator], Array]
+# a shape stands for standard normal values; a function draws its own; a list of them for a tuple
+Source = tuple[int, ...] | Callable[[np.random.Generator], Array] | list[tuple[int, ...]]
 DTYPES = ("float64", "float32")
 
 
@@ -51,6 +52,7 @@ class Case:
         elementwise: whether no sums are involved, for the tolerance.
         exceptions: tolerances that replace the table's, by (dtype, direction).
         kinks: True where the function has jumps that the directional derivative would cross.
+        options: keyword arguments of the call, constants; a function of a generator draws one.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Case:
     elementwise: bool = False
     exceptions: dict = field(default_factory=dict)
     kinks: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         note = f" [{self.note}]" if self.note else ""
@@ -103,7 +106,7 @@ class Case:
         ours = self.build(nn, dtype)
         rng = self.rng("weights")
         for name, array in ours.state_dict().items():
-            if array.dtype.kind == "f" and not isinstance(ours, nn.CrossEntropyLoss | nn.NLLLoss):
+            if array.dtype.kind == "f" and not isinstance(ours, Loss):
                 values = rng.standard_normal(array.shape)
                 # a variance must be positive
                 array[...] = np.abs(values) + 0.5 if name.endswith("var") else values
@@ -115,6 +118,15 @@ class Case:
         copy_weights(ours, twin)
         return ours, twin
 
+    def call(self, module: Any, inputs: Sequence[Array], targets: Sequence[Array] = ()) -> Any:
+        manual_seed(7)
+        return module(*inputs, *targets, **self.constants())
+
+    def constants(self) -> dict[str, Any]:
+        """The options, with arrays in the place of functions of a generator."""
+        rng = self.rng("options")
+        return {k: v(rng) if callable(v) else v for k, v in self.options.items()}
+
     def measure(self, dtype: str) -> list[Result]:
         """Run the module and its twin: what the tests assert on, and the ledger reports."""
         ours, twin = self.pair(dtype)
@@ -122,7 +134,7 @@ class Case:
         manual_seed(7)
         if self.targets:
             return run_loss(ours, twin, inputs, targets, self.rng("upstream"))
-        return run_module(ours, twin, inputs, self.rng("upstream"))
+        return run_module(ours, twin, inputs, self.rng("upstream"), self.constants())
 
     def tolerance(self, dtype: str, result: Result) -> Tolerance:
         allowed = tolerance(dtype, result.direction, self.elementwise)
@@ -140,7 +152,9 @@ def manual_seed(seed: int) -> None:
     torch.default_generator.manual_seed(seed)
 
 
-def _draw(source: Source, rng: np.random.Generator, dtype: str) -> Array:
+def _draw(source: Source, rng: np.random.Generator, dtype: str) -> Any:
+    if isinstance(source, list):
+        return tuple(_draw(part, rng, dtype) for part in source)
     values = source(rng) if callable(source) else rng.standard_normal(source)
     return np.asarray(values, dtype) if values.dtype.kind == "f" else values
 
@@ -168,11 +182,6 @@ class _Properties:
 
     cases: ClassVar[list[Case]]
 
-    @staticmethod
-    def call(module: Any, inputs: Sequence[Array], targets: Sequence[Array] = ()) -> Any:
-        numpy_impl.manual_seed(7)
-        return module(*inputs, *targets)
-
     def test_agrees_with_the_twin(self, case: Case, dtype: str) -> None:
         for result in case.measure(dtype):
             result.check(case.tolerance(dtype, result), f"{case} {dtype}")
@@ -182,16 +191,18 @@ class _Properties:
             return
         module = case.ours("float64")
         inputs, targets = case.draw("float64")
-        upstream = random_upstream(self.call(module, inputs, targets), case.rng("upstream"))
+        upstream = random_upstream(case.call(module, inputs, targets), case.rng("upstream"))
         grads = _arrays(module.backward(upstream))
-        moved = [value for value in inputs if value.dtype.kind == "f"]
+        given = [*inputs, *targets]
+        moved = [given[i] for i in getattr(module, "_differentiable", range(len(inputs)))]
+        moved = [value for value in _arrays(moved) if value.dtype.kind == "f"]
         moved += [p.data for p in module.parameters()]
         grads += [p.grad for p in module.parameters()]
 
         def function() -> float:
             # the buffers that forward updates (running statistics) must not add up over calls
-            output = self.call(copy.deepcopy(module), inputs, targets)
-            pairs = zip(_arrays(output), _arrays_or_none(upstream), strict=True)
+            output = case.call(copy.deepcopy(module), inputs, targets)
+            pairs = zip(_arrays_or_none(output), _arrays_or_none(upstream), strict=True)
             return sum(float(np.sum(o * u)) for o, u in pairs if u is not None)
 
         check_directional(function, moved, grads, case.rng("direction"))
@@ -199,20 +210,20 @@ class _Properties:
     def test_pure(self, case: Case, dtype: str) -> None:
         module = case.ours(dtype)
         inputs, targets = case.draw(dtype)
-        before = copy.deepcopy([*inputs, *targets])
-        output = self.call(module, inputs, targets)
+        before = copy.deepcopy(_arrays([*inputs, *targets]))
+        output = case.call(module, inputs, targets)
         upstream = random_upstream(output, case.rng("upstream"))
         upstream_before = copy.deepcopy(_arrays(upstream))
         grads = module.backward(upstream)
         for array in [*_arrays(output), *_arrays(grads), *[p.grad for p in module.parameters()]]:
             assert isinstance(array, np.ndarray)
             assert array.dtype == dtype or array.dtype.kind in "iu", "the dtype is not kept"
-        for value, kept in zip([*inputs, *targets], before, strict=True):
+        for value, kept in zip(_arrays([*inputs, *targets]), before, strict=True):
             np.testing.assert_array_equal(value, kept, "an input was modified")
         for value, kept in zip(_arrays(upstream), upstream_before, strict=True):
             np.testing.assert_array_equal(value, kept, "the upstream gradient was modified")
         owned = [p.data for p in module.parameters()] + list(module.buffers())
-        given = [*inputs, *targets, *_arrays(upstream), *owned]
+        given = [*_arrays([*inputs, *targets]), *_arrays(upstream), *owned]
         param_grads = [p.grad for p in module.parameters()]
         results = [*_arrays(output), *_arrays(grads), *param_grads]
         for i, result in enumerate(results):
@@ -221,13 +232,14 @@ class _Properties:
         # neither another call nor a caller who writes into the results may change anything
         kept_results = copy.deepcopy(_arrays(output) + _arrays(grads))
         others = [
-            value + value.dtype.type(1) if value.dtype.kind == "f" else value for value in inputs
+            _map(lambda v: v / v.dtype.type(2) if v.dtype.kind == "f" else v, value)
+            for value in inputs
         ]
         twin_module = copy.deepcopy(module)
-        module.backward(random_upstream(self.call(module, others, targets), case.rng("upstream")))
+        module.backward(random_upstream(case.call(module, others, targets), case.rng("upstream")))
         for result, kept in zip(_arrays(output) + _arrays(grads), kept_results, strict=True):
             np.testing.assert_array_equal(result, kept, "a later call changed an earlier result")
-        output = self.call(twin_module, inputs, targets)
+        output = case.call(twin_module, inputs, targets)
         for array in _arrays(output):
             array[...] = -1
         for again, kept in zip(
@@ -240,12 +252,12 @@ class _Properties:
     def test_memory_layout_does_not_matter(self, case: Case) -> None:
         inputs, targets = case.draw("float64")
         module = case.ours("float64")
-        output = self.call(module, inputs, targets)
+        output = case.call(module, inputs, targets)
         upstream = random_upstream(output, case.rng("upstream"))
         wanted = _arrays(output) + _arrays(module.backward(upstream))
-        for layout in zip(*[relayouts(v) for v in inputs if v.ndim > 0], strict=False):
+        for layout in zip(*map(_relayouts_of, inputs), strict=False):
             module = case.ours("float64")
-            output = self.call(module, layout, targets)
+            output = case.call(module, layout, targets)
             strided = _map(lambda array: relayouts(array)[0], upstream)
             got = _arrays(output) + _arrays(module.backward(strided))
             for ours, kept in zip(got, wanted, strict=True):
@@ -256,9 +268,9 @@ class _Properties:
         inputs, targets = case.draw("float64")
         with pytest.raises(RuntimeError, match="without a forward"):
             module.backward(np.zeros(()))
-        upstream = random_upstream(self.call(module, inputs, targets), case.rng("upstream"))
+        upstream = random_upstream(case.call(module, inputs, targets), case.rng("upstream"))
         with numpy_impl.no_grad():
-            self.call(module, inputs, targets)
+            case.call(module, inputs, targets)
         with pytest.raises(RuntimeError, match="without a forward"):
             module.backward(upstream)
 
@@ -282,7 +294,7 @@ class ModuleParity(_Properties):
         module = case.ours("float64")
         inputs, _ = case.draw("float64")
         assert all(p.grad is None for p in module.parameters())
-        upstream = random_upstream(self.call(module, inputs), case.rng("upstream"))
+        upstream = random_upstream(case.call(module, inputs), case.rng("upstream"))
         module.backward(upstream, retain_graph=True)
         once = [p.grad.copy() for p in module.parameters()]
         module.backward(upstream)
@@ -296,7 +308,7 @@ class ModuleParity(_Properties):
     def test_wrong_upstream_is_refused(self, case: Case) -> None:
         module = case.ours("float64")
         inputs, _ = case.draw("float64")
-        output = self.call(module, inputs)
+        output = case.call(module, inputs)
         if isinstance(output, tuple):
             with pytest.raises(TypeError, match="must be a tuple"):
                 module.backward(output[0])
@@ -313,10 +325,17 @@ class LossParity(_Properties):
     def test_upstream_scales_the_gradient(self, case: Case) -> None:
         module = case.ours("float64")
         inputs, targets = case.draw("float64")
-        self.call(module, inputs, targets)
+        case.call(module, inputs, targets)
         once, twice = _arrays(module.backward(retain_graph=True)), _arrays(module.backward(2.0))
         for a, b in zip(once, twice, strict=True):
             np.testing.assert_allclose(2 * a, b, rtol=1e-12)
+
+
+def _relayouts_of(value: Any) -> list[Any]:
+    """:func:`relayouts`, of a tuple's parts together."""
+    if isinstance(value, tuple):
+        return list(zip(*map(_relayouts_of, value), strict=False))
+    return relayouts(value) if value.ndim else [value]
 
 
 def _map(function: Callable[[Array], Array], value: Any) -> Any:

@@ -98,9 +98,13 @@ def present(namespace: str) -> dict[str, Any]:
 
 
 def parameters(function: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
-    """Names, kinds and defaults of a class's or function's arguments, without self."""
-    signature = inspect.signature(_telling(function))
-    return [(p.name, p.kind, p.default) for p in signature.parameters.values() if p.name != "self"]
+    """Names, kinds and defaults of a class's or function's arguments, without self.
+
+    A function that is a default (``F.relu``) counts by its name.
+    """
+    own = [p for p in inspect.signature(_telling(function)).parameters.values() if p.name != "self"]
+    named = [p.default.__name__ if inspect.isfunction(p.default) else p.default for p in own]
+    return [(p.name, p.kind, default) for p, default in zip(own, named, strict=True)]
 
 
 def _telling(function: Any) -> Callable[..., Any]:
@@ -111,7 +115,7 @@ def _telling(function: Any) -> Callable[..., Any]:
         # "avg_pool1d(input, kernel_size, stride=None, ...) -> Tensor": the documentation's first
         arguments = re.search(r"\((.*?)\) *->", function.__doc__ or "", re.DOTALL)
         assert arguments, f"{function.__name__} has no signature"
-        return eval(f"lambda {arguments[1]}: None")
+        return eval(f"lambda {' '.join(arguments[1].split())}: None")
     if getattr(F, function.__name__, None) is function:
         return getattr(F, f"{function.__name__}_with_indices", function)
     if function in (torch.nn.RNN, torch.nn.LSTM, torch.nn.GRU):

@@ -10,6 +10,8 @@ from typing import Any
 
 import parity_tests.nn
 from parity_tests.optim import cases as optim_cases
+from parity_tests.optim import test_lbfgs
+from parity_tests.optim.schedules import SCHEDULES
 
 
 def tables() -> dict[str, list[Any]]:
@@ -19,5 +21,7 @@ def tables() -> dict[str, list[Any]]:
         module = importlib.import_module(info.name)
         if hasattr(module, "CASES"):
             found[info.name] = module.CASES
-    found["parity_tests.optim.cases"] = [*optim_cases.CASES, *optim_cases.SCHEDULES]
+    found["parity_tests.optim.cases"] = optim_cases.CASES
+    found["parity_tests.optim.test_lbfgs"] = test_lbfgs.CASES
+    found["parity_tests.optim.schedules"] = SCHEDULES
     return found

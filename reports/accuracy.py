@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.recipes import RECIPES, Recipe
+from experiments.recipes import LAB, Recipe
 from reports.document import Table
 from reports.runs import Run, Store, canonical
 
@@ -107,11 +107,11 @@ class Agreement:
 
 def rows() -> list[str]:
     """The table's rows, in the lab's order."""
-    return list(dict.fromkeys(recipe.row for recipe in RECIPES.values()))
+    return list(dict.fromkeys(recipe.row for recipe in LAB.values()))
 
 
 def recipe_of(row: str, reading: str) -> Recipe | None:
-    found = [r for r in RECIPES.values() if (r.row, r.reading) == (row, reading)]
+    found = [r for r in LAB.values() if (r.row, r.reading) == (row, reading)]
     return found[0] if found else None
 
 
@@ -121,7 +121,7 @@ def plan(chosen: Sequence[str], seeds: Sequence[int]) -> list[Run]:
     The CNN is trained with the first seed only.
     """
     runs = []
-    for recipe in RECIPES.values():
+    for recipe in LAB.values():
         if recipe.row not in chosen:
             continue
         name = canonical(recipe.name)
@@ -237,12 +237,12 @@ def _why(
 
     values: dict[str, Any] = {}
     if row in FITTED:
-        published = RECIPES[f"{row}-as-published"]
+        published = LAB[f"{row}-as-published"]
         scale = published.values["init_scale"]
         values = {"scale": scale, "factor": FITTED[row], "unfitted": both(plain)}
     if row.startswith("cnn"):
         milliseconds = both(lambda backend: f"{1000 * seconds[row, backend]:.0f} ms")
-        values = {"evaluations": RECIPES[row].values["evaluations"], "milliseconds": milliseconds}
+        values = {"evaluations": LAB[row].values["evaluations"], "milliseconds": milliseconds}
     return WHY[row].format(**values)
 
 
@@ -298,7 +298,7 @@ def commands_table(runs: Sequence[Run], data_arguments: str) -> Table:
     """One command for each variant, and the seeds it was run with."""
     lines = []
     for variant in dict.fromkeys(run.variant for run in runs):
-        served = ", ".join(name for name in RECIPES if canonical(name) == variant) or variant
+        served = ", ".join(name for name in LAB if canonical(name) == variant) or variant
         members = [run for run in runs if run.variant == variant]
         seeds = [
             ", ".join(map(str, dict.fromkeys(r.seed for r in members if r.dtype == dtype))) or "–"

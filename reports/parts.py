@@ -15,6 +15,30 @@ def _below(limit: int, *shape: int) -> Callable[[], np.ndarray]:
     return lambda: np.random.default_rng(2).integers(0, limit, shape)
 
 
+def _uniform(*shape: int) -> Callable[[], np.ndarray]:
+    """Random numbers between 0 and 1, neither of them."""
+    return lambda: np.random.default_rng(2).uniform(0.01, 0.99, shape).astype(np.float32)
+
+
+def _signs(*shape: int) -> Callable[[], np.ndarray]:
+    """1 or -1."""
+    return lambda: np.random.default_rng(2).integers(0, 2, shape) * 2 - 1
+
+
+def _labels(count: int, rows: int, classes: int) -> Callable[[], np.ndarray]:
+    """In each row some classes, then -1 up to as many as there are; the class 0 is not among them.
+
+    With as many labels as classes there is no -1.
+    """
+
+    def make() -> np.ndarray:
+        found = np.full((rows, max(count, classes)), -1)
+        found[:, :count] = np.random.default_rng(2).integers(1, classes, (rows, count))
+        return found
+
+    return make
+
+
 def _maxima(*shape: int) -> Callable[[], np.ndarray]:
     """Indices of max pooling by two: in each plane of the output, one in every pair or square."""
 
@@ -120,4 +144,57 @@ PARTS: dict[str, tuple[Any, ...]] = {
     "EmbeddingBag": ("EmbeddingBag(10000, 128)", _below(10_000, 32, 64)),
     "CosineSimilarity": ("CosineSimilarity()", (512, 256), (512, 256)),
     "PairwiseDistance": ("PairwiseDistance()", (512, 256), (512, 256)),
+    **{
+        f"{name}Loss": (f"{name}Loss()", _WIDE, _WIDE)
+        for name in ("L1", "SmoothL1", "Huber", "PoissonNLL")
+    },
+    "SoftMarginLoss": ("SoftMarginLoss()", _WIDE, _signs(*_WIDE)),
+    "HingeEmbeddingLoss": ("HingeEmbeddingLoss()", _WIDE, _signs(*_WIDE)),
+    "KLDivLoss": ("KLDivLoss(reduction='batchmean')", _WIDE, _uniform(*_WIDE)),
+    "GaussianNLLLoss": ("GaussianNLLLoss()", _WIDE, _WIDE, _uniform(*_WIDE)),
+    "BCELoss": ("BCELoss()", _uniform(*_WIDE), _uniform(*_WIDE)),
+    "BCEWithLogitsLoss": ("BCEWithLogitsLoss()", _WIDE, _uniform(*_WIDE)),
+    "MultiLabelSoftMarginLoss": ("MultiLabelSoftMarginLoss()", _WIDE, _uniform(*_WIDE)),
+    "LinearCrossEntropyLoss": (
+        "LinearCrossEntropyLoss(256, 1000)",
+        (BATCH, 256),
+        _below(1000, BATCH),
+    ),
+    "AdaptiveLogSoftmaxWithLoss": (
+        "AdaptiveLogSoftmaxWithLoss(256, 10000, [500, 2000])",
+        (BATCH, 256),
+        _below(10_000, BATCH),
+    ),
+    "MarginRankingLoss": ("MarginRankingLoss()", _WIDE, _WIDE, _signs(*_WIDE)),
+    "MultiMarginLoss": ("MultiMarginLoss()", _WIDE, _below(1000, BATCH)),
+    "MultiLabelMarginLoss": ("MultiLabelMarginLoss()", _WIDE, _labels(5, *_WIDE)),
+    "CosineEmbeddingLoss": ("CosineEmbeddingLoss()", (512, 256), (512, 256), _signs(512)),
+    "TripletMarginLoss": ("TripletMarginLoss()", *[(512, 256)] * 3),
+    "TripletMarginWithDistanceLoss": ("TripletMarginWithDistanceLoss()", *[(512, 256)] * 3),
+    "CTCLoss": (
+        "CTCLoss()",
+        (50, 16, 20),
+        _labels(20, 16, 20),
+        lambda: np.full(16, 50),
+        lambda: np.full(16, 20),
+    ),
+    "MultiheadAttention": ("MultiheadAttention(128, 4)", *((128, 16, 128),) * 3),
+    "TransformerEncoderLayer": ("TransformerEncoderLayer(128, 4, 512)", (64, 16, 128)),
+    "TransformerDecoderLayer": ("TransformerDecoderLayer(128, 4, 512)", *((64, 16, 128),) * 2),
+    "TransformerEncoder": (
+        "TransformerEncoder(nn.TransformerEncoderLayer(128, 4, 512, batch_first=True), 2)",
+        (32, 16, 128),
+    ),
+    "TransformerDecoder": (
+        "TransformerDecoder(nn.TransformerDecoderLayer(128, 4, 512), 2)",
+        *((32, 16, 128),) * 2,
+    ),
+    "Transformer": ("Transformer(128, 4, 1, 1, 512, batch_first=True)", *((32, 16, 128),) * 2),
+    "RNN": ("RNN(128, 128)", (64, 64, 128)),
+    "LSTM": ("LSTM(128, 128)", (64, 64, 128)),
+    "LSTM, 2 layers, both directions": ("LSTM(64, 64, 2, bidirectional=True)", (32, 32, 64)),
+    "GRU": ("GRU(128, 128)", (64, 64, 128)),
+    "RNNCell": ("RNNCell(128, 128)", (64, 128)),
+    "LSTMCell": ("LSTMCell(128, 128)", (64, 128)),
+    "GRUCell": ("GRUCell(128, 128)", (64, 128)),
 }

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from experiments.checkpoint import load_arrays, write_atomically
-from experiments.recipes import RECIPES, Config, resolve
+from experiments.recipes import LAB, Config, resolve
 from experiments.run import versions
 
 ROOT = Path(__file__).resolve().parent.parent
 # whatever can change a run's numbers
 SOURCES = {"numpy": ("numpy_impl", "experiments"), "torch": ("torch_ref", "experiments")}
-_NOT_RUN = {"compare.py", "curves.py"}
+_NOT_RUN = {"compare.py", "convert.py", "curves.py", "doctor.py", "redirect.py"}
 # seconds of one epoch on one core, MNIST: only for the estimate of the time left
 _SECONDS_PER_EPOCH = {("mlp", "float32"): 1.5, ("mlp", "float64"): 3.0}
 _SECONDS_PER_EPOCH |= {("cnn", "float32"): 16.0, ("cnn", "float64"): 33.0}
@@ -87,7 +87,7 @@ def canonical(recipe: str) -> str:
     def values(name: str) -> dict[str, Any]:
         return {k: v for k, v in resolve(name, {}).as_dict().items() if k != "recipe"}
 
-    return next(name for name in RECIPES if values(name) == values(recipe))
+    return next(name for name in LAB if values(name) == values(recipe))
 
 
 def code_version(backend: str) -> str:

@@ -33,8 +33,11 @@ WHY_MISSED = {
 _COPY = "torch returns a view; here results share no memory with inputs, so this is a copy"
 _SMALL = "too small to slice: handing a slice to a Python thread costs more than it saves"
 _PASSES = "one pass over memory per NumPy operation, and threads take turns at the interpreter lock"
-_EXP = "exp, and one pass over memory per NumPy operation"
-_ROWS = "many short rows with a value each: some 70 ns a row and operation, and a dozen of these"
+_EXP = "exp, and one pass over the cache per NumPy operation"
+_ROWS = (
+    "some twenty passes over the cache where torch has three, and a value a row costs NumPy 16 ns "
+    "a row and pass"
+)
 WHY_SLOW: dict[str, str] = {
     "Conv2d, depthwise": "one filter a channel has no matrix product: strided sums over nine taps",
     "Conv2d, 4 groups": "products too narrow for BLAS to be fast",
@@ -43,7 +46,7 @@ WHY_SLOW: dict[str, str] = {
     "BatchNorm1d": _SMALL,
     "LeakyReLU": _PASSES,
     **dict.fromkeys(("Sigmoid", "SiLU", "GLU(1)", "ELU", "CELU", "SELU", "Softplus"), _EXP),
-    "GELU": "NumPy has no erf: a polynomial, a pass over the cache for each of its terms",
+    "GELU": "NumPy has no erf: a polynomial, two passes over the cache for each of its terms",
     **dict.fromkeys(("Hardsigmoid", "Hardswish", "Hardshrink", "Softshrink"), _PASSES),
     "Threshold(0.1, 20.0)": _PASSES,
     "Softmax2d": _PASSES,
@@ -52,6 +55,7 @@ WHY_SLOW: dict[str, str] = {
     "AdaptiveAvgPool3d": _PASSES,
     **dict.fromkeys(("MaxUnpool1d", "MaxUnpool2d"), "a scatter by index, on one thread"),
     "Tanh": "NumPy's tanh is the slower one",
+    "Muon": "torch multiplies in bfloat16 where the processor can; NumPy has float32 alone",
     "Softmax": _SMALL,
     "LogSoftmax": _SMALL,
     "Identity": _COPY,

@@ -34,6 +34,10 @@ def _random(*shape: int) -> Array:
     return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
+def _first(output: Any) -> Any:
+    return output[0] if isinstance(output, tuple) else output
+
+
 def _labels(n: int) -> Array:
     return np.random.default_rng(1).integers(0, 10, n)
 
@@ -56,10 +60,16 @@ class World:
         return torch.from_numpy(array)
 
     def forward_backward(self, layer: Any, *inputs: Array) -> Call:
-        """Forward, and backward for the inputs and the parameters, with a random upstream."""
+        """Forward, and backward for the inputs and the parameters, with a random upstream.
+
+        Of several outputs (a recurrent layer's states) the first alone gets a gradient.
+        """
         parameters = list(layer.parameters())
         if self.name == "numpy":
-            upstream = _random(*layer(*inputs).shape)
+            output = layer(*inputs)
+            upstream: Any = _random(*_first(output).shape)
+            if isinstance(output, tuple):
+                upstream = (upstream, *[None] * (len(output) - 1))
 
             def call() -> None:
                 for parameter in parameters:
@@ -69,29 +79,40 @@ class World:
 
             return call
         tensors = [self.tensor(x).requires_grad_(x.dtype.kind == "f") for x in inputs]
-        grad = self.tensor(_random(*layer(*tensors).shape))
+        grad = self.tensor(_random(*_first(layer(*tensors)).shape))
 
         def call_torch() -> None:
             for leaf in (*tensors, *parameters):
                 leaf.grad = None
-            layer(*tensors).backward(grad)
+            _first(layer(*tensors)).backward(grad)
 
         return call_torch
 
-    def loss(self, criterion: Any, input: Array, target: Array) -> Call:
-        """A loss and the gradient for its input."""
+    def loss(self, criterion: Any, *inputs: Array) -> Call:
+        """A loss and its gradients; where there are two inputs the second is the target."""
+        parameters = list(criterion.parameters())
+        is_tuple = isinstance(criterion(*map(self.tensor, inputs)), tuple)
         if self.name == "numpy":
 
             def call() -> None:
-                criterion(input, target)
-                criterion.backward()
+                for parameter in parameters:
+                    parameter.grad = None
+                criterion(*inputs)
+                criterion.backward((None, 1.0) if is_tuple else 1.0)
 
             return call
-        x, y = self.tensor(input).requires_grad_(), self.tensor(target)
+        tensors = [self.tensor(x) for x in inputs]
+        leaves = [
+            x for x in (tensors[:1] if len(tensors) == 2 else tensors) if x.is_floating_point()
+        ]
+        for leaf in leaves:
+            leaf.requires_grad_()
 
         def call_torch() -> None:
-            x.grad = None
-            criterion(x, y).backward()
+            for leaf in (*leaves, *parameters):
+                leaf.grad = None
+            found = criterion(*tensors)
+            (found.loss if is_tuple else found).backward()
 
         return call_torch
 
@@ -102,6 +123,21 @@ class World:
         for p in parameters:
             p.grad = self.tensor(_random(*p.shape))
         return make(parameters).step
+
+    def lbfgs_step(self) -> Call:
+        """One step with the closure it calls: forward and backward of the lab's MLP, four times."""
+        model, criterion = mlp(self.nn, (784, 600, 10)), self.nn.CrossEntropyLoss()
+        optimizer = self.optim.LBFGS(model.parameters(), lr=1e-3, max_iter=4)
+        images = self.torch.tensor(_random(BATCH, 784))
+        labels = self.torch.tensor(_labels(BATCH))
+
+        def closure() -> Any:
+            optimizer.zero_grad()
+            loss = criterion(model(images), labels)
+            loss.backward()
+            return loss
+
+        return lambda: optimizer.step(closure)
 
     def training(self, model: Any, images: Array) -> Call:
         """Forward, loss, backward, SGD with momentum."""
@@ -200,6 +236,11 @@ def workloads() -> dict[str, Workload]:
         "MomentGD": lambda w: w.optimizer_step(lambda p: w.optim.MomentGD(p, lr=1e-4)),
         "Adam": lambda w: w.optimizer_step(lambda p: w.optim.Adam(p, lr=1e-4)),
         "Adagrad": lambda w: w.optimizer_step(lambda p: w.optim.Adagrad(p, lr=1e-4)),
+        "Muon": lambda w: w.optimizer_step(
+            lambda p: w.optim.Muon([matrix for matrix in p if matrix.ndim == 2], lr=1e-4)
+        ),
+        "LBFGS": lambda w: w.lbfgs_step(),
+        **{name: _optimizer(name) for name in _BY_THEIR_RATE},
     }
     found |= {name: _program(*described) for name, described in WHOLE.items()}
     found["MLP training step, arrays"] = lambda w: w.array_training(
@@ -211,6 +252,17 @@ def workloads() -> dict[str, Workload]:
     return found
 
 
+# those whose benchmark sets nothing but a rate
+_BY_THEIR_RATE = (
+    *("ASGD", "Adadelta", "Adafactor", "AdamW", "Adamax"),
+    *("NAdam", "RAdam", "RMSprop", "Rprop"),
+)
+
+
+def _optimizer(name: str) -> Workload:
+    return lambda w: w.optimizer_step(lambda p: getattr(w.optim, name)(p, lr=1e-4))
+
+
 def _program(name: str, sizes: dict[str, Any], batch: dict[str, Any]) -> Workload:
     return lambda w: w.program(name, sizes, batch)
 
@@ -218,7 +270,8 @@ def _program(name: str, sizes: dict[str, Any], batch: dict[str, Any]) -> Workloa
 def _layer(constructor: str, *sources: Source) -> Workload:
     def make(world: World) -> Call:
         inputs = [source() if callable(source) else _random(*source) for source in sources]
-        return world.forward_backward(eval(f"nn.{constructor}", {"nn": world.nn}), *inputs)
+        run = world.loss if constructor.split("(")[0].endswith("Loss") else world.forward_backward
+        return run(eval(f"nn.{constructor}", {"nn": world.nn}), *inputs)
 
     return make
 

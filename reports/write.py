@@ -14,7 +14,7 @@ import pytest
 from experiments.backend import make_backend
 from experiments.checkpoint import write_atomically
 from experiments.data import Dataset
-from experiments.recipes import RECIPES
+from experiments.recipes import LAB
 from experiments.trainer import Trainer
 from numpy_impl.nn.activation import softmax
 from parity_tests.test_lab_defects import DEFECTS
@@ -90,7 +90,7 @@ def write_report(inputs: Inputs) -> list[str]:
             "problems": problems,
             "agreement": accuracy.agreement_sentence(agreed),
             "lines": lines,
-            "recipes": RECIPES,
+            "recipes": LAB,
             # the limits that the text states
             "accuracy": accuracy,
             "ledger": ledger,

@@ -118,30 +118,41 @@ def random_upstream(output: Any, rng: np.random.Generator) -> Any:
     """A random gradient for ``output``, never ones: those hide errors (softmax, BatchNorm)."""
     if isinstance(output, tuple):
         return tuple(random_upstream(part, rng) for part in output)
-    if output.dtype.kind != "f":
+    if output is None or output.dtype.kind != "f":
         return None
     return np.asarray(rng.standard_normal(output.shape)).astype(output.dtype)
 
 
 def run_module(
-    ours: Any, twin: torch.nn.Module, inputs: Sequence[Array], rng: np.random.Generator
+    ours: Any,
+    twin: torch.nn.Module,
+    inputs: Sequence[Array],
+    rng: np.random.Generator,
+    options: dict[str, Any] | None = None,
 ) -> list[Result]:
     """Forward and backward through a NumPy module and its twin with the same random upstream.
 
     Args:
         ours: a ``numpy_impl.nn.Module`` with the twin's weights and mode.
         twin: the torch module.
-        inputs: NumPy arrays; gradients are compared for the floating-point ones.
+        inputs: NumPy arrays, or tuples of them; gradients are compared for the floating-point ones.
         rng: draws the upstream gradient.
+        options: keyword arguments of the call, constants.
     """
     tensors = _leaves(inputs)
-    expected = twin(*(tensor.clone() for tensor in tensors))  # torch's inplace refuses leaves
-    actual = ours(*inputs)
+    options = options or {}
+    constants = {key: _constant(value) for key, value in options.items()}
+    # torch's inplace refuses leaves
+    expected = twin(*map(_cloned, tensors), **constants)
+    actual = ours(*inputs, **options)
     results = _pair("output", "forward", actual, to_numpy(expected))
     upstream = random_upstream(actual, rng)
     outputs, grads = _differentiable(expected, upstream)
     torch.autograd.backward(outputs, grads)
-    results += _input_grads(ours.backward(upstream), tensors)
+    found = ours.backward(upstream)
+    if options and isinstance(found, tuple):  # leave out those of constants
+        found = found[: len(inputs)] if len(inputs) > 1 else found[0]
+    results += _input_grads(found, tensors)
     results += _owned(ours, twin)
     return results
 
@@ -153,10 +164,18 @@ def run_loss(
     targets: Sequence[Array],
     rng: np.random.Generator,
 ) -> list[Result]:
-    """The same for a loss: ``inputs`` are differentiable, ``targets`` constant."""
-    tensors = _leaves(inputs)
-    expected = twin(*tensors, *map(to_torch, targets))
-    actual = ours(*inputs, *targets)
+    """The same for a loss: ``inputs`` are differentiable, ``targets`` constant.
+
+    A loss of numpy_impl knows better which of all of them are.
+    """
+    arrays = [*inputs, *targets]
+    places = getattr(ours, "_differentiable", range(len(inputs)))
+    tensors = _leaves([arrays[i] for i in places])
+    given: dict[int, Any] = dict(zip(places, tensors, strict=True))
+    for i, value in enumerate(arrays):  # lengths may be a tuple of ints
+        given.setdefault(i, to_torch(value) if isinstance(value, np.ndarray) else value)
+    expected = twin(*(given[i] for i in range(len(arrays))))
+    actual = ours(*arrays)
     results = _pair("loss", "forward", actual, to_numpy(expected))
     upstream = random_upstream(np.asarray(actual), rng)
     expected.backward(to_torch(upstream))
@@ -164,11 +183,25 @@ def run_loss(
     return results
 
 
-def _leaves(inputs: Sequence[Array]) -> list[torch.Tensor]:
+def _constant(value: Any) -> Any:
+    return to_torch(value) if isinstance(value, np.ndarray) else value
+
+
+def _leaves(inputs: Sequence[Any]) -> list[Any]:
     tensors = [to_torch(value) for value in inputs]
-    for tensor in tensors:
+    for tensor in _flat(tensors):
         tensor.requires_grad_(tensor.is_floating_point())
     return tensors
+
+
+def _flat(value: Any) -> list[Any]:
+    if isinstance(value, tuple | list):
+        return [leaf for part in value for leaf in _flat(part)]
+    return [value]
+
+
+def _cloned(value: Any) -> Any:
+    return tuple(map(_cloned, value)) if isinstance(value, tuple) else value.clone()
 
 
 def _differentiable(output: Any, upstream: Any) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
@@ -187,15 +220,19 @@ def _pair(name: str, direction: Direction, ours: Any, twin: Any) -> list[Result]
             for i, (o, t) in enumerate(zip(ours, twin, strict=True))
             for result in _pair(f"{name}[{i}]", direction, o, t)
         ]
+    if ours is None and twin is None:
+        return []
     return [Result(name, direction, ours, twin)]
 
 
-def _input_grads(grads: Any, tensors: Sequence[torch.Tensor]) -> list[Result]:
+def _input_grads(grads: Any, tensors: Sequence[Any]) -> list[Result]:
     ours = grads if len(tensors) > 1 else (grads,)
-    if not isinstance(ours, tuple) or len(ours) != len(tensors):
+    if not isinstance(ours, tuple) or [len(_flat(g)) for g in ours] != [
+        len(_flat(t)) for t in tensors
+    ]:
         raise AssertionError(f"backward must return {len(tensors)} gradients, got {type(ours)}")
     results = []
-    for i, (grad, tensor) in enumerate(zip(ours, tensors, strict=True)):
+    for i, (grad, tensor) in enumerate(zip(_flat(ours), _flat(tensors), strict=True)):
         if not tensor.requires_grad:
             if grad is not None:
                 raise AssertionError(f"input {i} is not differentiable, its gradient must be None")

@@ -3,7 +3,12 @@
 An array is seen as (N, G, K, P): N samples, G groups of K channels each, P positions; weights as
 (G, K, 1). GroupNorm is that as it stands, InstanceNorm has G = C groups of one channel, LayerNorm
 and RMSNorm have one group and one position: K features. A group is a row in memory, (N*G, K*P), so
-that few samples at a time go through all steps while they are in the cache.
+that few samples at a time go through all steps while they are in the cache. Weights meet it as rows
+of features, or channel by channel, (N*G*K, P), where they are one factor with the deviation.
+
+The float32 mean of values far from 0 is off by more than their deviations resolve, and their mean
+square, too. Rows near 0 are worked on as they are; of others the mean is taken off first, and the
+residual is the mean that is left then.
 """
 
 import math
@@ -11,36 +16,39 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from numpy_impl.kernels.memory import aligned_empty
-from numpy_impl.kernels.threads import cache_slices, for_each, sum_each
+from numpy_impl.kernels.memory import empty
+from numpy_impl.kernels.threads import cache_slices, for_each, once_a_thread, sum_each
 from numpy_impl.types import Array
 
 # mean, residual and variance of each group, (N*G,); None for what is taken as 0
 Statistics = tuple[Array | None, Array | None, Array]
+Grads = tuple[Array | None, Array | None, Array | None]
+# from here on a row takes its one value faster than an array takes values written out
+_LONG_ROW = 192
+# near 0: the mean's square is at most so many variances
+_NEAR = 4
 
 
 def inverse_root(var: Array, eps: float) -> Array:
     """``1 / np.sqrt(var + eps)``, with eps as it is: float32 has no 1e-50, and 1 / 0 is none."""
-    return np.asarray(1 / np.sqrt(var + np.float64(eps))).astype(var.dtype)
+    root = np.sqrt(var + np.float64(eps))
+    return np.asarray(1 / root, var.dtype)
 
 
-def _spread(values: Array, out: Array) -> Array:
-    """``np.broadcast_to(values[:, None], out.shape)``, written out.
+class _Rows(np.errstate):
+    """Within: operations on (n, length) and (n, 1) go one row after the other.
 
-    NumPy's own arithmetic on short rows, each with its one value, would take longer.
+    NumPy would write the values out first, 8192 at a time, which takes twice as long.
     """
-    np.copyto(out, values[:, None])
-    return out
 
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.length = length
 
-def _tiled(values: Array | None, x: Array, slices: list[slice]) -> Array | None:
-    """(G, K, 1) -> as many groups as the longest slice of x has, for the same reason."""
-    if values is None:
-        return None
-    samples = len(range(len(x))[slices[0]])
-    tiled = aligned_empty((samples, *x.shape[1:]), x.dtype)
-    np.copyto(tiled, values)
-    return _rows(tiled)
+    def __enter__(self) -> None:
+        super().__enter__()  # what ends with it is NumPy's buffer size, too
+        if self.length >= _LONG_ROW:
+            np.setbufsize(min(self.length, 8192) // 16 * 16)
 
 
 def _rows(x: Array) -> Array:
@@ -53,49 +61,101 @@ def _slices(x: Array) -> list[slice]:
     return cache_slices(len(x), 2 * x[:1].size) or [slice(0, 0)]
 
 
+def _repeated(values: Array | None, x: Array, part: slice, length: int) -> Array | None:
+    """(G, K, 1) for each sample of a slice of x, in rows of that length."""
+    if values is None:
+        return None
+    samples = len(range(len(x))[part])
+    repeated = empty((samples, values.size), x.dtype)
+    repeated[...] = values.reshape(-1)
+    return repeated.reshape(samples * values.size // length if length else samples, length)
+
+
+def _is_by_features(x: Array) -> bool:
+    return x.shape[1] == x.shape[3] == 1
+
+
+def _ones_like_weights(x: Array) -> Array:
+    return np.ones((*x.shape[1:3], 1), x.dtype)
+
+
+def _factors(values: Array, weight: Array) -> Array:
+    """Each group's value times its channels' weights: (n*G,), (G, K, 1) -> (n*G*K, 1)."""
+    return (values.reshape(-1, len(weight), 1) * weight[..., 0]).reshape(-1, 1)
+
+
 def normalise(
     x: Array, weight: Array | None, bias: Array | None, eps: float, centres: bool = True
 ) -> tuple[Array, Statistics]:
     """``(x - x.mean((2, 3))) / np.sqrt(x.var((2, 3)) + eps) * weight + bias``, and statistics.
 
-    Without ``centres`` ``x / np.sqrt((x * x).mean((2, 3)) + eps) * weight``. The float32 mean of
-    values far from 0 is off by more than their deviations resolve: the residual is the mean that
-    is left of x - mean.
+    Without ``centres`` ``x / np.sqrt((x * x).mean((2, 3)) + eps) * weight``.
     """
-    output, groups, slices = aligned_empty(x.shape, x.dtype), x.shape[1], _slices(x)
+    output, slices = empty(x.shape, x.dtype), _slices(x)
     inputs, outputs = _rows(x), _rows(output)
-    mean, residual, var = np.empty((3, len(inputs)), x.dtype)
-    count = inputs.dtype.type(inputs.shape[1])
-    average = np.ones(inputs.shape[1], x.dtype) / count
-    weights, biases = _tiled(weight, x, slices), _tiled(bias, x, slices)
-    negligible = np.finfo(x.dtype).eps ** 2
+    _, groups, channels, positions = x.shape
+    mean, residual, var = np.zeros((3, len(inputs)), x.dtype)
+    count = x.dtype.type(channels * positions)
+    average = np.full(inputs.shape[1], 1 / max(count, 1), x.dtype)
+    by_features = _is_by_features(x)
+    row = channels if by_features else positions
+    weights = _repeated(weight, x, slices[0], channels) if by_features else None
+    column = _ones_like_weights(x) if weight is None else weight
+    biases = _repeated(bias, x, slices[0], channels if by_features else 1)
+    negligible = 64 * np.finfo(x.dtype).eps ** 2
+
+    def centred(part: slice) -> tuple[Array, Array | None]:
+        """A slice of x, or of x - mean, its variance, and the mean that is left."""
+        a, m, v = inputs[part], mean[part], var[part]
+        np.vecdot(a, a, out=v)
+        v /= count
+        if not centres:
+            return a, None
+        squares = np.square(np.dot(a, average, out=m))
+        v -= squares
+        if squares.max(initial=0) <= _NEAR * v.min(initial=np.inf):
+            return a, m
+        left, a = residual[part], np.subtract(a, m[:, None], out=outputs[part])
+        squares = np.square(np.dot(a, average, out=left))
+        np.vecdot(a, a, out=v)
+        v /= count
+        v -= squares
+        if not squares.max(initial=0) <= negligible * v.min(initial=np.inf):
+            a -= left[:, None]
+        return a, None
 
     def fill(samples: slice) -> None:
         part = slice(samples.start * groups, samples.stop * groups)
-        a, y, v = inputs[part], outputs[part], var[part]
-        scratch = aligned_empty(y.shape, x.dtype)
-        if centres:
-            np.dot(a, average, out=mean[part])
-            a = np.subtract(a, _spread(mean[part], scratch), out=y)
-            left = np.dot(y, average, out=residual[part])
-            left_squares = left * left
-        np.vecdot(a, a, out=v)
-        v /= count
-        if centres:
-            v -= left_squares
-            if not (left_squares <= negligible * v).all():
-                y -= _spread(left, scratch)
-        np.multiply(a, _spread(inverse_root(v, eps), scratch), out=y)
-        if weights is not None:
-            y *= weights[: len(y)]
-        if biases is not None:
-            y += biases[: len(y)]
+        a, offset = centred(part)
+        inverse, y = inverse_root(var[part], eps), outputs[part]
+        if offset is not None:
+            offset = offset * inverse
+        if by_features:
+            np.multiply(a, inverse[:, None], out=y)
+            if offset is not None:
+                y -= offset[:, None]
+            if weights is not None:
+                y *= weights[: len(y)]
+            if biases is not None:
+                y += biases[: len(y)]
+            return
+        shape = len(y) * channels, positions
+        a, y = a.reshape(shape), y.reshape(shape)
+        np.multiply(a, _factors(inverse, column), out=y)
+        shift = None if biases is None else biases[: len(y)]
+        if offset is not None:
+            off = _factors(offset, column)
+            shift = np.negative(off) if shift is None else shift - off
+        if shift is not None:
+            y += shift
 
-    for_each(fill, slices)
+    with _Rows(row):
+        for_each(fill, slices)
     if not centres:
         return output, (None, None, var)
     overflown = np.isinf(var)  # which is not to be hidden, by a y of zeros
-    var[overflown] = outputs[overflown] = np.nan
+    if overflown.any():
+        var[overflown] = outputs[overflown] = np.nan
     return output, (mean, residual, var)
 
 
@@ -106,72 +166,143 @@ def normalise_backward(
     statistics: Statistics,
     eps: float,
     needs: tuple[bool, ...] = (True, True, True),
-) -> tuple[Array | None, Array | None, Array | None]:
+) -> Grads:
     """Gradients of :func:`normalise` for x, weight and bias: ``textbook.normalize_backward``.
 
-    Sums over samples and channels are matrix products, of groups (G, n, K).
+    Sums over a group's channels, and over samples, are matrix-vector products.
     """
-    mean, residual, var = statistics
-    _, groups, channels, positions = x.shape
-    slices, inputs, upstreams = _slices(x), _rows(x), _rows(dy)
-    weights = _tiled(weight, x, slices)
-    column = np.ones((groups, channels, 1), x.dtype) if weight is None else weight
-    ones = np.ones(positions, x.dtype)
-    count = x.dtype.type(inputs.shape[1])
-    inverse_std = inverse_root(var, eps)
-    dx = aligned_empty(x.shape, x.dtype) if needs[0] else None
+    by_features = _is_by_features(x)
+    backward = _backward_of_features if by_features else _backward_of_channels
+    with _Rows(x.shape[2] if by_features else x.shape[3]):
+        return backward(dy, x, weight, statistics, inverse_root(statistics[2], eps), needs)
 
-    def channel_sums(rows: Array) -> Array:
-        """(n*G, K*P) -> (G, n, K)"""
-        samples = len(rows) // groups
-        if positions != 1:
-            rows = rows.reshape(len(rows) * channels, positions) @ ones
-        return rows.reshape(samples, groups, channels).transpose(1, 0, 2)
 
-    def by_group(values: Array) -> Array:
-        """(n*G,) -> (G, 1, n)"""
-        return values.reshape(len(values) // groups, groups).T[:, None]
+class _Slices:
+    """Of x, or of x - mean, and of what goes with it: of dy and dx, for sums over rows.
 
-    def along_channels(values: Array, column: Array) -> Array:
-        """(G, n, K), (G, K, 1) -> (n*G,)"""
-        return (values @ column)[..., 0].T.reshape(-1)
+    Attributes:
+        left: the mean that is left of each row; None for none.
+    """
 
-    def sums(samples: slice) -> Sequence[Array]:
-        part = slice(samples.start * groups, samples.stop * groups)
-        up, inverse = upstreams[part], inverse_std[part]
-        centred, products, scratch = aligned_empty((3, *up.shape), x.dtype)
-        if mean is None:
-            centred = inputs[part]
-        else:
-            np.subtract(inputs[part], _spread(mean[part], scratch), out=centred)
-        np.multiply(up, centred, out=products)
-        dy_sums, product_sums = channel_sums(up), channel_sums(products)
-        found = []
-        if needs[1]:  # dy z, z = (centred - residual) / std
-            dw = by_group(inverse) @ product_sums
-            if residual is not None:
-                dw -= by_group(inverse * residual[part]) @ dy_sums
-            found.append(dw)
+    def __init__(self, dy: Array, x: Array, dx: Array | None, statistics: Statistics) -> None:
+        mean, residual, var = statistics
+        self._x, self._dy = _rows(x), _rows(dy)
+        self._dx = None if dx is None else _rows(dx)
+        longest = _slices(x)[0]
+        shape = len(range(len(x))[longest]) * x.shape[1], self._x.shape[1]
+        self._scratch = once_a_thread(lambda: empty((2, *shape), x.dtype))
+        is_near = mean is None or bool(np.all(mean * mean <= _NEAR * var))
+        self._taken, self.left = (None, mean) if is_near else (mean, residual)
+
+    def __getitem__(self, part: slice) -> tuple[Array, Array, Array, Array]:
+        """dy, x, and two others: the first is dx's if there is one."""
+        x, dy = self._x[part], self._dy[part]
+        out, scratch = self._scratch()[:, : len(x)]
+        if self._dx is not None:
+            out = self._dx[part]
+        if self._taken is not None:
+            x = np.subtract(x, self._taken[part, None], out=scratch)
+        return dy, x, out, scratch
+
+
+def _backward_of_features(
+    dy: Array,
+    x: Array,
+    weight: Array | None,
+    statistics: Statistics,
+    inverse: Array,
+    needs: tuple[bool, ...],
+) -> Grads:
+    """(N, 1, K, 1), and a weight for each of the K."""
+    dx = empty(x.shape, x.dtype) if needs[0] else None
+    arrays, slices, features = _Slices(dy, x, dx, statistics), _slices(x), x.shape[2]
+    average = np.full(features, 1 / max(features, 1), x.dtype)
+    if weight is not None:
+        average *= weight.reshape(-1)
+    weights = _repeated(weight, x, slices[0], features)
+    squares, left = inverse * inverse, arrays.left
+    offsets, ones = None if left is None else inverse * left, np.ones(len(x), x.dtype)
+
+    def fill(part: slice) -> Sequence[Array]:
+        up, a, out, scratch = arrays[part]
+        products, sums = np.multiply(up, a, out=out), []
+        if needs[1]:
+            dw = np.dot(inverse[part], products)
+            if offsets is not None:
+                dw -= np.dot(offsets[part], up)
+            sums.append(dw)
         if needs[2]:
-            found.append(np.ones((1, dy_sums.shape[1]), x.dtype) @ dy_sums)
+            sums.append(np.dot(ones[part], up))
         if dx is None:
-            return found
-        along_z = along_channels(product_sums, column)
-        if residual is not None:
-            along_1 = along_channels(dy_sums, column)
-            along_z -= residual[part] * along_1
-        slope = inverse * (inverse * along_z / count)
-        np.multiply(centred, _spread(slope, scratch), out=products)
-        if residual is not None:
-            products += _spread(along_1 / count - residual[part] * slope, scratch)
-        out = _rows(dx)[part]
+            return sums
+        slope = np.dot(products, average)
+        if left is None:
+            slope *= squares[part]
+            np.multiply(a, slope[:, None], out=scratch)
+        else:
+            offset = np.dot(up, average)
+            slope -= left[part] * offset
+            slope *= squares[part]
+            offset -= left[part] * slope
+            np.multiply(a, slope[:, None], out=scratch)
+            scratch += offset[:, None]
         if weights is not None:
             up = np.multiply(up, weights[: len(up)], out=out)
-        np.subtract(up, products, out=out)
-        out *= _spread(inverse, scratch)
-        return found
+        np.subtract(up, scratch, out=out)
+        out *= inverse[part, None]
+        return sums
 
-    found = iter(sum_each(sums, slices))
-    dw = next(found).reshape(groups, channels, 1) if needs[1] else None
-    db = next(found).reshape(groups, channels, 1) if needs[2] else None
+    found = [v.reshape(1, -1, 1) for v in sum_each(fill, slices)]
+    return dx, found[0] if needs[1] else None, found[-1] if needs[2] else None
+
+
+def _backward_of_channels(
+    dy: Array,
+    x: Array,
+    weight: Array | None,
+    statistics: Statistics,
+    inverse: Array,
+    needs: tuple[bool, ...],
+) -> Grads:
+    """(N, G, K, P), and a weight for each of the G*K."""
+    samples, groups, channels, positions = x.shape
+    dx = empty(x.shape, x.dtype) if needs[0] else None
+    arrays = _Slices(dy, x, dx, statistics)
+    ones, count = np.ones(positions, x.dtype), x.dtype.type(max(channels * positions, 1))
+    weights = _ones_like_weights(x) if weight is None else weight
+    factors, averages = _factors(inverse, weights), weights[..., 0] / count
+    cubes, left = inverse * inverse * inverse, arrays.left
+    dy_sums, product_sums = np.empty((2, samples, groups, channels), x.dtype)
+
+    def fill(part: slice) -> None:
+        rows = slice(part.start * groups, part.stop * groups)
+        up, a, out, scratch = arrays[rows]
+        shape = len(up) * channels, positions
+        products = np.multiply(up, a, out=out).reshape(shape)
+        channelwise, sums_of_dy, sums = up.reshape(shape), dy_sums[part], product_sums[part]
+        np.dot(channelwise, ones, out=sums_of_dy.reshape(-1))
+        np.dot(products, ones, out=sums.reshape(-1))
+        if left is not None:
+            sums -= left[rows].reshape(-1, groups, 1) * sums_of_dy
+        if dx is None:
+            return
+        slope = np.vecdot(sums, averages).reshape(-1)
+        slope *= cubes[rows]
+        np.multiply(a, slope[:, None], out=scratch)
+        if left is not None:
+            offset = np.vecdot(sums_of_dy, averages).reshape(-1)
+            offset *= inverse[rows]
+            offset -= left[rows] * slope
+            scratch += offset[:, None]
+        own = slice(rows.start * channels, rows.stop * channels)
+        np.multiply(channelwise, factors[own], out=out.reshape(shape))
+        out -= scratch
+
+    for_each(fill, _slices(x))
+    dw = db = None
+    if needs[1]:
+        product_sums *= inverse.reshape(samples, groups, 1)
+        dw = product_sums.sum(0)[..., None]
+    if needs[2]:
+        db = dy_sums.sum(0)[..., None]
     return dx, dw, db

@@ -217,6 +217,15 @@ def flat_positions(where: Array, size: int) -> Array:
     return flat
 
 
+def flat_in_planes(where: Array, size: int) -> Array:
+    """``(where + size * np.arange(N * C).reshape(N, C, 1...)).reshape(-1)``: (N, C, O...).
+
+    Positions in flattened S... -> those in all of a flattened (N, C, S...).
+    """
+    planes = where.reshape(math.prod(where.shape[:2]), math.prod(where.shape[2:]))
+    return np.asarray(planes + size * np.arange(len(planes))[:, None]).reshape(-1)
+
+
 def scatter(values: Array, flat: Array, shape: tuple[int, ...], are_unique: bool) -> Array:
     """``np.add.at(np.zeros(shape), flat, values)``; unique positions: ``zeros[flat] = values``."""
     out = np.zeros(shape, values.dtype)

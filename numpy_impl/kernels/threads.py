@@ -210,6 +210,19 @@ def for_each(function: Callable[[Any], object], items: Sequence[Any]) -> None:
         _one_blas_thread.leave()
 
 
+def once_a_thread(make: Callable[[], Any]) -> Callable[[], Any]:
+    """``make``, called by each thread once: what it gives then is what it gives again."""
+    made: dict[int, Any] = {}
+
+    def own() -> Any:
+        thread = threading.get_ident()
+        if thread not in made:
+            made[thread] = make()
+        return made[thread]
+
+    return own
+
+
 def cache_slices(length: int, size: int) -> list[slice]:
     """Slices that make up ``range(length)``, short enough for the cache; for any threads the same.
 

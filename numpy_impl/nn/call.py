@@ -159,6 +159,8 @@ def check_grad(grad: Any, output: Any, name: str) -> Any:
         ValueError: if a shape differs from the output's.
     """
     if isinstance(output, tuple) and not isinstance(output, Spec):
+        if grad is None and name.endswith("]"):
+            grad = (None,) * len(output)
         if not isinstance(grad, tuple | list) or len(grad) != len(output):
             raise TypeError(
                 f"{name} must be a tuple of {len(output)}, as forward returned, got {summary(grad)}"

@@ -82,6 +82,8 @@ def backward_of_calls(self: Any, grad_output: Any = None, retain_graph: bool = F
     call = current_call(self)
     if call is None or call.inputs is None:
         raise RuntimeError(no_forward(self))
+    if grad_output is None:
+        grad_output = self._own_upstream
     outputs: list[Tensor] = []
     grads: list[Array] = []
     _pair_upstream(self, call.output, grad_output, "grad_output", outputs, grads)
@@ -120,8 +122,9 @@ def _pair_upstream(
         if isinstance(grad, dict) and isinstance(output, dict) and grad.keys() <= output.keys():
             parts = [grad.get(key) for key in output]
         if not isinstance(parts, tuple | list) or len(parts) != len(wanted):
+            kind = next(k.__name__ for k in (tuple, list, dict) if isinstance(output, k))
             raise TypeError(
-                f"{owner}: {name} must be a {type(output).__name__} of {len(wanted)}, as forward "
+                f"{owner}: {name} must be a {kind} of {len(wanted)}, as forward "
                 f"returned, got {summary(grad)}"
             )
         for i, (o, g) in enumerate(zip(wanted, parts, strict=True)):

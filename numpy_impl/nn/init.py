@@ -1,8 +1,8 @@
 """Initial values of parameters: torch.nn.init, and with the same seed its very numbers.
 
-Every function fills a :class:`Parameter` or an array in place and returns what it was given; the
-random ones take a ``generator``, and use the default one unless given. Arrays must be float32 or
-float64.
+Every function fills a :class:`Parameter`, another Tensor or an array in place and returns what it
+was given; the random ones take a ``generator``, and use the default one unless given, and must be
+given float32 or float64.
 
 Source: https://pytorch.org/docs/stable/nn.init.html
 """
@@ -15,11 +15,11 @@ from typing import TypeVar
 import numpy as np
 
 from numpy_impl import random
-from numpy_impl.nn.parameter import Parameter
 from numpy_impl.random import Generator
+from numpy_impl.tensor.tensor import Tensor
 
 Array = np.ndarray
-Tensor = TypeVar("Tensor", Parameter, np.ndarray)
+Given = TypeVar("Given", bound=Tensor | np.ndarray)
 
 __all__ = [
     "calculate_gain",
@@ -76,29 +76,29 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def uniform_(
-    tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
-) -> Tensor:
+    tensor: Given, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
+) -> Given:
     """Draw from the uniform distribution over [a, b), as :func:`numpy_impl.random.uniform_`."""
     random.uniform_(_array(tensor), a, b, generator)
     return tensor
 
 
 def normal_(
-    tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
-) -> Tensor:
+    tensor: Given, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
+) -> Given:
     """Draw from a normal distribution, as :func:`numpy_impl.random.normal_`."""
     random.normal_(_array(tensor), mean, std, generator)
     return tensor
 
 
 def trunc_normal_(
-    tensor: Tensor,
+    tensor: Given,
     mean: float = 0.0,
     std: float = 1.0,
     a: float = -2.0,
     b: float = 2.0,
     generator: Generator | None = None,
-) -> Tensor:
+) -> Given:
     r"""Draw from the normal distribution within [a, b].
 
     By rejection. If the interval holds more than 0.3 of the distribution, values outside are
@@ -154,34 +154,34 @@ def trunc_normal_(
     return tensor
 
 
-def constant_(tensor: Tensor, val: float) -> Tensor:
-    """Set every element to ``val``."""
-    _array(tensor)[...] = val
+def constant_(tensor: Given, val: float) -> Given:
+    """Set every element to ``val``; integers and booleans, too."""
+    _array(tensor, any_dtype=True)[...] = val
     return tensor
 
 
-def ones_(tensor: Tensor) -> Tensor:
+def ones_(tensor: Given) -> Given:
     """Set every element to 1."""
     return constant_(tensor, 1.0)
 
 
-def zeros_(tensor: Tensor) -> Tensor:
+def zeros_(tensor: Given) -> Given:
     """Set every element to 0."""
     return constant_(tensor, 0.0)
 
 
-def eye_(tensor: Tensor) -> Tensor:
+def eye_(tensor: Given) -> Given:
     """The identity matrix: a Linear layer that passes on as many inputs as it can.
 
     Raises:
         ValueError: if ``tensor`` has not 2 dimensions.
     """
-    array = _array(tensor, 2, 2)
+    array = _array(tensor, 2, 2, any_dtype=True)
     array[...] = np.eye(*array.shape, dtype=array.dtype)
     return tensor
 
 
-def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+def dirac_(tensor: Given, groups: int = 1) -> Given:
     """Dirac's delta: a convolution that passes on as many channels as it can, in each group.
 
     Args:
@@ -191,7 +191,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     Raises:
         ValueError: if ``tensor`` has not 3, 4 or 5 dimensions, or ``groups`` does not divide out.
     """
-    array = _array(tensor, 3, 5)
+    array = _array(tensor, 3, 5, any_dtype=True)
     if groups < 1 or array.shape[0] % groups != 0:
         raise ValueError(f"groups must divide the {array.shape[0]} output channels, got {groups}")
     array[...] = 0
@@ -204,9 +204,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     return tensor
 
 
-def xavier_uniform_(
-    tensor: Tensor, gain: float = 1.0, generator: Generator | None = None
-) -> Tensor:
+def xavier_uniform_(tensor: Given, gain: float = 1.0, generator: Generator | None = None) -> Given:
     r"""Glorot's uniform: :math:`U(-a, a),\ a = gain \sqrt{6 / (fan_{in} + fan_{out})}`.
 
     Args:
@@ -223,7 +221,7 @@ def xavier_uniform_(
     return uniform_(tensor, -bound, bound, generator)
 
 
-def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
+def xavier_normal_(tensor: Given, gain: float = 1.0, generator: Generator | None = None) -> Given:
     r"""Glorot's normal: :math:`N(0, std^2),\ std = gain \sqrt{2 / (fan_{in} + fan_{out})}`.
 
     Arguments, errors and source as for :func:`xavier_uniform_`.
@@ -232,12 +230,12 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | Non
 
 
 def kaiming_uniform_(
-    tensor: Tensor,
+    tensor: Given,
     a: float = 0,
     mode: str = "fan_in",
     nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
-) -> Tensor:
+) -> Given:
     r"""He's uniform: :math:`U(-b, b),\ b = gain \sqrt{3 / fan}`.
 
     Args:
@@ -262,12 +260,12 @@ def kaiming_uniform_(
 
 
 def kaiming_normal_(
-    tensor: Tensor,
+    tensor: Given,
     a: float = 0,
     mode: str = "fan_in",
     nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
-) -> Tensor:
+) -> Given:
     r"""He's normal: :math:`N(0, std^2),\ std = gain / \sqrt{fan}`.
 
     Arguments, errors and source as for :func:`kaiming_uniform_`.
@@ -277,7 +275,7 @@ def kaiming_normal_(
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
 
 
-def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
+def orthogonal_(tensor: Given, gain: float = 1, generator: Generator | None = None) -> Given:
     r"""A matrix with orthonormal rows or columns, times ``gain``.
 
     Q of the QR decomposition of a normal matrix, its columns' signs such that R's diagonal is
@@ -308,8 +306,8 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
 
 
 def sparse_(
-    tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None
-) -> Tensor:
+    tensor: Given, sparsity: float, std: float = 0.01, generator: Generator | None = None
+) -> Given:
     """Normal values, of which a fraction in each column is set to zero.
 
     Args:
@@ -335,43 +333,50 @@ def sparse_(
     return tensor
 
 
-def _array(tensor: Parameter | Array, smallest: int = 0, largest: int | None = None) -> Array:
-    """The array to fill, its number of dimensions checked."""
-    array = tensor.data if isinstance(tensor, Parameter) else tensor
-    if not isinstance(array, np.ndarray) or array.dtype not in (np.float32, np.float64):
-        found = f"array of {array.dtype}" if isinstance(array, np.ndarray) else repr(tensor)
-        raise TypeError(f"tensor must be a Parameter or a float32 or float64 array, got {found}")
+def _array(
+    tensor: Tensor | Array, smallest: int = 0, largest: int | None = None, any_dtype: bool = False
+) -> Array:
+    """The array to fill, its dtype and its number of dimensions checked."""
+    array = tensor.data if isinstance(tensor, Tensor) else tensor
+    is_array = isinstance(array, np.ndarray)
+    kinds, allowed = ("fiub", "real") if any_dtype else ("f", "float32 or float64")
+    if not is_array or array.dtype.kind not in kinds or (array.itemsize < 4 and not any_dtype):
+        found = f"array of {array.dtype}" if is_array else repr(tensor)
+        raise TypeError(f"tensor must be a Tensor or a {allowed} array, got {found}")
     if array.ndim < smallest or (largest is not None and array.ndim > largest):
         allowed = f"{smallest} or more" if largest is None else f"{smallest} to {largest}"
         if smallest == largest:
             allowed = f"{smallest}"
         raise ValueError(f"tensor must have {allowed} dimensions, got shape {array.shape}")
+    if isinstance(tensor, Tensor) and not tensor._keeps_its_array():
+        # what was computed from it stays right, as with all changes in place
+        array = tensor._data = array.copy()
     return array
 
 
-def _calculate_fan_in_and_fan_out(tensor: Parameter | Array) -> tuple[int, int]:
+def _calculate_fan_in_and_fan_out(tensor: Tensor | Array) -> tuple[int, int]:
     """Inputs of one output, outputs of one input: both times the size of the kernel."""
     out_channels, in_channels, *kernel = _array(tensor, 2).shape
     return in_channels * math.prod(kernel), out_channels * math.prod(kernel)
 
 
-def _calculate_correct_fan(tensor: Parameter | Array, mode: str) -> int:
+def _calculate_correct_fan(tensor: Tensor | Array, mode: str) -> int:
     fans = dict(zip(("fan_in", "fan_out"), _calculate_fan_in_and_fan_out(tensor), strict=True))
     if str(mode).lower() not in fans:
         raise ValueError(f"mode must be 'fan_in' or 'fan_out', got {mode!r}")
     return fans[mode.lower()]
 
 
-def _xavier_std(tensor: Parameter | Array, gain: float) -> float:
+def _xavier_std(tensor: Tensor | Array, gain: float) -> float:
     return gain * math.sqrt(2.0 / sum(_calculate_fan_in_and_fan_out(tensor)))
 
 
-def _kaiming_std(tensor: Parameter | Array, a: float, mode: str, nonlinearity: str) -> float:
+def _kaiming_std(tensor: Tensor | Array, a: float, mode: str, nonlinearity: str) -> float:
     fan = _calculate_correct_fan(tensor, mode)
     return calculate_gain(nonlinearity, a) / math.sqrt(fan)
 
 
-def _warns_if_empty(tensor: Parameter | Array) -> bool:
+def _warns_if_empty(tensor: Tensor | Array) -> bool:
     if _array(tensor).size > 0:
         return False
     warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=3)

@@ -62,6 +62,8 @@ class Module(State):
     # save_for_backward alone, and call no modules but their parts
     _is_ours = True
     _starts_plain = True
+    # what stands for an upstream gradient that was not given: a loss's is 1
+    _own_upstream: float | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Make a class that writes its own backward a layer, one that writes forward alone not."""

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from numpy_impl.optim.averages import average_square_in_place, lerp_in_place
 from numpy_impl.optim.declare import BELOW_1, at_least_0, state_names
-from numpy_impl.optim.optimizer import Array, Optimizer, Options, lerp_in_place
+from numpy_impl.optim.optimizer import Array, Optimizer, Options
 
 
 class Adam(Optimizer):
@@ -61,8 +62,7 @@ class Adam(Optimizer):
     ) -> None:
         beta1, beta2 = group["betas"]
         lerp_in_place(m, g, 1 - beta1)
-        v *= beta2
-        v += ((1 - beta2) * g) * g  # torch's order, in which g * g can't overflow alone
+        average_square_in_place(v, g, beta2)
         if group["amsgrad"]:
             v = np.maximum(top, v, out=top)
         root = np.sqrt(v)

@@ -18,8 +18,11 @@ Ranges = Mapping[str, Range | tuple[Range, ...]]
 # True, or the option without which there is no such array
 StateNames = Mapping[str, Literal[True] | str]
 
+ANY = Range("be a number", lambda value: value == value)
 AT_LEAST_0 = Range("be at least 0", lambda value: value >= 0)
+ABOVE_0 = Range("be above 0", lambda value: value > 0)
 BELOW_1 = Range("lie in [0, 1)", lambda value: (value >= 0) & (value < 1))
+AT_MOST_1 = Range("lie in [0, 1]", lambda value: (value >= 0) & (value <= 1))
 
 
 def at_least_0(*names: str, **others: Range | tuple[Range, ...]) -> Ranges:
@@ -47,5 +50,9 @@ def check_ranges(options: Mapping[str, Any], ranges: Ranges) -> None:
 
 
 def _check(name: str, value: Any, allowed: Range) -> None:
-    if isinstance(value, str) or not np.all(allowed.holds(value)):
+    try:
+        holds = np.size(value) == 1 and bool(allowed.holds(value))
+    except TypeError:  # no number
+        holds = False
+    if not holds:
         raise ValueError(f"{name} must {allowed.must}, got {value!r}")

@@ -5,12 +5,13 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy, deepcopy
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from numpy_impl.grad_mode import enable_grad, no_grad
+from numpy_impl.kernels.elementwise import silently
 from numpy_impl.kernels.pieces import laid_out_like, pieces
 from numpy_impl.optim.declare import at_least_0, check_ranges, state_names
 from numpy_impl.tensor.tensor import RemovableHandle, Tensor
@@ -66,8 +67,9 @@ class Optimizer:
                 w -= group["lr"] * np.sign(m)
 
     g is the gradient, negated for the option ``maximize`` and with ``weight_decay * w`` for the
-    option ``weight_decay``, if the constructor has them. State that does not start as zeros comes
-    from ``_start``; a formula that is not elementwise has ``_pieces`` return its arrays whole;
+    option ``weight_decay``, if the constructor has them. Infinities and NaN are computed with, as
+    in torch, without NumPy's warnings. State that does not start as zeros comes from ``_start``, a
+    NumPy number if it is one; a formula that is not elementwise says ``_pieces = whole``;
     what a parameter needs once, before or after its pieces, stands around ``super()._update``.
     As in torch, a subclass may pass a dict of defaults, and write ``_update(param, group,
     state)`` or ``step(closure=None)`` by itself.
@@ -85,17 +87,19 @@ class Optimizer:
         TypeError: for anything that is no Parameter, nor another leaf Tensor.
         ValueError: for an empty list, a parameter in two groups, names that some lack, or an
             option out of range.
+        RuntimeError: for ``fused`` and ``foreach`` at once.
 
     Source: https://pytorch.org/docs/stable/optim.html
     """
 
     # what options may be
     _ranges = at_least_0()
-    # torch's names of what a parameter keeps: "step" is a counter, the others are arrays, in the
-    # order in which the formula takes them
+    # torch's names of what a parameter keeps: "step" is a counter, the others are arrays or
+    # numbers, in the order in which the formula takes them
     _state_names = state_names()
-    # whether weight decay shrinks w instead, where no option decoupled_weight_decay says so
-    _is_decoupled = False
+    # what weight decay does, where no option decoupled_weight_decay says so: adds to g, shrinks w
+    # instead, or is left to the formula
+    _decay: Literal["coupled", "decoupled", "in the formula"] = "coupled"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -106,6 +110,8 @@ class Optimizer:
         others = ("self", "params", "__class__")
         self.defaults = {key: value for key, value in defaults.items() if key not in others}
         self._check_options(self.defaults)
+        if self.defaults.get("fused") and self.defaults.get("foreach"):
+            raise RuntimeError("fused and foreach must not both be True")
         self.state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         self._step_pre_hooks: list[Callable[..., Any]] = []
@@ -176,7 +182,7 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            options = _in_plain_numbers(group)
+            options = in_plain_numbers(group)
             for param in group["params"]:
                 if param._grad is not None:
                     state = self.state.get(param, {})
@@ -186,12 +192,13 @@ class Optimizer:
                         self.state[param] = state
         return loss
 
+    @silently
     def _update(self, param: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
         """One step of one parameter: what it keeps, and the formula on each of its pieces."""
         data, grad = param._data, param._grad
         assert grad is not None
         # an algorithm without a counter is told 1 when it starts an array, later 2
-        t, arrays = 2.0, []
+        t, kept = 2.0, []
         for name, wanted in self._state_names.items():
             value = state.get(name)
             if name == "step":
@@ -203,21 +210,22 @@ class Optimizer:
                 if value is not None:
                     state[name] = value
                     t = t if "step" in state else 1.0
-            arrays.append(value)
+            kept.append(value)
         maximize = "maximize" in self.defaults and group["maximize"]
-        decay = group["weight_decay"] if "weight_decay" in self.defaults else 0
-        is_decoupled = decay and group.get("decoupled_weight_decay", self._is_decoupled)
-        for w, g, *kept in self._pieces(data, laid_out_like(grad, data), *arrays):
+        has_decay = "weight_decay" in self.defaults and self._decay != "in the formula"
+        decay = group["weight_decay"] if has_decay else 0
+        is_decoupled = group.get("decoupled_weight_decay", self._decay == "decoupled")
+        for w, g, *parts in self._pieces(data, laid_out_like(grad, data), *kept):
             if maximize:
                 g = -g
-            if is_decoupled:
+            if decay and is_decoupled:
                 w *= 1 - group["lr"] * decay
             elif decay:
                 g = g + decay * w
-            self._rule(w, g, group, t, *kept)
+            self._rule(w, g, group, t, *parts)
 
-    def _start(self, name: str, w: Array, group: Options) -> Array | None:
-        """The array that a parameter keeps under a name before its first step; None if none."""
+    def _start(self, name: str, w: Array, group: Options) -> Array | np.generic | None:
+        """What a parameter keeps under a name before its first step; None if nothing."""
         return np.zeros_like(w)
 
     _pieces = staticmethod(pieces)
@@ -299,15 +307,17 @@ class Optimizer:
         loaded = {}
         for key, value in values.items():
             start = starts.get(key)
-            if start is not None and value is not None:
+            if isinstance(start, np.ndarray) and value is not None:
                 value = np.asarray(value)
                 if value.shape != start.shape:
                     raise ValueError(
                         f"{key} of {name} must have shape {start.shape}, got {value.shape}"
                     )
-            if key == "step" and key in names:  # a file may have made an array of it
-                value = np.float32(np.asarray(value).item())
-            loaded[key] = _own_copy(data, key, value, name)
+            if (key == "step" and key in names) or isinstance(start, np.generic):
+                # not in the parameter's dtype; a file may have made an array of it
+                loaded[key] = np.float32(np.asarray(value).item())
+            else:
+                loaded[key] = _own_copy(data, key, value, name)
         return loaded
 
     def _parameters(self) -> Iterator[Tensor]:
@@ -376,7 +386,7 @@ def _own_copy(data: Array, key: Any, value: Any, name: str) -> Any:
     return own
 
 
-def _in_plain_numbers(group: dict[str, Any]) -> dict[str, Any]:
+def in_plain_numbers(group: dict[str, Any]) -> dict[str, Any]:
     """The group, or a copy if it has NumPy's numbers, which would lift float32 to float64."""
     kinds = set(map(type, group.values()))
     if tuple in kinds:
@@ -392,18 +402,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(map(_plain, value))
     return value.item() if hasattr(value, "__array__") else value
-
-
-def lerp_in_place(start: Array, end: Array, weight: float) -> None:
-    """``start += weight * (end - start)``, counted from the nearer of the two, as torch does.
-
-    From the further one a small ``end`` would vanish beside a large ``start``.
-    """
-    rounded = start.dtype.type(weight)
-    step = end - start
-    if abs(rounded) < 0.5:
-        step *= rounded
-        start += step
-    else:
-        step *= rounded - 1
-        np.add(step, end, out=start)

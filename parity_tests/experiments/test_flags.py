@@ -31,9 +31,10 @@ def test_a_recipe_with_replaced_values_says_so(tmp_path, monkeypatch, capsys) ->
 
 
 def test_a_recipe_itself_keeps_its_name() -> None:
-    beside = {"seed": 3, "dtype": "float64", "backend": "torch", "dataset": "digits"}
+    beside = {"seed": 3, "dtype": "float64", "backend": "torch"}
     for name in RECIPES:
-        config = resolve(name, beside)
+        data = "text" if name == "gpt" else "digits"
+        config = resolve(name, {**beside, "dataset": data})
         assert config.name == name
         assert config.changed == {}
         assert Config.from_dict(config.as_dict()) == config
@@ -82,7 +83,7 @@ def test_sgd_has_no_momentum_unasked(fields, momentum) -> None:
         (["--batch-size", "1250"], "--evaluations must be at most 1, the steps of an epoch"),
         (["--data-dir", "nowhere"], "--data-dir nowhere has no effect with the digits"),
         (["--list", "--lr", "3"], "--lr has no effect with --list"),
-        (["--model", "cnn", "--hidden", "3", "4"], "--hidden must be one size for the cnn"),
+        (["--model", "cnn", "--hidden", "3", "4"], "--hidden must be one size, but for the mlp"),
     ],
 )
 def test_flags_without_effect_are_refused(arguments, message, tmp_path, monkeypatch, capsys):
@@ -161,7 +162,8 @@ def test_the_help_shows_every_flag_in_its_group_with_its_default(help_text) -> N
         if field.default not in (None, (), "") and field.kind is not bool:
             default = field.default if field.many else (field.default,)
             assert f"default: {' '.join(map(str, default))})" in line
-    assert "(default: 600 for mlp, 128 for cnn)" in shown["--hidden"][1]
+    defaults = "(default: 600 for mlp, 128 for cnn, 128 for lstm, 128 for gpt)"
+    assert defaults in shown["--hidden"][1]
     assert "{sgd,momentgd,adam}" in shown["--optimizer"][1]
     assert "(needs --scheduler step or multistep or exponential;" in shown["--gamma"][1]
     assert "(needs --patience;" in shown["--min-delta"][1]
@@ -172,7 +174,7 @@ def test_the_examples_of_the_help_run(help_text, monkeypatch) -> None:
     monkeypatch.setattr(run, "train", lambda config, *_: runs.append(config) or 0)
     examples = re.findall("^  python train.py (.*)$", help_text, re.MULTILINE)
     assert all(call(*shlex.split(example)) == 0 for example in examples)
-    assert len(runs) == 3
+    assert len(runs) == 4
 
 
 def test_a_flag_that_was_not_given_is_unset() -> None:

@@ -29,6 +29,7 @@ Array = np.ndarray
 RNG = np.random.default_rng(0)
 # proven elsewhere: a layer's kernel against the layer's definition in textbook.py
 ELSEWHERE = {
+    "attention": "nn/test_attention.py",
     "convolution": "test_textbook.py",
     "groups": "test_textbook.py",
     "depthwise": "test_textbook.py",
@@ -38,6 +39,7 @@ ELSEWHERE = {
     "pooling": "test_textbook.py",
     "special": "kernels/test_special.py",
     "ranges": "kernels/test_ranges.py",
+    "recurrent": "kernels/test_recurrent.py",
     "segments": "kernels/test_segments.py",
 }
 SHAPES = [(), (0, 3), (5,), (3, 4), (2, 3, 4, 5), (700, 640)]  # the last is worked on in slices
@@ -61,6 +63,20 @@ def _tanh(x: Array, out: Array | None = None) -> Array:
     return np.tanh(x, out=out)
 
 
+@elementwise.curve
+def _square(x: Array, y: Array, slope: Array | None, factor: float = 3.0) -> None:
+    np.multiply(x * x, factor, out=y)
+    if slope is not None:
+        np.multiply(x, 2 * factor, out=slope)
+
+
+@elementwise.gate
+def _at_least(x: Array, y: Array, mask: Array | None, low: float = 0.5) -> None:
+    np.maximum(x, low, out=y)
+    if mask is not None:
+        masks.as_mask(np.greater(x, low, out=mask))
+
+
 def slopes(x: Array) -> Array:
     """One for each position along the last axis."""
     return np.linspace(-1, 2, x.shape[-1], dtype=x.dtype) if x.ndim > 1 else x.dtype.type(0.5)
@@ -82,6 +98,18 @@ def _slicewise_sum(x: Array, y: Array) -> Array:
 ELEMENTWISE: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
     "elementwise.elementwise": (_gated, lambda x, y: x * np.tanh(y) * 2.0),
     "elementwise.elementwise with out": (lambda x, y: _tanh(x), lambda x, y: np.tanh(x)),
+    "elementwise.curve": (lambda x, y: _square(x, 0.5)[0], lambda x, y: x * x * 0.5),
+    "elementwise.curve, the slope": (lambda x, y: _square(x, 0.5)[1], lambda x, y: x * 1.0),
+    "elementwise.curve without a slope": (
+        lambda x, y: [_square(x, keeps=False)[i] for i in (1, 0)][1],
+        lambda x, y: x * x * 3.0,
+    ),
+    "elementwise.gate": (lambda x, y: _at_least(x)[0], lambda x, y: np.maximum(x, 0.5)),
+    "elementwise.gate, the mask": (
+        lambda x, y: elementwise.where_mask(_at_least(x)[1], y, 0.5),
+        lambda x, y: np.where(x > 0.5, 0.5 * y, np.zeros((), y.dtype)),
+    ),
+    "elementwise.times": (lambda x, y: elementwise.times(x, y), lambda x, y: x * y),
     "elementwise.positive_part": (
         lambda x, y: elementwise.positive_part(x),
         lambda x, y: np.maximum(x, 0),
@@ -332,9 +360,21 @@ def test_aligned_memory(shape, dtype) -> None:
     assert not found.size or found.ctypes.data % 64 == 0
 
 
+@pytest.mark.parametrize("shape", [(3,), (0, 4), (200, 1000)], ids=str)
+def test_large_memory_is_aligned(shape) -> None:
+    found = memory.empty(shape, np.dtype("float32"))
+    like = memory.empty_like(found), memory.empty_like(found, np.float32)
+    for array in (found, *like):
+        assert (array.shape, array.dtype, array.flags.c_contiguous) == (shape, "float32", True)
+        assert array.size < 1000 or array.ctypes.data % 64 == 0
+    assert memory.empty_like(found.T, np.bool_).strides == np.empty_like(found.T, np.bool_).strides
+
+
 NAMED = {
     *(name.split(" ")[0] for name in (*ELEMENTWISE, *BY_CHANNEL)),
     "memory.aligned_empty",
+    "memory.empty",
+    "memory.empty_like",
     "resample.resample",
     "windows.interior",
     "windows.pad_channels_last",
@@ -344,6 +384,7 @@ NAMED = {
     "threads.for_each",
     "threads.for_each_slice",
     "threads.get_num_threads",
+    "threads.once_a_thread",
     "threads.set_num_threads",
     "threads.with_one_blas_thread",
 }

@@ -57,6 +57,8 @@ def test_dense_arrays_of_one_layout_are_cut_small(layout) -> None:
     a = layout(np.zeros((3, 5, 70, 311)))
     sizes = [piece[0].size for piece in pieces(a, np.zeros_like(a), None)]
     assert sizes == [_SIZE] * (a.size // _SIZE) + [a.size % _SIZE]
+    masks = [piece[1] for piece in pieces(a, np.zeros_like(a, np.bool_))]
+    assert [mask.size for mask in masks] == sizes
 
 
 @pytest.mark.parametrize("layout", [np.array, fortran, channels_last, with_gaps])

@@ -79,3 +79,11 @@ def test_adaptive_ranges() -> None:
             for o in range(outputs):
                 assert axis.starts[o] == o * size // outputs
                 assert axis.ends[o] == int(np.ceil((o + 1) * size / outputs))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4), (2, 3, 2, 2), (0, 3, 2)], ids=str)
+def test_positions_in_planes(shape) -> None:
+    where = np.random.default_rng(0).integers(0, 9, shape)
+    n, c, *sizes = shape
+    planes = 9 * np.arange(n * c).reshape(n, c, *(1,) * len(sizes))
+    np.testing.assert_array_equal(ranges.flat_in_planes(where, 9), (where + planes).reshape(-1))

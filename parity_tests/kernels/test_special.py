@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
-from numpy_impl.kernels.special import erf, normal_cdf
+from numpy_impl.kernels.special import erf, log_logistic, logistic, normal_cdf
 
 EDGES = [0.0, -0.0, 0.5, -0.5, math.nextafter(0.5, 1), 1e-45, 1e-310, 1e30, np.inf, -np.inf, np.nan]
 
@@ -48,6 +49,21 @@ def test_normal_cdf(dtype) -> None:
     assert np.nanmax(np.abs(found - wanted)) <= np.finfo(dtype).eps
     ends = np.array([-1000.0, -np.inf, 1000.0, np.inf], dtype)
     np.testing.assert_array_equal(normal_cdf(ends), [0, 0, 1, 1])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_logistic_and_its_logarithm(dtype) -> None:
+    """As torch's; the logarithm keeps its digits where the function is near 0."""
+    x = values(dtype)
+    for found, theirs in ((logistic, torch.sigmoid), (log_logistic, F.logsigmoid)):
+        with np.errstate(over="ignore"):
+            y, wanted = found(x), theirs(torch.from_numpy(x)).numpy()
+        assert y.dtype == dtype
+        np.testing.assert_allclose(y, wanted, 4 * np.finfo(dtype).eps, 1e-40)
+        assert found(np.array(0.5, dtype)) == pytest.approx(found(np.array([0.5], dtype))[0])
+    out = np.empty(3, dtype)
+    assert log_logistic(np.array([-1000, 0, 1000], dtype), out) is out
+    np.testing.assert_allclose(out, [-1000, -math.log(2), 0], 1e-6)
 
 
 def test_numbers_and_nothing() -> None:

@@ -225,6 +225,16 @@ def test_blas_has_one_thread_inside_slices() -> None:
     assert numpy_impl.get_num_threads() == 2
 
 
+def test_once_a_thread() -> None:
+    """One object for each thread, and the same one again."""
+    own = kernel_threads.once_a_thread(list)
+    with ThreadPoolExecutor(1) as pool:
+        theirs = [pool.submit(own).result() for _ in range(2)]
+    assert own() is own()
+    assert theirs[0] is theirs[1]
+    assert own() is not theirs[0]
+
+
 def test_errstate_holds_in_the_helpers() -> None:
     numpy_impl.set_num_threads(2)
     x = np.full((40, 16, 30, 30), 3e38, "f")

@@ -129,10 +129,12 @@ def test_losses(name) -> None:
     first.backward()
     assert_same(x.grad, tx.grad)
     second.backward()
-    if name == "CrossEntropyLoss":  # probabilities: no gradient for them, and never silently
-        target = numpy_impl.tensor(np.full((3, 4), 0.25), requires_grad=True)
-        with pytest.raises(RuntimeError, match="detach"):
-            loss(x, target).backward()
+    # a target that requires a gradient: here probabilities, for CrossEntropyLoss
+    target = numpy_impl.tensor(np.full((3, 4), 0.25), requires_grad=True)
+    twins_target = torch.full((3, 4), 0.25, dtype=torch.float64, requires_grad=True)
+    loss(x, target).backward()
+    twin(tx, twins_target).backward()
+    assert_same(target.grad, twins_target.grad)
 
 
 def test_a_gradient_of_the_wrong_shape_is_refused() -> None:

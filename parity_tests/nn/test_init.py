@@ -14,6 +14,7 @@ from torch.nn import init as twin_init
 from numpy_impl import random
 from numpy_impl.nn import init
 from numpy_impl.nn.parameter import Parameter
+from numpy_impl.tensor.tensor import Tensor
 from torch_ref.compare import Result, Tolerance
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -101,6 +102,11 @@ CASES = [
 ]
 
 
+def arguments(case: Case) -> set[str]:
+    """What the function can be given."""
+    return set(inspect.signature(getattr(init, case.name)).parameters)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_agrees_with_the_twin(case: Case, dtype: str) -> None:
@@ -110,7 +116,7 @@ def test_agrees_with_the_twin(case: Case, dtype: str) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_fills_what_it_is_given(case: Case) -> None:
-    """In place, whether Parameter or array, whatever the memory layout; and returns it."""
+    """In place, whether Parameter, Tensor or array, in any memory layout; and returns it."""
     fill = getattr(init, case.name)
     random.manual_seed(9)
     wanted = fill(np.full(case.shape, np.nan, "float32"), **case.kwargs)
@@ -122,11 +128,28 @@ def test_fills_what_it_is_given(case: Case) -> None:
         assert fill(given, **case.kwargs) is given
         assert parameter.data is array
         np.testing.assert_array_equal(array, wanted)
+    tensor = Tensor(np.full(case.shape, np.nan, "float32"))
+    result, before = tensor * 2, tensor.data
+    random.manual_seed(9)
+    assert fill(tensor, **case.kwargs) is tensor
+    np.testing.assert_array_equal(tensor.data, wanted)
+    # what was computed from it before stays right
+    assert np.isnan(before).all()
+    assert np.isnan(result.data).all()
 
 
-RANDOM = [
-    case for case in CASES if "generator" in inspect.signature(getattr(init, case.name)).parameters
-]
+@pytest.mark.parametrize("dtype", ["int64", "int32", "bool", "uint8", "float64"])
+@pytest.mark.parametrize("case", [c for c in CASES if "generator" not in arguments(c)], ids=str)
+def test_constants_fill_all_dtypes(case: Case, dtype: str) -> None:
+    shape = case.shape
+    ours = getattr(init, case.name)(np.full(shape, 7).astype(dtype), **case.kwargs)
+    twin = torch.from_numpy(np.full(shape, 7).astype(dtype))
+    getattr(twin_init, case.name)(twin, **case.kwargs)
+    np.testing.assert_array_equal(ours, twin.numpy())
+    assert ours.dtype == dtype
+
+
+RANDOM = [case for case in CASES if "generator" in arguments(case)]
 
 
 @pytest.mark.parametrize("case", [c for c in RANDOM if 0 not in c.shape], ids=str)
@@ -209,7 +232,10 @@ def test_trunc_normal_takes_the_logarithm_of_zero() -> None:
 MATRIX = np.zeros((4, 3), np.float32)
 
 WRONG: list[tuple[Callable[[], object], type[Exception], str]] = [
-    (lambda: init.ones_([1.0]), TypeError, r"Parameter or a float32 or float64 array, got \[1.0\]"),
+    (lambda: init.ones_([1.0]), TypeError, r"a Tensor or a real array, got \[1.0\]"),
+    (lambda: init.ones_(np.zeros(3, complex)), TypeError, "a real array, got array of complex128"),
+    (lambda: init.uniform_([1.0]), TypeError, r"a float32 or float64 array, got \[1.0\]"),
+    (lambda: init.uniform_(np.zeros(3, np.float16)), TypeError, "got array of float16"),
     (lambda: init.uniform_(np.zeros(3, int)), TypeError, "got array of int64"),
     (lambda: init.uniform_(MATRIX, 2, 1), ValueError, "got a=2.0, b=1.0"),
     (lambda: init.normal_(MATRIX, 0, -1), ValueError, "std must not be negative, got -1"),

@@ -4,6 +4,7 @@ They are what torch's test suite runs its modules on: arguments, shapes with and
 empty batches, numbers. Each runs forward and backward here and in torch.
 """
 
+import dataclasses
 import inspect
 import sys
 import types
@@ -20,12 +21,13 @@ import numpy_impl
 from numpy_impl import nn
 from parity_tests.cases import DTYPES
 from parity_tests.tolerances import tolerance
-from torch_ref.compare import Result, run_loss, run_module
+from torch_ref.compare import Result, Tolerance, run_loss, run_module
 from torch_ref.convert import copy_weights, to_numpy
 
 # meaningless here, or the same as none
 _OF_DEVICES = ("device", "dtype")
 WITHOUT_SAMPLES = {
+    "AdaptiveLogSoftmaxWithLoss",
     "ChannelShuffle",
     "CrossMapLRN2d",  # torch has none; test_normalization.py says why that may be
     # torch leaves random modules out
@@ -44,6 +46,7 @@ WITHOUT_SAMPLES = {
     "Fold",  # torch has none of these
     "Identity",
     *("LazyBatchNorm1d", "LazyBatchNorm2d", "LazyBatchNorm3d", "LazyLinear"),
+    *("LazyInstanceNorm1d", "LazyInstanceNorm2d", "LazyInstanceNorm3d"),
     "MaxUnpool1d",
     "MaxUnpool2d",
     "MaxUnpool3d",
@@ -51,11 +54,16 @@ WITHOUT_SAMPLES = {
     "ModuleDict",
     "ModuleList",
     "RReLU",  # random
+    "RNNBase",  # bases, without a forward
+    "RNNCellBase",
     "PixelShuffle",
     "PixelUnshuffle",
+    "TripletMarginLoss",
+    "TripletMarginWithDistanceLoss",
     "ParameterDict",
     "ParameterList",
     "Sequential",
+    "TransformerDecoder",
     "Unflatten",
     "Upsample",
     "UpsamplingBilinear2d",
@@ -69,6 +77,27 @@ WITH_SAMPLES = sorted(
     if inspect.isclass(getattr(nn, name)) and issubclass(getattr(nn, name), nn.Module)
     if name not in WITHOUT_SAMPLES
 )
+
+
+# torch draws them from -9 to 9: scores of up to 81 make weights near 0 and 1, whose gradients
+# cancel. Seen from float64 torch's are off by up to 6e-6 of the largest, as ours are, and on the
+# average by a fifth more
+OF_LARGE_SCORES = Tolerance(rtol=1e-5, atol=1e-5, scaled=True)
+EXCEPTIONS = {
+    # torch's sums of logarithms, of size 100; test_loss_ctc.py compares with float64
+    ("CTCLoss", "float32", "input_grad"): Tolerance(rtol=0, atol=5e-5),
+    **{
+        (name, "float32", direction): OF_LARGE_SCORES
+        for name in (
+            "MultiheadAttention",
+            "Transformer",
+            "TransformerDecoderLayer",
+            "TransformerEncoder",
+            "TransformerEncoderLayer",
+        )
+        for direction in ("input_grad", "param_grad")
+    },
+}
 
 
 @cache
@@ -104,14 +133,40 @@ def samples(name: str, dtype: str, training: bool) -> list[Any]:
 
 
 def arrays(value: Any) -> Any:
-    """Arrays for tensors, in whatever structure."""
+    """Arrays for tensors, in whatever structure; our functions and layers for torch's."""
+    if isinstance(value, torch.nn.TransformerEncoderLayer):
+        return encoder_layer(value)
+    if value is getattr(torch.nn.functional, getattr(value, "__name__", ""), value.__class__):
+        return getattr(nn.functional, value.__name__)
     if isinstance(value, tuple | list):
         return type(value)(arrays(part) for part in value)
     if isinstance(value, dict):
         return {key: arrays(part) for key, part in value.items()}
+    if isinstance(value, torch.nn.LinearCrossEntropyOptions):
+        return nn.LinearCrossEntropyOptions(**dataclasses.asdict(value))
     return to_numpy(value) if isinstance(value, torch.Tensor) else value
 
 
+def encoder_layer(theirs: torch.nn.TransformerEncoderLayer) -> nn.TransformerEncoderLayer:
+    """One like torch's, which its samples hand to TransformerEncoder."""
+    return nn.TransformerEncoderLayer(
+        theirs.linear1.in_features,
+        theirs.self_attn.num_heads,
+        theirs.linear1.out_features,
+        theirs.dropout.p,
+        arrays(theirs.activation),
+        theirs.norm1.eps,
+        theirs.self_attn.batch_first,
+        theirs.norm_first,
+        theirs.linear1.bias is not None,
+    )
+
+
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides", "ignore:KLDivLoss. reduction")
+@pytest.mark.filterwarnings("ignore:linear_cross_entropy. ``options`` ignored")
+@pytest.mark.filterwarnings("ignore:LinearCrossEntropyLoss. options are for int64")
+# what both say where nested tensors are of no use
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor:UserWarning")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", WITH_SAMPLES)
 def test_torch_s_samples(name: str, dtype: str) -> None:
@@ -124,7 +179,8 @@ def check(name: str, training: bool, dtype: str, sample: Any, which: str) -> Non
     mode = "" if training else " [eval]"
     for result in measure(name, training, dtype, sample):
         where = f"{name} {which} {sample.desc}{mode} {dtype}"
-        result.check(tolerance(dtype, result.direction), where)
+        usual = tolerance(dtype, result.direction)
+        result.check(EXCEPTIONS.get((name, dtype, result.direction), usual), where)
 
 
 def measure(name: str, training: bool, dtype: str, sample: Any) -> list[Result]:
@@ -139,13 +195,15 @@ def measure(name: str, training: bool, dtype: str, sample: Any) -> list[Result]:
     call = inspect.signature(type(twin).forward).bind(
         twin, *sample.forward_input.args, **sample.forward_input.kwargs
     )
-    inputs = [to_numpy(value) for value in call.args[1:]]
+    given = dict(list(call.arguments.items())[1:])
+    options = {name: arrays(value) for name, value in given.items() if name.endswith("mask")}
+    inputs = [arrays(value) for name, value in given.items() if name not in options]
     numpy_impl.manual_seed(7)
     torch.manual_seed(7)
     rng = np.random.default_rng(0)
     if name.endswith("Loss"):
-        return run_loss(ours, twin, inputs[:1], inputs[1:], rng)
-    return run_module(ours, twin, inputs, rng)
+        return run_loss(ours, twin, inputs[:1], inputs[1:], rng)  # it knows how many are inputs
+    return run_module(ours, twin, inputs, rng, options)
 
 
 def test_every_class_that_torch_has_samples_of_is_tried() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from numpy_impl import nn, optim
+from numpy_impl.kernels.pieces import whole
 from numpy_impl.optim import declare
 from numpy_impl.optim.declare import AT_LEAST_0, BELOW_1, at_least_0, state_names
 from numpy_impl.optim.optimizer import Array, Optimizer, Options
@@ -54,9 +55,7 @@ class Kept(Optimizer):
             return None
         return np.full_like(w[:, :1] if name == "rows" else w, 3)
 
-    @staticmethod
-    def _pieces(*arrays):
-        return [arrays]
+    _pieces = staticmethod(whole)
 
     def _rule(self, w, g, group, t, *kept) -> None:
         self.calls.append((t, w.shape, *(None if a is None else a.shape for a in kept)))
@@ -97,7 +96,7 @@ def test_state_of_any_shape_and_start_is_made_once_kept_and_loaded() -> None:
 
 
 class Decoupled(Optimizer):
-    _is_decoupled = True
+    _decay = "decoupled"
 
     def __init__(self, params: Any, lr: float, weight_decay: float, maximize: bool = False) -> None:
         super().__init__(params, locals())

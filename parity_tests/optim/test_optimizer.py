@@ -1,4 +1,4 @@
-"""SGD, MomentGD, Adam."""
+"""Each algorithm's steps, and what the base does around them."""
 
 import copy
 
@@ -9,7 +9,20 @@ import torch
 import numpy_impl
 import torch_ref
 from numpy_impl import nn, optim
-from parity_tests.optim.cases import CASES, KEEPERS, Case, give_gradients, parameters
+from numpy_impl.kernels import pieces
+from parity_tests.optim.cases import (
+    CASES,
+    KEEPERS,
+    SMALL_PIECES,
+    Case,
+    give_gradients,
+    parameters,
+)
+
+
+@pytest.fixture(autouse=True)
+def _small_pieces(monkeypatch) -> None:
+    monkeypatch.setattr(pieces, "_SIZE", SMALL_PIECES)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -20,8 +33,14 @@ def test_steps_agree_with_the_twin(case, dtype) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
+def test_steps_on_an_objective_agree_with_the_twin(case) -> None:
+    for result in case.measure_objective():
+        result.check(case.tolerance("float64", result), f"{case}")
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
 def test_updates_in_place_and_leaves_gradients_alone(case) -> None:
-    ours, twins = parameters("float32")
+    ours, twins = parameters("float32", case.shapes)
     give_gradients(ours, twins, np.random.default_rng(2))
     arrays = [p.data for p in ours]
     grads = copy.deepcopy([p.grad for p in ours])
@@ -75,7 +94,7 @@ FAR_APART = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(
     "case",
@@ -90,11 +109,25 @@ FAR_APART = [
         Case("SGD", "lr=0.1, momentum=0.9, dampening=0.3, weight_decay=0.1"),
         Case("SGD", "lr=0.1, momentum=0.9, nesterov=True"),
         Case("MomentGD", "lr=0.1, mu=0.9"),
+        Case("Adagrad", "lr=0.1"),
+        Case("RMSprop", "lr=0.1"),
+        Case("RMSprop", "lr=0.1, momentum=0.9"),
+        Case("Adadelta", ""),
+        Case("Adamax", "lr=0.1"),
+        Case("NAdam", "lr=0.1"),
+        Case("RAdam", "lr=0.1"),
+        Case("RAdam", "lr=0.1, betas=(0.3, 0.99)"),
+        Case("Rprop", "lr=0.1"),
+        Case("ASGD", "lr=0.1, t0=0"),
+        Case("Adafactor", "lr=0.1"),
     ],
     ids=str,
 )
 def test_gradients_far_apart_denormal_or_not_finite(case, dtype) -> None:
-    """State and parameters to their last digits, however small: no absolute tolerance."""
+    """State and parameters to their last digits, however small: no absolute tolerance.
+
+    And no warning of what overflows or is no number, as in torch.
+    """
     for gradients in FAR_APART:
         ours = nn.Parameter(np.linspace(-1, 1, 19).astype(dtype))
         twin = torch.nn.Parameter(torch.from_numpy(ours.data.copy()))
@@ -112,7 +145,7 @@ def test_gradients_far_apart_denormal_or_not_finite(case, dtype) -> None:
             np.testing.assert_allclose(found, value, rtol, atol, err_msg=name)
 
 
-@pytest.mark.parametrize("case", [*KEEPERS, Case("SGD", "")], ids=str)
+@pytest.mark.parametrize("case", [*KEEPERS[:-1], Case("SGD", "")], ids=str)
 def test_a_closure_has_gradients_also_under_no_grad(case) -> None:
     """The mode inside is the same whatever it is outside; the update keeps nothing."""
     modes = []

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from experiments.recipes import RECIPES
+from experiments.recipes import LAB
 from reports import accuracy
 from reports.accuracy import Agreement, Score
 from reports.runs import Run, canonical
@@ -16,7 +16,7 @@ UNFITTED = "sgd-5ep-as-published --init-scale 1"
 @pytest.fixture
 def found() -> dict[tuple[str, str], Score]:
     """Scores of every variant: the published number where there is one; 0.8912 unfitted."""
-    values = {name: RECIPES[name].published or 0.99 for name in RECIPES} | {UNFITTED: 0.8912}
+    values = {name: LAB[name].published or 0.99 for name in LAB} | {UNFITTED: 0.8912}
     return {
         (variant, backend): Score((value - 0.001, value, value + 0.001))
         for variant, value in values.items()
@@ -29,7 +29,7 @@ def test_every_configuration_is_run_in_float64_by_both_backends() -> None:
     for dtype in accuracy.DTYPES:
         for backend in accuracy.BACKENDS:
             of_both = [r for r in planned if (r.dtype, r.backend) == (dtype, backend)]
-            assert {run.recipe for run in of_both} == {canonical(name) for name in RECIPES}
+            assert {run.recipe for run in of_both} == {canonical(name) for name in LAB}
     assert {run.seed for run in planned if run.dtype == "float64"} == {0}
 
 

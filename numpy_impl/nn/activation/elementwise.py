@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from numpy_impl.grad_mode import grad_mode
+from numpy_impl.kernels.elementwise import times, where_mask
 from numpy_impl.nn.checks import check_array
 from numpy_impl.nn.module import Module
 from numpy_impl.types import Array
@@ -43,6 +44,36 @@ class Elementwise(Module):
     def extra_repr(self) -> str:
         shown = [f"{name}={getattr(self, name)!r}" for name in self._options]
         return ", ".join(shown + ["inplace=True"] * getattr(self, "inplace", False))
+
+
+class Curve(Elementwise):
+    """One whose function gives y and the slope dy/dx at once: backward is dy times the slope."""
+
+    _function: Callable[..., tuple[Array, Array | None]]
+
+    def forward(self, input: Array) -> Array:
+        input = check_array(input, "input")
+        options = [_plain(getattr(self, name)) for name in self._options] if self._options else []
+        output, slope = type(self)._function(input, *options, keeps=grad_mode.enabled)
+        if slope is not None:
+            self.save_for_backward(output, slope)
+        return output
+
+    def backward(self, grad_output: Array) -> Array:
+        return times(*self.saved_for_backward(grad_output))
+
+
+class Gate(Curve):
+    """One whose function gives y and a mask: backward is dy where the mask is set, else 0.
+
+    A subclass may name the one slope that it has where the mask is set.
+    """
+
+    _slope = 1.0
+
+    def backward(self, grad_output: Array) -> Array:
+        grad_output, mask = self.saved_for_backward(grad_output)
+        return where_mask(mask, grad_output, self._slope)
 
 
 class InPlace(Elementwise):

@@ -1,10 +1,11 @@
 """ELU, CELU, SELU: x above 0, an exponential that levels off below."""
 
+import math
+
 import numpy as np
 
-from numpy_impl.kernels.elementwise import elementwise
-from numpy_impl.kernels.masks import where
-from numpy_impl.nn.activation.elementwise import Elementwise, InPlace
+from numpy_impl.kernels.elementwise import curve
+from numpy_impl.nn.activation.elementwise import Curve, InPlace
 from numpy_impl.types import Array
 
 # the fixed point's, to the digits of the paper's own code
@@ -12,34 +13,41 @@ SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946
 
 
-@elementwise
+@curve
 def elu(
     x: Array,
+    y: Array,
+    slope: Array | None,
     alpha: float = 1.0,
     scale: float = 1.0,
     input_scale: float = 1.0,
-    out: Array | None = None,
-) -> Array:
-    """scale * x where x > 0, else scale * alpha * (exp(input_scale * x) - 1)."""
-    below = np.expm1(input_scale * x) * (alpha * scale)
-    return where(np.greater(x, 0), scale * x, below, out)
+) -> None:
+    """scale * x where x > 0, else below = scale * alpha * (exp(input_scale * x) - 1).
+
+    The slope is scale where x > 0, else input_scale * (below + scale * alpha).
+    """
+    # min(x, 0) and max(x, 0), which np.clip is quicker at
+    below = x.clip(-np.inf, 0, out=np.empty_like(x) if slope is None else slope)
+    if input_scale != 1:
+        below *= input_scale
+    np.expm1(below, out=below)  # 0 where x > 0
+    if scale * alpha != 1:
+        below *= scale * alpha
+    x.clip(0, np.inf, out=y)
+    if scale != 1:
+        y *= scale
+    y += below
+    if slope is None:
+        return
+    at_0 = scale * alpha * input_scale
+    slope += scale * alpha
+    if input_scale != 1:
+        slope *= input_scale
+    if not math.isclose(at_0, scale, rel_tol=1e-15):
+        slope += np.greater(x, 0) * x.dtype.type(scale - at_0)
 
 
-@elementwise
-def elu_backward(
-    dy: Array,
-    x: Array,
-    alpha: float = 1.0,
-    scale: float = 1.0,
-    input_scale: float = 1.0,
-    out: Array | None = None,
-) -> Array:
-    """scale * dy where x > 0, else scale * alpha * input_scale * exp(input_scale * x) * dy."""
-    below = dy * (alpha * scale * input_scale) * np.exp(input_scale * x)
-    return where(np.greater(x, 0), scale * dy, below, out)
-
-
-class ELU(Elementwise):
+class ELU(Curve):
     r""":math:`y = x` where x > 0, else :math:`\alpha (e^x - 1)`; derivative :math:`\alpha` at 0.
 
     Args:
@@ -53,7 +61,7 @@ class ELU(Elementwise):
     https://pytorch.org/docs/stable/generated/torch.nn.ELU.html
     """
 
-    _pair, _options = (elu, elu_backward), ("alpha",)
+    _function, _options = elu, ("alpha",)
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
@@ -61,17 +69,12 @@ class ELU(Elementwise):
         self.inplace = inplace
 
 
-def celu(x: Array, alpha: float = 1.0) -> Array:
-    """x where x > 0, else alpha * (exp(x / alpha) - 1)."""
-    return elu(x, alpha, 1.0, 1 / alpha)
+def celu(x: Array, alpha: float = 1.0, keeps: bool = True) -> tuple[Array, Array | None]:
+    """x where x > 0, else alpha * (exp(x / alpha) - 1); and the slope."""
+    return elu(x, alpha, 1.0, 1 / alpha, keeps=keeps)
 
 
-def celu_backward(dy: Array, x: Array, alpha: float = 1.0) -> Array:
-    """dy where x > 0, else exp(x / alpha) * dy."""
-    return elu_backward(dy, x, alpha, 1.0, 1 / alpha)
-
-
-class CELU(Elementwise):
+class CELU(Curve):
     r""":math:`y = x` where x > 0, else :math:`\alpha (e^{x/\alpha} - 1)`: smooth for any alpha.
 
     Args:
@@ -88,7 +91,7 @@ class CELU(Elementwise):
     https://pytorch.org/docs/stable/generated/torch.nn.CELU.html
     """
 
-    _pair, _options = (celu, celu_backward), ("alpha",)
+    _function, _options = celu, ("alpha",)
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
@@ -98,17 +101,12 @@ class CELU(Elementwise):
         self.inplace = inplace
 
 
-def selu(x: Array) -> Array:
+def selu(x: Array, keeps: bool = True) -> tuple[Array, Array | None]:
     """:func:`elu` with the two constants above."""
-    return elu(x, SELU_ALPHA, SELU_SCALE)
+    return elu(x, SELU_ALPHA, SELU_SCALE, keeps=keeps)
 
 
-def selu_backward(dy: Array, x: Array) -> Array:
-    """:func:`elu_backward` with the two constants above."""
-    return elu_backward(dy, x, SELU_ALPHA, SELU_SCALE)
-
-
-class SELU(InPlace):
+class SELU(InPlace, Curve):
     r""":math:`y = \lambda x` where x > 0, else :math:`\lambda \alpha (e^x - 1)`.
 
     With :math:`\alpha \approx 1.6733` and :math:`\lambda \approx 1.0507`, values of mean 0 and
@@ -124,4 +122,4 @@ class SELU(InPlace):
     https://pytorch.org/docs/stable/generated/torch.nn.SELU.html
     """
 
-    _pair = selu, selu_backward
+    _function = selu

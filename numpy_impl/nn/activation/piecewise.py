@@ -10,9 +10,9 @@ import warnings
 import numpy as np
 
 from numpy_impl.kernels import elementwise as kernels
-from numpy_impl.kernels.elementwise import elementwise
-from numpy_impl.kernels.masks import where
-from numpy_impl.nn.activation.elementwise import Elementwise, InPlace
+from numpy_impl.kernels.elementwise import elementwise, gate
+from numpy_impl.kernels.masks import as_mask, as_opposite_mask, choose, select
+from numpy_impl.nn.activation.elementwise import Gate, InPlace
 from numpy_impl.types import Array
 
 
@@ -44,23 +44,19 @@ class ReLU(InPlace):
         return kernels.is_positive(input)
 
 
-@elementwise
+@gate
 def hardtanh(
-    x: Array, min_val: float = -1.0, max_val: float = 1.0, out: Array | None = None
-) -> Array:
-    """x, but at least ``min_val`` and at most ``max_val``."""
-    return np.minimum(np.maximum(x, min_val), max_val, out=out)
+    x: Array, y: Array, mask: Array | None, min_val: float = -1.0, max_val: float = 1.0
+) -> None:
+    """x, but at least ``min_val`` and at most ``max_val``; the mask: min_val < x < max_val."""
+    x.clip(min_val, max_val, out=y)
+    if mask is not None:
+        np.greater(x, min_val, out=mask)
+        mask &= np.less(x, max_val)
+        as_mask(mask)
 
 
-@elementwise
-def hardtanh_backward(
-    dy: Array, x: Array, min_val: float = -1.0, max_val: float = 1.0, out: Array | None = None
-) -> Array:
-    """dy where min_val < x < max_val, else 0."""
-    return where(np.greater(x, min_val) & np.less(x, max_val), dy, out=out)
-
-
-class Hardtanh(Elementwise):
+class Hardtanh(Gate):
     r""":math:`y = \min(\max(x, a), b)`, with derivative 0 at both ends.
 
     Args:
@@ -78,7 +74,7 @@ class Hardtanh(Elementwise):
     Source: https://pytorch.org/docs/stable/generated/torch.nn.Hardtanh.html
     """
 
-    _pair, _options = (hardtanh, hardtanh_backward), ("min_val", "max_val")
+    _function, _options = hardtanh, ("min_val", "max_val")
 
     def __init__(
         self,
@@ -120,19 +116,17 @@ class ReLU6(Hardtanh):
         return "inplace=True" if self.inplace else ""
 
 
-@elementwise
-def hardsigmoid(x: Array, out: Array | None = None) -> Array:
-    """(x + 3) / 6, but at least 0 and at most 1."""
-    return np.divide(np.minimum(np.maximum(x + 3, 0), 6), 6, out=out)
+@gate
+def hardsigmoid(x: Array, y: Array, mask: Array | None) -> None:
+    """(x + 3) / 6, but at least 0 and at most 1; the mask: abs(x) < 3."""
+    if mask is not None:
+        as_mask(np.less(np.abs(x, out=y), 3, out=mask))
+    np.add(x, 3, out=y)
+    y.clip(0, 6, out=y)
+    y /= 6
 
 
-@elementwise
-def hardsigmoid_backward(dy: Array, x: Array, out: Array | None = None) -> Array:
-    """dy / 6 where abs(x) < 3, else 0."""
-    return where(np.less(np.abs(x), 3), dy / 6, out=out)
-
-
-class Hardsigmoid(InPlace):
+class Hardsigmoid(InPlace, Gate):
     r""":math:`y = \min(\max((x + 3) / 6, 0), 1)`, with derivative 0 at -3 and 3.
 
     Args:
@@ -144,7 +138,7 @@ class Hardsigmoid(InPlace):
     Source: https://pytorch.org/docs/stable/generated/torch.nn.Hardsigmoid.html
     """
 
-    _pair = hardsigmoid, hardsigmoid_backward
+    _function, _slope = hardsigmoid, 1 / 6
 
     def extra_repr(self) -> str:
         return ""  # torch's does not show inplace
@@ -153,13 +147,23 @@ class Hardsigmoid(InPlace):
 @elementwise
 def hardswish(x: Array, out: Array | None = None) -> Array:
     """x * min(max(x + 3, 0), 6) / 6."""
-    return np.divide(x * np.minimum(np.maximum(x + 3, 0), 6), 6, out=out)
+    y = np.add(x, 3, out=out)
+    y = np.clip(y, 0, 6, out=out)
+    y *= x
+    y *= 1 / 6
+    return y
 
 
 @elementwise
-def hardswish_backward(dy: Array, x: Array) -> Array:
+def hardswish_backward(dy: Array, x: Array, out: Array | None = None) -> Array:
     """0 where x <= -3, dy where x >= 3, between them dy * (x / 3 + 1/2); NaN where x is NaN."""
-    return np.where(x <= -3, 0, np.where(x >= 3, dy, dy * (x / 3 + 0.5)))
+    dx = np.asarray(np.multiply(x, 1 / 3, out=out))
+    dx += 0.5
+    dx *= dy
+    # quick where it is seldom so
+    np.copyto(dx, 0, where=np.less_equal(x, -3))
+    np.copyto(dx, dy, where=np.greater_equal(x, 3))
+    return dx
 
 
 class Hardswish(InPlace):
@@ -183,19 +187,17 @@ class Hardswish(InPlace):
         return ""  # torch's does not show inplace
 
 
-@elementwise
-def hardshrink(x: Array, lambd: float = 0.5, out: Array | None = None) -> Array:
-    """x, but 0 where abs(x) <= lambd."""
-    return where(np.logical_not(np.abs(x) <= lambd), x, out=out)
+@gate
+def hardshrink(x: Array, y: Array, mask: Array | None, lambd: float = 0.5) -> None:
+    """x, but 0 where abs(x) <= lambd; the mask: abs(x) > lambd."""
+    np.abs(x, out=y)
+    stays = as_opposite_mask(np.less_equal(y, lambd))
+    if mask is not None:
+        as_mask(np.greater(y, lambd, out=mask))
+    select(x, stays, y)
 
 
-@elementwise
-def shrink_backward(dy: Array, x: Array, lambd: float = 0.5, out: Array | None = None) -> Array:
-    """dy where abs(x) > lambd, else 0: hardshrink's and softshrink's."""
-    return where(np.greater(np.abs(x), lambd), dy, out=out)
-
-
-class _Shrink(Elementwise):
+class _Shrink(Gate):
     _options = ("lambd",)
 
     def __init__(self, lambd: float = 0.5) -> None:
@@ -218,13 +220,16 @@ class Hardshrink(_Shrink):
     Source: https://pytorch.org/docs/stable/generated/torch.nn.Hardshrink.html
     """
 
-    _pair = hardshrink, shrink_backward
+    _function = hardshrink
 
 
-@elementwise
-def softshrink(x: Array, lambd: float = 0.5, out: Array | None = None) -> Array:
-    """x, brought nearer to 0 by lambd: x - min(max(x, -lambd), lambd)."""
-    return np.subtract(x, np.minimum(np.maximum(x, -lambd), lambd), out=out)
+@gate
+def softshrink(x: Array, y: Array, mask: Array | None, lambd: float = 0.5) -> None:
+    """x, brought nearer to 0 by lambd: x - min(max(x, -lambd), lambd); the mask: abs(x) > lambd."""
+    if mask is not None:
+        as_mask(np.greater(np.abs(x, out=y), lambd, out=mask))
+    x.clip(-lambd, lambd, out=y)
+    np.subtract(x, y, out=y)
 
 
 class Softshrink(_Shrink):
@@ -243,7 +248,7 @@ class Softshrink(_Shrink):
     Source: https://pytorch.org/docs/stable/generated/torch.nn.Softshrink.html
     """
 
-    _pair = softshrink, shrink_backward
+    _function = softshrink
 
     def __init__(self, lambd: float = 0.5) -> None:
         super().__init__(lambd)
@@ -251,27 +256,19 @@ class Softshrink(_Shrink):
             raise ValueError(f"lambd must be finite and not negative, got {lambd}")
 
 
-@elementwise
+@gate
 def threshold(
-    x: Array, threshold: float = 0.0, value: float = 0.0, out: Array | None = None
-) -> Array:
-    """x, but ``value`` where x <= threshold."""
-    return where(np.less_equal(x, threshold), x.dtype.type(value), x, out)
+    x: Array, y: Array, mask: Array | None, threshold: float = 0.0, value: float = 0.0
+) -> None:
+    """x, but ``value`` where x <= threshold; the mask: not that."""
+    stays = as_opposite_mask(np.less_equal(x, threshold, out=mask))
+    if value == 0:
+        select(x, stays, y)
+    else:
+        choose(x, np.full((), value, x.dtype), stays, y)
 
 
-@elementwise
-def threshold_backward(
-    dy: Array,
-    x: Array,
-    threshold: float = 0.0,
-    value: float = 0.0,
-    out: Array | None = None,
-) -> Array:
-    """dy, but 0 where x <= threshold."""
-    return where(np.logical_not(x <= threshold), dy, out=out)
-
-
-class Threshold(Elementwise):
+class Threshold(Gate):
     r""":math:`y = x` where :math:`x > t`, else v.
 
     Args:
@@ -285,7 +282,7 @@ class Threshold(Elementwise):
     Source: https://pytorch.org/docs/stable/generated/torch.nn.Threshold.html
     """
 
-    _pair, _options = (threshold, threshold_backward), ("threshold", "value")
+    _function, _options = threshold, ("threshold", "value")
 
     def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
         super().__init__()

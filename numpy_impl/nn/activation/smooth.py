@@ -8,29 +8,25 @@ from typing import Literal
 
 import numpy as np
 
-from numpy_impl.kernels.elementwise import elementwise
-from numpy_impl.kernels.masks import where
-from numpy_impl.kernels.special import normal_cdf
-from numpy_impl.nn.activation.elementwise import Elementwise, InPlace
+from numpy_impl.kernels.elementwise import curve, elementwise
+from numpy_impl.kernels.special import log_logistic, logistic, normal_cdf
+from numpy_impl.nn.activation.elementwise import Curve, Elementwise, InPlace
 from numpy_impl.types import Array
 
 Approximate = Literal["none", "tanh"]
 APPROXIMATIONS = ("none", "tanh")
 
 
-@elementwise
-def sigmoid(x: Array, out: Array | None = None) -> Array:
-    """1 / (1 + exp(-x)); where the exponential overflows, 0."""
-    return np.divide(1, 1 + np.exp(-x), out=out)
+@curve
+def sigmoid(x: Array, y: Array, slope: Array | None) -> None:
+    """y = 1 / (1 + exp(-x)), with slope y * (1 - y); where the exponential overflows, 0."""
+    logistic(x, y)
+    if slope is not None:
+        np.subtract(1, y, out=slope)
+        slope *= y
 
 
-@elementwise
-def sigmoid_backward(dy: Array, y: Array, out: Array | None = None) -> Array:
-    """dy * y * (1 - y)."""
-    return np.multiply(dy * y, 1 - y, out=out)
-
-
-class Sigmoid(Elementwise):
+class Sigmoid(Curve):
     r""":math:`y = 1 / (1 + e^{-x})`; derivative :math:`y (1 - y)`.
 
     Shape:
@@ -39,22 +35,19 @@ class Sigmoid(Elementwise):
     Source: https://pytorch.org/docs/stable/generated/torch.nn.Sigmoid.html
     """
 
-    _pair, _needs_output = (sigmoid, sigmoid_backward), True
+    _function = sigmoid
 
 
-@elementwise
-def logsigmoid(x: Array, out: Array | None = None) -> Array:
-    """log(sigmoid(x)) = min(x, 0) - log(1 + exp(-abs(x)))."""
-    return np.subtract(np.minimum(x, 0), np.log1p(np.exp(-np.abs(x))), out=out)
+@curve
+def logsigmoid(x: Array, y: Array, slope: Array | None) -> None:
+    """y = log(sigmoid(x)) = min(x, 0) - log(1 + exp(-abs(x))), with slope 1 - exp(y)."""
+    log_logistic(x, y)
+    if slope is not None:
+        np.expm1(y, out=slope)
+        np.negative(slope, out=slope)
 
 
-@elementwise
-def logsigmoid_backward(dy: Array, x: Array, out: Array | None = None) -> Array:
-    """dy * sigmoid(-x)."""
-    return np.multiply(dy, sigmoid(-x), out=out)
-
-
-class LogSigmoid(Elementwise):
+class LogSigmoid(Curve):
     r""":math:`y = \log \sigma(x) = -\log(1 + e^{-x})`; derivative :math:`\sigma(-x)`.
 
     Shape:
@@ -63,23 +56,21 @@ class LogSigmoid(Elementwise):
     Source: https://pytorch.org/docs/stable/generated/torch.nn.LogSigmoid.html
     """
 
-    _pair = logsigmoid, logsigmoid_backward
+    _function = logsigmoid
 
 
-@elementwise
-def silu(x: Array, out: Array | None = None) -> Array:
-    """x * sigmoid(x)."""
-    return np.multiply(x, sigmoid(x), out=out)
+@curve
+def silu(x: Array, y: Array, slope: Array | None) -> None:
+    """y = x * s, s = sigmoid(x), with slope s * (1 + x * (1 - s)) = s + y * (1 - s)."""
+    s = logistic(x)
+    np.multiply(x, s, out=y)
+    if slope is not None:
+        np.subtract(1, s, out=slope)
+        slope *= y
+        slope += s
 
 
-@elementwise
-def silu_backward(dy: Array, x: Array, out: Array | None = None) -> Array:
-    """dy * s * (1 + x * (1 - s)), s = sigmoid(x)."""
-    s = sigmoid(x)
-    return np.multiply(dy * s, 1 + x * (1 - s), out=out)
-
-
-class SiLU(InPlace):
+class SiLU(InPlace, Curve):
     r""":math:`y = x \sigma(x)`, the swish; derivative :math:`\sigma (1 + x (1 - \sigma))`.
 
     Args:
@@ -92,34 +83,36 @@ class SiLU(InPlace):
     https://pytorch.org/docs/stable/generated/torch.nn.SiLU.html
     """
 
-    _pair = silu, silu_backward
+    _function = silu
 
 
-@elementwise
-def mish(x: Array, out: Array | None = None) -> Array:
-    """x * tanh(log(1 + exp(x)))."""
-    return np.multiply(x, _tanh_softplus(np.exp(np.minimum(x, _ALL_BUT_1))), out=out)
-
-
-@elementwise
-def mish_backward(dy: Array, x: Array, out: Array | None = None) -> Array:
-    """dy * (t + x * sigmoid(x) * (1 - t**2)), t = tanh(log(1 + exp(x)))."""
-    e = np.exp(np.minimum(x, _ALL_BUT_1))
-    t = _tanh_softplus(e)
-    return np.multiply(dy, t + x * (e / (1 + e)) * (1 - t * t), out=out)
-
-
-# from here on the hyperbolic tangent above is 1
+# from here on the hyperbolic tangent below is 1
 _ALL_BUT_1 = 20.0
 
 
-def _tanh_softplus(e: Array) -> Array:
-    """tanh(log(1 + e)): ((1 + e)**2 - 1) / ((1 + e)**2 + 1), without the cancellation."""
-    n = e * (e + 2)
-    return np.asarray(n / (n + 2))
+@curve
+def mish(x: Array, y: Array, slope: Array | None) -> None:
+    """y = x * t, t = tanh(log(1 + e)), e = exp(x), with slope t + x * sigmoid(x) * (1 - t**2).
+
+    t is ((1 + e)**2 - 1) / ((1 + e)**2 + 1), without the cancellation.
+    """
+    e = np.minimum(x, _ALL_BUT_1)
+    np.exp(e, out=e)
+    t = e + 2
+    t *= e
+    t /= t + 2
+    np.multiply(x, t, out=y)
+    if slope is not None:
+        np.multiply(t, t, out=slope)
+        np.subtract(1, slope, out=slope)
+        slope *= e
+        e += 1
+        slope /= e
+        slope *= x
+        slope += t
 
 
-class Mish(InPlace):
+class Mish(InPlace, Curve):
     r""":math:`y = x \tanh(\log(1 + e^x))`.
 
     Args:
@@ -132,29 +125,33 @@ class Mish(InPlace):
     https://pytorch.org/docs/stable/generated/torch.nn.Mish.html
     """
 
-    _pair = mish, mish_backward
+    _function = mish
 
 
-@elementwise
+@curve
 def softplus(
-    x: Array, beta: float = 1.0, threshold: float = 20.0, out: Array | None = None
-) -> Array:
-    """log(1 + exp(beta x)) / beta; x itself where beta x > threshold."""
-    z = x * beta
-    return where(z > threshold, x, np.log1p(np.exp(z)) / beta, out)
+    x: Array, y: Array, slope: Array | None, beta: float = 1.0, threshold: float = 20.0
+) -> None:
+    """y = log(1 + e) / beta, e = exp(beta x), with slope e / (1 + e).
 
-
-@elementwise
-def softplus_backward(
-    dy: Array, x: Array, beta: float = 1.0, threshold: float = 20.0, out: Array | None = None
-) -> Array:
-    """dy * sigmoid(beta x); dy itself where beta x > threshold."""
-    z = x * beta
+    Where beta x > threshold, x with slope 1.
+    """
+    z = x if beta == 1 else x * beta
+    is_line = np.greater(z, threshold)
     e = np.exp(z)
-    return where(z > threshold, dy, dy * e / (e + 1), out)
+    if slope is not None:
+        np.add(e, 1, out=slope)
+        np.divide(e, slope, out=slope)
+    np.log1p(e, out=y)
+    if beta != 1:
+        y /= beta
+    if is_line.any():
+        np.copyto(y, x, where=is_line)
+        if slope is not None:
+            np.copyto(slope, 1, where=is_line)
 
 
-class Softplus(Elementwise):
+class Softplus(Curve):
     r""":math:`y = \log(1 + e^{\beta x}) / \beta`; derivative :math:`\sigma(\beta x)`.
 
     Args:
@@ -167,7 +164,7 @@ class Softplus(Elementwise):
     Source: https://pytorch.org/docs/stable/generated/torch.nn.Softplus.html
     """
 
-    _pair, _options = (softplus, softplus_backward), ("beta", "threshold")
+    _function, _options = softplus, ("beta", "threshold")
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()
@@ -203,20 +200,16 @@ class Softsign(Elementwise):
     _pair = softsign, softsign_backward
 
 
-@elementwise
-def tanh(x: Array, out: Array | None = None) -> Array:
-    """The hyperbolic tangent of every element."""
-    return np.tanh(x, out=out)
+@curve
+def tanh(x: Array, y: Array, slope: Array | None) -> None:
+    """The hyperbolic tangent, with slope 1 - y**2."""
+    np.tanh(x, out=y)
+    if slope is not None:
+        np.multiply(y, y, out=slope)
+        np.subtract(1, slope, out=slope)
 
 
-@elementwise
-def tanh_backward(dy: Array, y: Array, out: Array | None = None) -> Array:
-    """dy * (1 - y**2)."""
-    square = np.multiply(y, y, out=out)
-    return np.multiply(dy, np.subtract(1, square, out=out), out=out)
-
-
-class Tanh(Elementwise):
+class Tanh(Curve):
     r""":math:`y = \tanh x`; derivative :math:`1 - y^2`.
 
     Shape:
@@ -225,7 +218,7 @@ class Tanh(Elementwise):
     Source: https://pytorch.org/docs/stable/generated/torch.nn.Tanh.html
     """
 
-    _pair, _needs_output = (tanh, tanh_backward), True
+    _function = tanh
 
 
 @elementwise
@@ -253,49 +246,54 @@ class Tanhshrink(Elementwise):
     _pair = tanhshrink, tanhshrink_backward
 
 
-def gelu(x: Array, approximate: Approximate = "none") -> Array:
-    """x times the probability that a standard normal number is smaller, or nearly that."""
-    return _gelu_tanh(x) if approximate == "tanh" else _gelu(x)
-
-
-def gelu_backward(dy: Array, x: Array, approximate: Approximate = "none") -> Array:
-    """The derivative of whichever of the two it was, times dy."""
-    return (_gelu_tanh_backward if approximate == "tanh" else _gelu_backward)(dy, x)
-
-
-@elementwise
-def _gelu(x: Array, out: Array | None = None) -> Array:
-    """x * cdf(x)."""
-    return np.multiply(x, normal_cdf(x), out=out)
-
-
-@elementwise
-def _gelu_backward(dy: Array, x: Array, out: Array | None = None) -> Array:
-    """dy * (cdf(x) + x * pdf(x)), pdf(x) = exp(-x**2 / 2) / sqrt(2 pi)."""
-    pdf = np.exp(-0.5 * np.square(x)) * (1 / math.sqrt(2 * math.pi))
-    return np.multiply(dy, normal_cdf(x) + x * pdf, out=out)
+@curve
+def _gelu(x: Array, y: Array, slope: Array | None) -> None:
+    """y = x * cdf(x), with slope cdf(x) + x * pdf(x), pdf(x) = exp(-x**2 / 2) / sqrt(2 pi)."""
+    cdf = normal_cdf(x)
+    np.multiply(x, cdf, out=y)
+    if slope is not None:
+        np.multiply(x, x, out=slope)
+        slope *= -0.5
+        np.exp(slope, out=slope)
+        slope *= 1 / math.sqrt(2 * math.pi)
+        slope *= x
+        slope += cdf
 
 
 _BETA, _KAPPA = math.sqrt(2 / math.pi), 0.044715
 
 
-@elementwise
-def _gelu_tanh(x: Array, out: Array | None = None) -> Array:
-    """0.5 * x * (1 + tanh(beta * (x + kappa * x**3)))."""
-    t = np.tanh(_BETA * x * (1 + _KAPPA * np.square(x)))
-    return np.multiply(0.5 * x, 1 + t, out=out)
+@curve
+def _gelu_tanh(x: Array, y: Array, slope: Array | None) -> None:
+    """y = x * h, h = (1 + tanh(beta * (x + kappa * x**3))) / 2.
 
-
-@elementwise
-def _gelu_tanh_backward(dy: Array, x: Array, out: Array | None = None) -> Array:
-    """dy * (0.5 * (1 + t) + 0.5 * x * (1 - t**2) * beta * (1 + 3 kappa * x**2)), t as above."""
+    The slope is h + x * 2 h (1 - h) * beta * (1 + 3 kappa * x**2).
+    """
     square = np.square(x)
-    t = np.tanh(_BETA * x * (1 + _KAPPA * square))
-    slope = 0.5 * x * (1 - t * t) * (_BETA + (3 * _BETA * _KAPPA) * square)
-    return np.multiply(dy, 0.5 * (1 + t) + slope, out=out)
+    h = square * (_BETA * _KAPPA)
+    h += _BETA
+    h *= x
+    np.tanh(h, out=h)
+    h *= 0.5
+    h += 0.5
+    np.multiply(x, h, out=y)
+    if slope is not None:
+        np.subtract(1, h, out=slope)
+        slope *= y
+        square *= 6 * _BETA * _KAPPA
+        square += 2 * _BETA
+        slope *= square
+        slope += h
 
 
-class GELU(Elementwise):
+def gelu(
+    x: Array, approximate: Approximate = "none", keeps: bool = True
+) -> tuple[Array, Array | None]:
+    """x times the probability that a standard normal number is smaller, or nearly that."""
+    return (_gelu_tanh if approximate == "tanh" else _gelu)(x, keeps=keeps)
+
+
+class GELU(Curve):
     r""":math:`y = x \Phi(x)`, :math:`\Phi` the normal distribution's; derivative
     :math:`\Phi(x) + x \varphi(x)`.
 
@@ -313,7 +311,7 @@ class GELU(Elementwise):
     https://pytorch.org/docs/stable/generated/torch.nn.GELU.html
     """
 
-    _pair, _options = (gelu, gelu_backward), ("approximate",)
+    _function, _options = gelu, ("approximate",)
 
     def __init__(self, approximate: Approximate = "none") -> None:
         super().__init__()

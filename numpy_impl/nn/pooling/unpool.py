@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from numpy_impl.kernels.ranges import flat_positions, scatter
+from numpy_impl.kernels.ranges import flat_in_planes, flat_positions, scatter
 from numpy_impl.kernels.windows import Ints, channels_first, channels_last
 from numpy_impl.nn.checks import check_array, ntuple
 from numpy_impl.nn.module import Module
@@ -16,12 +16,16 @@ Array = np.ndarray
 
 def max_unpool(input: Array, flat: Array, sizes: Ints) -> Array:
     """Each value at its position, zeros elsewhere: (N, C, O...) -> (N, C, S...)."""
+    if flat.ndim == 1:
+        return scatter(input, flat, (*input.shape[:2], *sizes), are_unique=True)
     x = channels_last(input)
     return channels_first(scatter(x, flat, (len(x), *sizes, x.shape[-1]), are_unique=True))
 
 
-def max_unpool_backward(grad_output: Array, flat: Array) -> Array:
+def max_unpool_backward(grad_output: Array, flat: Array, shape: Ints) -> Array:
     """The gradient at each value's position: (N, C, S...) -> (N, C, O...)."""
+    if flat.ndim == 1:
+        return grad_output.reshape(-1).take(flat, mode="clip").reshape(shape)
     return channels_first(channels_last(grad_output).reshape(-1).take(flat))
 
 
@@ -57,17 +61,21 @@ class _MaxUnpoolNd(Module):
         if low < 0 or high >= points:
             wrong = low if low < 0 else high
             raise ValueError(f"indices must lie in an output of sizes {sizes}, got {wrong}")
-        flat = flat_positions(channels_last(indices), points)
+        if input.flags.c_contiguous and indices.flags.c_contiguous:
+            flat = flat_in_planes(indices, points)
+        else:
+            flat = flat_positions(channels_last(indices), points)
+        shape = input.shape
         output = max_unpool(input, flat, sizes)
         output = output[0] if is_single else output
-        self.save_for_backward(output, flat, is_single)
+        self.save_for_backward(output, flat, shape, is_single)
         return output
 
     def backward(self, grad_output: Array) -> tuple[Array, None]:
-        grad_output, flat, is_single = self.saved_for_backward(grad_output)
+        grad_output, flat, shape, is_single = self.saved_for_backward(grad_output)
         if is_single:
-            return max_unpool_backward(grad_output[None], flat)[0], None
-        return max_unpool_backward(grad_output, flat), None
+            return max_unpool_backward(grad_output[None], flat, shape)[0], None
+        return max_unpool_backward(grad_output, flat, shape), None
 
     def _sizes(self, sizes: Ints, output_size: Sequence[int] | None) -> Ints:
         """The output's sizes S..., given or the smallest that were pooled to ``sizes``."""
