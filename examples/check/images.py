@@ -1,0 +1,123 @@
+"""Convolution, pooling, batch norm."""
+
+import numpy as np
+
+
+class Conv2d:
+    def __init__(self, in_channels, out_channels, kernel_size, stride=1, padding=0):
+        self.k, self.s, self.p = kernel_size, stride, padding
+        self.W = np.random.randn(out_channels, in_channels, kernel_size, kernel_size)
+        self.b = np.zeros(out_channels)
+
+    def windows(self, x):
+        h = (x.shape[2] - self.k) // self.s + 1
+        w = (x.shape[3] - self.k) // self.s + 1
+        for i in range(h):
+            for j in range(w):
+                rows = slice(i * self.s, i * self.s + self.k)
+                yield i, j, rows, slice(j * self.s, j * self.s + self.k)
+
+    def forward(self, x):
+        p = self.p
+        self.x = np.pad(x, ((0, 0), (0, 0), (p, p), (p, p)))
+        h = (self.x.shape[2] - self.k) // self.s + 1
+        w = (self.x.shape[3] - self.k) // self.s + 1
+        out = np.zeros((len(x), len(self.W), h, w))
+        for i, j, rows, columns in self.windows(self.x):
+            out[:, :, i, j] = np.einsum("nchw,fchw->nf", self.x[:, :, rows, columns], self.W)
+        return out + self.b[:, None, None]
+
+    def backward(self, dout):
+        self.dW = np.zeros_like(self.W)
+        self.db = dout.sum(axis=(0, 2, 3))
+        dx = np.zeros_like(self.x)
+        for i, j, rows, columns in self.windows(self.x):
+            self.dW += np.einsum("nf,nchw->fchw", dout[:, :, i, j], self.x[:, :, rows, columns])
+            self.spread(dx, np.einsum("nf,fchw->nchw", dout[:, :, i, j], self.W), rows, columns)
+        return self.cut(dx)
+
+    def spread(self, dx, part, rows, columns):
+        dx[:, :, rows, columns] += part
+
+    def cut(self, dx):
+        p = self.p
+        return dx[:, :, p : dx.shape[2] - p, p : dx.shape[3] - p]
+
+
+class Conv2dCutZero(Conv2d):
+    def cut(self, dx):
+        return dx[:, :, self.p : -self.p, self.p : -self.p]
+
+
+class Conv2dAssigned(Conv2d):
+    def spread(self, dx, part, rows, columns):
+        dx[:, :, rows, columns] = part
+
+
+class MaxPool2d:
+    def __init__(self, kernel_size, stride=None):
+        self.k, self.s = kernel_size, stride or kernel_size
+
+    def forward(self, x):
+        self.x = x
+        n, c, h, w = x.shape
+        out = np.zeros((n, c, (h - self.k) // self.s + 1, (w - self.k) // self.s + 1))
+        for i in range(out.shape[2]):
+            for j in range(out.shape[3]):
+                a, b = i * self.s, j * self.s
+                out[:, :, i, j] = x[:, :, a : a + self.k, b : b + self.k].max(axis=(2, 3))
+        return out
+
+    def backward(self, dout):
+        dx = np.zeros_like(self.x)
+        for n, c, i, j in np.ndindex(dout.shape):
+            a, b = i * self.s, j * self.s
+            window = self.x[n, c, a : a + self.k, b : b + self.k]
+            p, q = np.unravel_index(window.argmax(), window.shape)
+            dx[n, c, a + p, b + q] += dout[n, c, i, j]
+        return dx
+
+
+class MaxPool2dEveryTie(MaxPool2d):
+    def backward(self, dout):
+        dx = np.zeros_like(self.x)
+        for n, c, i, j in np.ndindex(dout.shape):
+            a, b = i * self.s, j * self.s
+            window = self.x[n, c, a : a + self.k, b : b + self.k]
+            dx[n, c, a : a + self.k, b : b + self.k] += (window == window.max()) * dout[n, c, i, j]
+        return dx
+
+
+class BatchNorm1d:
+    def __init__(self, num_features, eps=1e-5, momentum=0.1):
+        self.eps, self.momentum, self.training = eps, momentum, True
+        self.gamma, self.beta = np.ones(num_features), np.zeros(num_features)
+        self.running_mean, self.running_var = np.zeros(num_features), np.ones(num_features)
+
+    def forward(self, x):
+        if self.training:
+            mean, var = x.mean(axis=0), x.var(axis=0)
+            unbiased = var * len(x) / (len(x) - 1)
+            self.running_mean = (1 - self.momentum) * self.running_mean + self.momentum * mean
+            self.running_var = (1 - self.momentum) * self.running_var + self.momentum * unbiased
+        else:
+            mean, var = self.running_mean, self.running_var
+        self.std = np.sqrt(var + self.eps)
+        self.xhat = (x - mean) / self.std
+        self.out = self.gamma * self.xhat + self.beta
+        return self.out
+
+    def backward(self, dout):
+        self.dgamma = (dout * self.xhat).sum(axis=0)
+        self.dbeta = dout.sum(axis=0)
+        d = dout * self.gamma
+        if not self.training:
+            return d / self.std
+        return (d - d.mean(axis=0) - self.xhat * (d * self.xhat).mean(axis=0)) / self.std
+
+
+class BatchNorm1dGammaFromOutput(BatchNorm1d):
+    def backward(self, dout):
+        dx = super().backward(dout)
+        self.dgamma = (dout * self.out).sum(axis=0)
+        return dx
