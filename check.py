@@ -1,4 +1,4 @@
-"""Is my layer, loss or optimizer right?  python check.py my_layers.py:Conv2D --like Conv2d --args 3 4 3"""
+"""Is my layer, loss or optimizer right? python check.py my.py:Conv2D --like Conv2d --args 3 4 3"""
 
 import argparse
 import ast
@@ -15,9 +15,7 @@ def _value(text: str) -> Any:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="check.py", description=(__doc__ or "").split("?")[0] + "?"
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("component", metavar="FILE[:NAME]", help="your file, and which part of it")
     parser.add_argument("--like", metavar="CLASS", help="PyTorch's class: Conv2d, Adam ...")
     parser.add_argument("--args", nargs="+", type=_value, metavar="V", help="its arguments")

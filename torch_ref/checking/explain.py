@@ -27,7 +27,8 @@ class Case:
 
     @property
     def dy(self) -> Array:
-        assert self.probe.upstream is not None
+        if self.probe.upstream is None:
+            raise KeyError("a loss has no upstream gradient")
         return self.probe.upstream
 
     @property

@@ -124,7 +124,11 @@ def _work(request: dict[str, Any], answers: Any) -> None:
             continue
         put({"start": candidate.name})
         limit()
-        verdict = check_candidate(candidate, request["args"], request["kwargs"])
+        try:
+            verdict = check_candidate(candidate, request["args"], request["kwargs"])
+        except Exception as problem:  # one component's trouble is not the others'
+            reason = f"it can't be compared: {type(problem).__name__}: {problem}"
+            verdict = unusable(candidate.name, candidate.kind.like, CannotDrive(reason))
         finding = verdict.findings[0]
         if finding.part == "run" and not finding.line and candidate.kind.role == "layer":
             draw, (own, named) = candidate.kind.draw, candidate.kind.configurations[0]

@@ -147,6 +147,8 @@ def constructor_arguments(make: Callable[..., Any], kind: Kind, probe: Probe) ->
         if name.startswith("keep") and "p" in options:
             given[p.name] = 1 - options["p"]
             used.add("p")
+        elif name == "betas" and {"beta1", "beta2"} <= options.keys():
+            given[p.name] = (options["beta1"], options["beta2"])
         elif torch_name in options and torch_name not in used:
             given[p.name] = options[torch_name]
             used.add(torch_name)

@@ -139,11 +139,19 @@ EXPLANATIONS = (
         lambda c, p: c.expected[p] / c.probe.rows,
     ),
     Explanation(
+        "weight updated too early",
+        "grad input",
+        "backward updates the weight before it uses it for the input's gradient: compute that first.",
+        lambda c, p: c.dy @ (c["weight"] - c.expected["grad weight"]),
+        ("Linear",),
+        textbook="linear_backward",
+    ),
+    Explanation(
         "bias gradient not summed",
         "grad bias",
         "The gradient for the bias is the upstream gradient of every sample: sum it over the batch, "
         "dy.sum(axis=0).",
-        lambda c, p: c.dy,
+        lambda c, p: c.dy if c.dy.size > c.expected[p].size else None,
         ("Linear",),
         textbook="linear_backward",
     ),
