@@ -47,7 +47,8 @@ class Explanation:
     Attributes:
         key: its name, the same wherever it is made: "sign", "mean for sum".
         part: which parts it may explain, a pattern: "grad *".
-        says: what is the matter, for a student; {part}, {n} (the batch size) and {name} are filled in.
+        says: what is the matter, for a student; {part}, {n} (the batch size) and {name} are filled
+            in.
         value: what the part would hold; None where the mistake makes no difference or no sense.
         likes: the twins' classes it belongs to; all of them if empty.
         then: what must hold elsewhere for a convention to be right; "" makes it a mistake.
@@ -88,7 +89,8 @@ def error(found: Array, expected: Array | None) -> float:
 
 
 def fits(explanation: Explanation, part: str, cases: Sequence[Case], tolerance: float) -> bool:
-    """Whether it accounts for everything that ``part`` held, and for some deviation from the twin."""
+    """Whether it accounts for everything that ``part`` held, and for some deviation from the "
+    "twin."""
     deviates = False
     for case in cases:
         if part not in case.found or part not in case.expected:

@@ -1,4 +1,4 @@
-"""A component beside its twin: for each part, whether it is right, a convention, or wrong and why."""
+"""A component beside its twin: is each part right, a convention, or wrong and why?"""
 
 import dataclasses
 from collections.abc import Sequence

@@ -55,7 +55,7 @@ def _node(part: str, tree: Any) -> ast.stmt | None:
     methods = names.BACKWARD if gradient else (*names.LOSS_FORWARD, *names.FORWARD)
     body = list(_within(tree, methods))
     usual = names.PARAMETERS.get(name, (name,))
-    found = [
+    found: list[ast.stmt] = [
         node
         for node in body
         if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign)

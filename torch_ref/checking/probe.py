@@ -15,8 +15,10 @@ Array = np.ndarray
 Parts = dict[str, Array]
 """Results by name, in torch's layouts, float64 wherever a twin computes:
 
-a layer's ``output``, ``grad input``, ``grad NAME`` of each parameter, and its buffers after the call;
-a loss's ``loss`` and ``grad input``; an optimizer's ``step 1``, ``step 2`` ...: all parameters after
+a layer's ``output``, ``grad input``, ``grad NAME`` of each parameter, and its buffers after the
+call;
+a loss's ``loss`` and ``grad input``; an optimizer's ``step 1``, ``step 2`` ...: all parameters
+after
 that step, flattened, one after the other.
 """
 
@@ -60,10 +62,12 @@ class Kind:
     Attributes:
         like: torch's class.
         role: "layer", "loss" or "optimizer".
-        aliases: what people call it: lower case, without underscores; the name of a class or function
+        aliases: what people call it: lower case, without underscores; the name of a class or
+            function
             that contains the longest of these is taken for it.
         configurations: constructor arguments (args, kwargs) to try when none are given.
-        draw: the experiments with one configuration. The first is the plainest, to find out by it how
+        draw: the experiments with one configuration. The first is the plainest, to find out by it
+            how
             the code is driven.
         spellings: what people call the constructor's arguments, by torch's name.
         twin: makes the twin; torch's own class if None.

@@ -175,7 +175,8 @@ EXPLANATIONS = (
     _explanation(
         "kernel flipped",
         "output",
-        "The kernel is flipped: this is the mathematicians' convolution, PyTorch's (and nearly every "
+        "The kernel is flipped: this is the mathematicians' convolution, PyTorch's (and nearly "
+        "every "
         "network's) is a correlation, which does not flip.",
         lambda c, p: _conv(c, c.x, _flipped(c, c["weight"])),
         "conv",
@@ -218,13 +219,15 @@ EXPLANATIONS = (
     _explanation(
         "kernel flipped",
         "grad weight",
-        "The gradient for the kernel is flipped: tap k gets the sum of dy * x at the places it saw.",
+        "The gradient for the kernel is flipped: tap k gets the sum of dy * x at the places it "
+        "saw.",
         _flip_in_grad_weight,
     ),
     _explanation(
         "overlaps assigned",
         "grad input",
-        "Windows overlap, and an input in several of them gets the sum of their gradients: dx += for "
+        "Windows overlap, and an input in several of them gets the sum of their gradients: dx += "
+        "for "
         "dx =.",
         lambda c, p: _scatter(c, assign=True),
     ),
@@ -249,7 +252,8 @@ EXPLANATIONS = (
     _explanation(
         "bias gradient not summed",
         "grad bias",
-        "The gradient for the bias must be summed over batch and positions; the sum over the batch is "
+        "The gradient for the bias must be summed over batch and positions; the sum over the "
+        "batch is "
         "missing or the positions are kept.",
         _bias(lambda ndim: tuple(range(2, ndim))),
     ),
@@ -263,14 +267,16 @@ EXPLANATIONS = (
     _explanation(
         "one sample only",
         "grad weight",
-        "The gradient for the kernel is that of the last sample: it is assigned, sample after sample, "
+        "The gradient for the kernel is that of the last sample: it is assigned, sample after "
+        "sample, "
         "instead of added.",
         lambda c, p: _last_sample(c),
     ),
     _explanation(
         "one sample only",
         "grad bias",
-        "The gradient for the bias is that of the last sample: it is assigned, sample after sample, "
+        "The gradient for the bias is that of the last sample: it is assigned, sample after "
+        "sample, "
         "instead of added.",
         lambda c, p: c.dy[-1].sum(tuple(range(1, c.dy.ndim - 1))),
     ),

@@ -82,7 +82,8 @@ EXPLANATIONS = (
     Explanation(
         "overflow",
         "*",
-        "{part} is NaN or infinite for large inputs: subtract the maximum before exp, or use a form "
+        "{part} is NaN or infinite for large inputs: subtract the maximum before exp, or use a "
+        "form "
         "that does not overflow (for softplus max(x, 0) + log1p(exp(-|x|))).",
         _overflow,
     ),
@@ -96,7 +97,8 @@ EXPLANATIONS = (
     _wrong(
         "relu returns x for 1",
         "ReLU",
-        "The derivative of ReLU is 1 where x > 0; this is x there: dy * max(x, 0) for dy * (x > 0).",
+        "The derivative of ReLU is 1 where x > 0; this is x there: dy * max(x, 0) for dy * (x > "
+        "0).",
         lambda x, y: y,
     ),
     _wrong(
@@ -149,7 +151,8 @@ EXPLANATIONS = (
     _wrong(
         "sigmoid twice",
         "Sigmoid",
-        "sigmoid is applied once more to the output: the derivative is s (1 - s), with s the output.",
+        "sigmoid is applied once more to the output: the derivative is s (1 - s), with s the "
+        "output.",
         lambda x, y: _sigmoid(y) * (1 - _sigmoid(y)),
     ),
     _wrong(

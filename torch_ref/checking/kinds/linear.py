@@ -134,14 +134,16 @@ EXPLANATIONS = (
     Explanation(
         "input gradient divided",
         "grad input",
-        "The gradient for the input is divided by the batch size; only parameters are averaged over "
+        "The gradient for the input is divided by the batch size; only parameters are averaged "
+        "over "
         "it, if at all: each sample has an input of its own.",
         lambda c, p: c.expected[p] / c.probe.rows,
     ),
     Explanation(
         "weight updated too early",
         "grad input",
-        "backward updates the weight before it uses it for the input's gradient: compute that first.",
+        "backward updates the weight before it uses it for the input's gradient: compute that "
+        "first.",
         lambda c, p: c.dy @ (c["weight"] - c.expected["grad weight"]),
         ("Linear",),
         textbook="linear_backward",
@@ -149,7 +151,8 @@ EXPLANATIONS = (
     Explanation(
         "bias gradient not summed",
         "grad bias",
-        "The gradient for the bias is the upstream gradient of every sample: sum it over the batch, "
+        "The gradient for the bias is the upstream gradient of every sample: sum it over the "
+        "batch, "
         "dy.sum(axis=0).",
         lambda c, p: c.dy if c.dy.size > c.expected[p].size else None,
         ("Linear",),
@@ -182,7 +185,8 @@ EXPLANATIONS = (
     Explanation(
         "assigned, not added",
         "grad weight",
-        "A row that is used several times gets its last gradient alone (dw[indices] += dy counts it "
+        "A row that is used several times gets its last gradient alone (dw[indices] += dy counts "
+        "it "
         "once, too): gradients of rows add up, "
         "np.add.at(dw, indices, dy).",
         _assigned,

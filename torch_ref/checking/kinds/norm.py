@@ -193,14 +193,16 @@ EXPLANATIONS = (
     _explanation(
         "gamma's gradient from the output",
         "grad weight",
-        "The gradient of gamma is the sum of dy times the *normalised* input; here it is dy times the "
+        "The gradient of gamma is the sum of dy times the *normalised* input; here it is dy "
+        "times the "
         "output.",
         _with(lambda n: n.to_parameters(n.dy * n.output()), training_only=False),
     ),
     _explanation(
         "gamma's gradient from the input",
         "grad weight",
-        "The gradient of gamma is the sum of dy times the *normalised* input; here the input is not "
+        "The gradient of gamma is the sum of dy times the *normalised* input; here the input is "
+        "not "
         "normalised.",
         _with(lambda n: n.to_parameters(n.dy * n.x), training_only=False),
     ),
@@ -277,7 +279,8 @@ EXPLANATIONS = (
     _explanation(
         "biased running variance",
         "running_var",
-        "The running variance takes the batch's biased variance; PyTorch's takes the unbiased one, n / "
+        "The running variance takes the batch's biased variance; PyTorch's takes the unbiased "
+        "one, n / "
         "(n - 1) times as large.",
         _running(_biased),
         _BATCH,
@@ -296,7 +299,8 @@ EXPLANATIONS = (
     _explanation(
         "momentum on the old value",
         "running_var",
-        "momentum is the weight of the old value here, and the variance the biased one; in PyTorch that "
+        "momentum is the weight of the old value here, and the variance the biased one; in "
+        "PyTorch that "
         "of the new one, and the unbiased one.",
         _running(_other_momentum_biased),
         _BATCH,

@@ -268,7 +268,8 @@ EXPLANATIONS = (
     _explanation(
         "beta for beta**t",
         "Adam",
-        "The bias correction is 1 - beta at every step (t stays 1, or is left out): it is 1 - beta^t.",
+        "The bias correction is 1 - beta at every step (t stays 1, or is left out): it is 1 - "
+        "beta^t.",
         _adam_rule(power=False),
     ),
     _explanation(
@@ -358,7 +359,8 @@ EXPLANATIONS = (
     _explanation(
         "Nesterov from the new velocity",
         "Nesterov",
-        "The step looks ahead with the velocity that already holds this gradient, twice over: it is "
+        "The step looks ahead with the velocity that already holds this gradient, twice over: it "
+        "is "
         "lr (g + mu v).",
         _momentum_rule(nesterov="twice"),
     ),

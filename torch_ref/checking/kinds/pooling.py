@@ -143,7 +143,8 @@ EXPLANATIONS = (
         "ties share",
         "MaxPool2d",
         "grad input",
-        "Where a window has several maxima they share its gradient; in PyTorch the first gets it all.",
+        "Where a window has several maxima they share its gradient; in PyTorch the first gets it "
+        "all.",
         lambda c, p: _by_window(c, _split),
         then="nothing: the gradient's sum is right, and ties are rare among real numbers",
     ),
@@ -151,7 +152,8 @@ EXPLANATIONS = (
         "overlaps assigned",
         "MaxPool2d",
         "grad input",
-        "An input that is the maximum of several windows gets the gradient of the last alone: dx += "
+        "An input that is the maximum of several windows gets the gradient of the last alone: dx "
+        "+= "
         "for dx =.",
         _assigned,
         textbook="max_pool_backward",
@@ -168,7 +170,8 @@ EXPLANATIONS = (
         "overlaps assigned",
         "MaxPool2d",
         "grad input",
-        "Windows overlap, and each overwrites what others left (and each of several maxima gets the "
+        "Windows overlap, and each overwrites what others left (and each of several maxima gets "
+        "the "
         "whole gradient): dx += for dx =.",
         lambda c, p: _by_window(c, lambda window, dy: dy * _largest(window), assign=True),
         textbook="max_pool_backward",
@@ -177,7 +180,8 @@ EXPLANATIONS = (
         "overlaps assigned",
         "AvgPool2d",
         "grad input",
-        "Windows overlap, and an input in several of them gets the sum of their gradients: dx += for "
+        "Windows overlap, and an input in several of them gets the sum of their gradients: dx += "
+        "for "
         "dx =.",
         lambda c, p: _by_window(
             c, lambda window, dy: dy / window[0, 0].size + 0 * window, assign=True
@@ -188,7 +192,8 @@ EXPLANATIONS = (
         "not divided",
         "AvgPool2d",
         "grad input",
-        "Each element of a window gets the whole gradient: an average shares it out, dy / (height * "
+        "Each element of a window gets the whole gradient: an average shares it out, dy / "
+        "(height * "
         "width of the window).",
         lambda c, p: c.expected[p] * _sizes(c)[0] ** 2,
         textbook="avg_pool_backward",
