@@ -2,9 +2,10 @@
 
 import argparse
 import ast
+import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 
 def _value(text: str) -> Any:
@@ -14,8 +15,14 @@ def _value(text: str) -> Any:
         return text
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line instead of the whole usage."""
+        self.exit(2, f"check.py: {message} (--help shows the flags)\n")
+
+
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = _Parser(description=__doc__, allow_abbrev=False)
     parser.add_argument("component", metavar="FILE[:NAME]", help="your file, and which part of it")
     parser.add_argument("--like", metavar="CLASS", help="PyTorch's class: Conv2d, Adam ...")
     parser.add_argument("--args", nargs="+", type=_value, metavar="V", help="its arguments")
@@ -23,7 +30,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--strict", action="store_true", help="conventions of its own are wrong")
     parser.add_argument("--json", action="store_true", help="the answer as JSON")
     parser.add_argument("--html", metavar="FILE", help="also a page, with maps of the errors")
-    parser.add_argument("--adapter", metavar="FILE", help="a class that reads yours")
     parser.add_argument("--timeout", type=float, default=60.0, metavar="S", help="for each (60)")
     return parser.parse_args()
 
@@ -37,9 +43,8 @@ def main() -> int:
     """0 right, 1 wrong, 2 unusable or wrongly called."""
     options = _arguments()
     file, _, name = options.component.partition(":")
-    for needed in filter(None, (file, options.adapter)):
-        if not Path(needed).is_file():
-            return _refuse(f"there is no file {needed}")
+    if not Path(file).is_file():
+        return _refuse(f"there is no file {file}")
     if any("=" not in pair for pair in options.kwargs or ()):
         return _refuse("--kwargs takes name=value, as padding=1")
     if options.timeout <= 0:
@@ -55,9 +60,7 @@ def main() -> int:
 
     if options.like and options.like not in KINDS:
         return _refuse(f"--like {options.like} is not known; it can be {', '.join(KINDS)}")
-    found = check_file(
-        file, name or None, options.like, options.args, kwargs, options.adapter, options.timeout
-    )
+    found = check_file(file, name or None, options.like, options.args, kwargs, options.timeout)
     if not found:
         return _refuse(f"nothing in {file} was recognised: name it, {file}:MyLayer --like Linear")
     print(render.as_json(found) if options.json else render.as_text(found))
@@ -68,4 +71,10 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # check.py ... | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    sys.exit(code)

@@ -12,7 +12,6 @@ from torch_ref.checking.drivers import Candidate, CannotDrive, drive, find_drive
 from torch_ref.checking.judge import judge
 from torch_ref.checking.kinds import KINDS
 from torch_ref.checking.locate import located
-from torch_ref.checking.probe import Kind, Probe
 from torch_ref.checking.verdict import CONVENTION, RIGHT, UNUSABLE, Finding, Verdict
 
 
@@ -135,18 +134,3 @@ def load(file: str) -> ModuleType:
     sys.path.insert(0, str(path.parent))
     spec.loader.exec_module(module)
     return module
-
-
-def skeleton(name: str, kind: Kind, probe: Probe) -> str:
-    """An adapter to fill in: a class in a style that is recognised."""
-    lines = [
-        f"class {name}:  # theirs.{name} is your own",
-        "    def __init__(self, *args, **kwargs):",
-        f"        self.mine = theirs.{name}(*args, **kwargs)",
-    ]
-    lines += [f"        self.{n} = ...  # {v.shape}, torch's layout" for n, v in
-              probe.parameters.items()]  # fmt: skip
-    lines += ["    def forward(self, x):", "        return self.mine(x)"]
-    lines += ["    def backward(self, dy):", "        dx = self.mine.backward(dy)"]
-    lines += [f"        self.grad_{n} = ..." for n in probe.parameters]
-    return "\n".join([*lines, "        return dx"])

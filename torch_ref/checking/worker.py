@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from torch_ref.checking.check import check_candidate, load, skeleton, unusable
+from torch_ref.checking.check import check_candidate, load, unusable
 from torch_ref.checking.drivers import CannotDrive, Failed, find_drivers
 from torch_ref.checking.drivers.failures import guarded
 from torch_ref.checking.verdict import Finding, Verdict
@@ -28,13 +28,12 @@ def check_file(
     like: str | None = None,
     args: list[Any] | None = None,
     kwargs: dict[str, Any] | None = None,
-    adapter: str | None = None,
     timeout: float = 60.0,
 ) -> list[Verdict]:
     """All that a file offers, or the component that is named; each has ``timeout`` seconds."""
     request: dict[str, Any] = {
         "file": file, "name": name, "like": like, "args": args, "kwargs": kwargs,
-        "adapter": adapter, "timeout": timeout, "skip": [],
+        "timeout": timeout, "skip": [],
     }  # fmt: skip
     verdicts: list[Verdict] = []
     while True:
@@ -102,10 +101,6 @@ def _work(request: dict[str, Any], answers: Any) -> None:
         with guarded():
             try:
                 module = load(file)
-                if request["adapter"]:
-                    theirs, module = module, load_adapter(request["adapter"], module)
-                    name = name if name is None or hasattr(module, name) else None
-                    del theirs
             except SystemExit as problem:
                 raise Failed("the file ends the program while it is imported") from problem
             except SyntaxError as problem:
@@ -129,23 +124,7 @@ def _work(request: dict[str, Any], answers: Any) -> None:
         except Exception as problem:  # one component's trouble is not the others'
             reason = f"it can't be compared: {type(problem).__name__}: {problem}"
             verdict = unusable(candidate.name, candidate.kind.like, CannotDrive(reason))
-        finding = verdict.findings[0]
-        if finding.part == "run" and not finding.line and candidate.kind.role == "layer":
-            draw, (own, named) = candidate.kind.draw, candidate.kind.configurations[0]
-            adapter = skeleton(candidate.name, candidate.kind, draw(*own, **named)[0])
-            then = f"write adapter.py and add --adapter adapter.py:\n{adapter}"
-            verdict = dataclasses.replace(
-                verdict, findings=[dataclasses.replace(finding, textbook="", then=then)]
-            )
         put(dataclasses.asdict(verdict))
-
-
-def load_adapter(adapter: str, theirs: Any) -> Any:
-    """A file with a class in a style that is recognised, over the module ``theirs``."""
-    import builtins
-
-    vars(builtins)["theirs"] = theirs
-    return load(adapter)
 
 
 def main() -> None:
