@@ -85,6 +85,7 @@ class _Work:
     problems: list[str] = field(default_factory=list)
 
 
+_DTYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
 # a layer within MultiheadAttention, which torch.nn does not name
 _INNER = {
     torch.nn.modules.linear.NonDynamicallyQuantizableLinear: NonDynamicallyQuantizableLinear,
@@ -252,6 +253,9 @@ def _plain(value: Any, where: str, work: _Work) -> Any:
         return _value(value, where, work)
     if isinstance(value, torch.dtype | np.dtype):
         name = str(value).removeprefix("torch.")
+        if name not in _DTYPES:
+            work.problems.append(f"{where} holds {value}, which only one side has")
+            return None
         return getattr(torch, name) if way.target is torch.nn else np.dtype(name)
     if isinstance(value, way.base):
         return _module(value, where, work)
