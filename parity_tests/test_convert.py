@@ -1,5 +1,6 @@
 """Modules from one world to the other and back: classes, state, mode, sharing, output."""
 
+import importlib
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy_impl
 from numpy_impl import nn
 from parity_tests.nn.test_torch_samples import WITH_SAMPLES, call_arguments, samples
 from parity_tests.tolerances import tolerance
+from torch_ref import redirect
 from torch_ref.compare import run_module
 from torch_ref.convert import from_torch, to_numpy, to_torch
 from torch_ref.vision import import_torchvision
@@ -143,6 +145,38 @@ def test_functions_and_shared_buffers() -> None:
     assert list(ours.state_dict()) == ["one"]
 
 
+PROGRAM = """
+import torch
+from torch import nn
+
+
+def twice(x):
+    return torch.cat([x, x], 1)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.stretch = nn.Linear(3, 4), twice
+
+    def forward(self, x):
+        return self.stretch(torch.tanh(self.body(x)))
+"""
+
+
+def test_a_class_of_one_s_own(tmp_path, monkeypatch) -> None:
+    (tmp_path / "own_program.py").write_text(PROGRAM)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(redirect.executed, "own_program", raising=False)
+    twin = importlib.import_module("own_program").Net().double()
+    ours = from_torch(twin)
+    assert_same(ours, twin)
+    x = np.random.default_rng(0).standard_normal((2, 3))
+    wanted = to_numpy(twin(torch.tensor(x)))
+    np.testing.assert_allclose(ours(x), wanted, rtol=1e-9)
+    np.testing.assert_array_equal(to_numpy(to_torch(ours)(torch.tensor(x))), wanted)
+
+
 def test_lists_of_parameters() -> None:
     twin = torch.nn.ParameterDict(
         {"a": torch.nn.Parameter(torch.ones(2)), "b": torch.nn.ParameterList([torch.zeros(3)])}
@@ -200,6 +234,12 @@ def with_method() -> torch.nn.Module:
     return module
 
 
+def with_class() -> torch.nn.Module:
+    module = torch.nn.Sequential(torch.nn.ReLU())
+    module.kind = torch.nn.SyncBatchNorm
+    return module
+
+
 def local() -> torch.nn.Module:
     class Net(torch.nn.Module):
         pass
@@ -214,6 +254,7 @@ def local() -> torch.nn.Module:
         (own_forward, r"0 \(Linear\) has a forward of its own"),
         (of_the_program, r"0 \(Net\): its class stands in the program itself"),
         (with_method, r"0 \(Sequential\): later is a bound method, Module.double"),
+        (with_class, r"0 \(Sequential\): kind is SyncBatchNorm: there is no SyncBatchNorm"),
         (lambda: torch.nn.Linear(2, 2).bfloat16(), r"0 \(Linear\) holds torch.bfloat16"),
         (local, r"0 \(Net\): its class is defined inside a function or class"),
         (partial(torch.nn.LazyLinear, 3), r"0 \(LazyLinear\) is lazy: call it once first"),

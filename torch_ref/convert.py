@@ -15,7 +15,7 @@ import numpy_impl
 import numpy_impl.nn
 from numpy_impl.nn.lazy import LazyModuleMixin
 from numpy_impl.nn.multihead import NonDynamicallyQuantizableLinear
-from torch_ref.redirect import redirected
+from torch_ref.redirect import executed, redirected
 
 
 def to_torch(value: Any) -> Any:
@@ -271,7 +271,10 @@ def _plain(value: Any, where: str, work: _Work) -> Any:
     if isinstance(value, types.FunctionType | types.BuiltinFunctionType):
         return _function(value, where, work)
     if isinstance(value, type) and issubclass(value, way.base):
-        return _class(value, way)
+        cls = _class(value, way)
+        if isinstance(cls, str):
+            work.problems.append(f"{where} is {value.__name__}: {cls}")
+        return cls
     if isinstance(value, dict):
         return type(value)((key, _plain(part, where, work)) for key, part in value.items())
     if type(value) in (list, tuple, set):
@@ -286,11 +289,11 @@ def _function(value: Any, where: str, work: _Work) -> Any:
         if getattr(source, name, None) is value and hasattr(target, name):
             return getattr(target, name)
     module = getattr(value, "__module__", None) or ""
-    if module.startswith(("torch", "numpy_impl")) and not module.startswith("torchvision"):
+    if module in executed:
+        return getattr(way.module(module), name, value)
+    if module.startswith(("torch.", "numpy_impl")):
         work.problems.append(f"{where} is {module}.{name}, which the other side has not")
         return None
-    if module.startswith("torchvision"):
-        return getattr(way.module(module), name, value)
     return value
 
 
