@@ -1,5 +1,6 @@
 """Modules from one world to the other and back: classes, state, mode, sharing, output."""
 
+import importlib
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,10 @@ import torch
 
 import numpy_impl
 from numpy_impl import nn
-from parity_tests.nn.test_torch_samples import WITH_SAMPLES, samples
+from parity_tests.nn.test_torch_samples import WITH_SAMPLES, call_arguments, samples
+from parity_tests.tolerances import tolerance
+from torch_ref import redirect
+from torch_ref.compare import run_module
 from torch_ref.convert import from_torch, to_numpy, to_torch
 from torch_ref.vision import import_torchvision
 
@@ -36,13 +40,24 @@ def assert_same(ours: nn.Module, twin: torch.nn.Module) -> None:
 def test_torch_s_samples_both_ways(name) -> None:
     for sample in samples(name, "float64", True)[:40]:
         given = sample.constructor_input
-        twin = getattr(torch.nn, name)(*given.args, **given.kwargs)
+        twin = getattr(torch.nn, name)(*given.args, **given.kwargs).double()
         ours = from_torch(twin)
         assert type(ours) is getattr(nn, name)
         assert_same(ours, twin)
         back = to_torch(ours)
         assert type(back) is type(twin)
         assert_same(ours, back)
+    if not name.endswith("Loss"):  # the last one's output, which shows every argument
+        inputs, options = call_arguments(twin, sample)
+        seeded()
+        results = run_module(ours, twin, inputs, np.random.default_rng(0), options)
+        for result in results:
+            result.check(tolerance("float64", result.direction), name)
+
+
+def seeded() -> None:
+    numpy_impl.manual_seed(3)
+    torch.manual_seed(3)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +132,63 @@ def test_what_is_shared_stays_shared() -> None:
     assert len(list(back.parameters())) == 3
 
 
+def test_functions_and_shared_buffers() -> None:
+    twin = torch.nn.Sequential(torch.nn.ReLU())
+    twin.function, twin.table = torch.relu, {"F": torch.nn.functional.softplus, "round": [twin]}
+    shared = torch.ones(2)
+    twin.register_buffer("one", shared)
+    twin.register_buffer("other", shared, persistent=False)
+    ours = from_torch(twin)
+    assert ours.function is numpy_impl.relu
+    assert ours.table == {"F": nn.functional.softplus, "round": [ours]}
+    assert ours.one is ours.other
+    assert list(ours.state_dict()) == ["one"]
+
+
+PROGRAM = """
+import torch
+from torch import nn
+
+
+def twice(x):
+    return torch.cat([x, x], 1)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.stretch = nn.Linear(3, 4), twice
+
+    def forward(self, x):
+        return self.stretch(torch.tanh(self.body(x)))
+"""
+
+
+def test_a_class_of_one_s_own(tmp_path, monkeypatch) -> None:
+    (tmp_path / "own_program.py").write_text(PROGRAM)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(redirect.executed, "own_program", raising=False)
+    twin = importlib.import_module("own_program").Net().double()
+    ours = from_torch(twin)
+    assert_same(ours, twin)
+    x = np.random.default_rng(0).standard_normal((2, 3))
+    wanted = to_numpy(twin(torch.tensor(x)))
+    np.testing.assert_allclose(ours(x), wanted, rtol=1e-9)
+    np.testing.assert_array_equal(to_numpy(to_torch(ours)(torch.tensor(x))), wanted)
+
+
+def test_lists_of_parameters() -> None:
+    twin = torch.nn.ParameterDict(
+        {"a": torch.nn.Parameter(torch.ones(2)), "b": torch.nn.ParameterList([torch.zeros(3)])}
+    )
+    ours = from_torch(twin)
+    back = to_torch(ours)
+    assert list(ours.state_dict()) == list(twin.state_dict()) == list(back.state_dict())
+    for key, value in twin.state_dict().items():  # torch's repr names its kinds of tensor
+        np.testing.assert_array_equal(ours.state_dict()[key], to_numpy(value))
+        assert torch.equal(back.state_dict()[key], value)
+
+
 def test_memory_is_its_own() -> None:
     twin = torch.nn.BatchNorm1d(3)
     ours = from_torch(twin)
@@ -130,16 +202,41 @@ def test_memory_is_its_own() -> None:
 
 
 def test_random_streams_stay_where_they_are() -> None:
-    numpy_impl.manual_seed(3)
-    torch.manual_seed(3)
-    to_torch(from_torch(torch.nn.Linear(3, 4)))
-    torch.manual_seed(3)
-    np.testing.assert_array_equal(numpy_impl.rand(5).data, to_numpy(torch.rand(5)))
+    linear = torch.nn.Linear(3, 4)
+    seeded()
+    to_torch(from_torch(linear))
+    found = numpy_impl.rand(5).data, to_numpy(torch.rand(5))
+    seeded()
+    np.testing.assert_array_equal(found[0], numpy_impl.rand(5).data)
+    np.testing.assert_array_equal(found[1], to_numpy(torch.rand(5)))
 
 
 def hooked() -> torch.nn.Module:
     module = torch.nn.Linear(2, 2)
     module.register_forward_hook(lambda *_: None)
+    return module
+
+
+def own_forward() -> torch.nn.Module:
+    module = torch.nn.Linear(2, 2)
+    module.forward = lambda x: x
+    return module
+
+
+def of_the_program() -> torch.nn.Module:
+    cls = type("Net", (torch.nn.Module,), {"__module__": "__main__"})
+    return cls()
+
+
+def with_method() -> torch.nn.Module:
+    module = torch.nn.Sequential(torch.nn.ReLU())
+    module.later = module.double
+    return module
+
+
+def with_class() -> torch.nn.Module:
+    module = torch.nn.Sequential(torch.nn.ReLU())
+    module.kind = torch.nn.SyncBatchNorm
     return module
 
 
@@ -154,6 +251,11 @@ def local() -> torch.nn.Module:
     ("make", "message"),
     [
         (hooked, r"0 \(Linear\) has hooks"),
+        (own_forward, r"0 \(Linear\) has a forward of its own"),
+        (of_the_program, r"0 \(Net\): its class stands in the program itself"),
+        (with_method, r"0 \(Sequential\): later is a bound method, Module.double"),
+        (with_class, r"0 \(Sequential\): kind is SyncBatchNorm: there is no SyncBatchNorm"),
+        (lambda: torch.nn.Linear(2, 2).bfloat16(), r"0 \(Linear\) holds torch.bfloat16"),
         (local, r"0 \(Net\): its class is defined inside a function or class"),
         (partial(torch.nn.LazyLinear, 3), r"0 \(LazyLinear\) is lazy: call it once first"),
         (partial(torch.nn.SyncBatchNorm, 3), r"0 \(SyncBatchNorm\): there is no SyncBatchNorm"),

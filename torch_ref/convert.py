@@ -15,7 +15,7 @@ import numpy_impl
 import numpy_impl.nn
 from numpy_impl.nn.lazy import LazyModuleMixin
 from numpy_impl.nn.multihead import NonDynamicallyQuantizableLinear
-from torch_ref.redirect import redirected
+from torch_ref.redirect import executed, redirected
 
 
 def to_torch(value: Any) -> Any:
@@ -71,6 +71,8 @@ class _Way:
     value: Callable[[Any], Any]  # of a parameter or buffer
     module: Callable[[str], Any]  # executes or imports a module of this name
     rng: tuple[Callable[[], Any], Callable[[Any], None]]  # of the target: constructors draw
+    nothing: Callable[[], Any]  # in the place of a value that can't be converted
+    functions: tuple[Any, Any]  # the source's and the target's own namespace
 
 
 @dataclass
@@ -79,16 +81,21 @@ class _Work:
 
     way: _Way
     modules: dict[int, Any] = field(default_factory=dict)
-    parameters: dict[int, Any] = field(default_factory=dict)
+    values: dict[int, Any] = field(default_factory=dict)  # parameters and buffers
     problems: list[str] = field(default_factory=list)
 
 
+_DTYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
 # a layer within MultiheadAttention, which torch.nn does not name
 _INNER = {
     torch.nn.modules.linear.NonDynamicallyQuantizableLinear: NonDynamicallyQuantizableLinear,
     NonDynamicallyQuantizableLinear: torch.nn.modules.linear.NonDynamicallyQuantizableLinear,
 }
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_HOOKS = (
+    *("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"),
+    *("_state_dict_hooks", "_state_dict_pre_hooks"),
+    *("_load_state_dict_pre_hooks", "_load_state_dict_post_hooks"),
+)
 # constructor arguments that no attribute holds, or that change nothing
 _NOT_HELD = {
     *("device", "size_average", "reduce", "_weight", "_freeze", "_random_samples", "init"),
@@ -120,6 +127,9 @@ def _module(module: Any, path: str, work: _Work) -> Any:
     if any(getattr(module, name, None) for name in _HOOKS):
         work.problems.append(f"{where} has hooks")
         return None
+    if "forward" in vars(module):
+        work.problems.append(f"{where} has a forward of its own, beside its class's")
+        return None
     cls = _class(type(module), work.way)
     if isinstance(cls, str):
         work.problems.append(f"{where}: {cls}")
@@ -132,19 +142,19 @@ def _module(module: Any, path: str, work: _Work) -> Any:
     if named and (not children or cls.__name__ == "MultiheadAttention"):
         made = _leaf(module, cls, where, work)
     else:
-        made = _composed(module, cls, work)
+        made = _composed(module, cls, where, work)
     if made is None:
         return None
     for name, child in children.items():
         made.add_module(name, child)
     for name, parameter in module._parameters.items():
         if parameter is not None:
-            made.register_parameter(name, _parameter(parameter, work))
+            made.register_parameter(name, _parameter(parameter, where, work))
         elif name not in vars(made):  # MultiheadAttention's bias_k may be a plain None
             made.register_parameter(name, None)
     hidden = getattr(module, "_non_persistent", getattr(module, "_non_persistent_buffers_set", ()))
     for name, buffer in module._buffers.items():
-        value = None if buffer is None else work.way.value(buffer)
+        value = None if buffer is None else _value(buffer, where, work)
         made.register_buffer(name, value, name not in hidden)
     made.training = module.training
     work.modules[id(module)] = made
@@ -159,9 +169,11 @@ def _class(cls: type, way: _Way) -> Any:
         return getattr(way.target, cls.__name__, f"there is no {cls.__name__} on the other side")
     if "." in cls.__qualname__:
         return "its class is defined inside a function or class"
+    if cls.__module__ == "__main__":
+        return "its class stands in the program itself: move it to a module"
     try:
         found = getattr(way.module(cls.__module__), cls.__name__, None)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # whatever people's code raises
         return f"its code can't be executed on the other side ({error})"
     if found is None or issubclass(found, way.base):
         return f"{cls.__module__} has no {cls.__name__} for the other side"
@@ -174,7 +186,7 @@ def _leaf(module: Any, cls: type, where: str, work: _Work) -> Any:
         return cls()
     if cls.__name__ in ("ParameterList", "ParameterDict"):
         given = dict(module.items()) if cls.__name__ == "ParameterDict" else list(module)
-        return cls(_plain(given, work))
+        return cls(_plain(given, where, work))
     arguments = {}
     # torch's RNN, LSTM and GRU say (*args, **kwargs)
     names = list(inspect.signature(getattr(numpy_impl.nn, cls.__name__)).parameters)
@@ -185,68 +197,103 @@ def _leaf(module: Any, cls: type, where: str, work: _Work) -> Any:
             continue
         if name == "dtype":
             if floating:
-                arguments[name] = _plain(floating[0].dtype, work)
+                arguments[name] = _plain(floating[0].dtype, where, work)
         elif name in ("bias", "head_bias") and not isinstance(getattr(module, name, None), bool):
             held = "in_proj_bias" if cls.__name__ == "MultiheadAttention" else name
             arguments[name] = getattr(module, held, None) is not None
         elif name == "add_bias_kv":
             arguments[name] = module.bias_k is not None
         elif hasattr(module, name):
-            arguments[name] = _plain(getattr(module, name), work)
+            arguments[name] = _plain(getattr(module, name), where, work)
         else:
             work.problems.append(f"{where} does not say its {name}")
             return None
     return cls(**arguments)
 
 
-def _composed(module: Any, cls: type, work: _Work) -> Any:
+def _composed(module: Any, cls: type, where: str, work: _Work) -> Any:
     """An object of the class with its attributes, without its constructor."""
     made: Any = cls.__new__(cls)  # type: ignore[call-overload]
     base = torch.nn.Module if issubclass(cls, torch.nn.Module) else numpy_impl.nn.Module
     base.__init__(made)
     plain = {*vars(work.way.base()), *vars(base())}
     plain |= {*module._parameters, *module._buffers, *module._modules}
+    work.modules[id(module)] = made  # an attribute may lead back to it
     for name, value in vars(module).items():
         if name not in plain:
-            setattr(made, name, _plain(value, work))
+            setattr(made, name, _plain(value, f"{where}: {name}", work))
     return made
 
 
-def _parameter(parameter: Any, work: _Work) -> Any:
-    if id(parameter) not in work.parameters:
-        to = work.way.target.Parameter(work.way.value(parameter))
+def _parameter(parameter: Any, where: str, work: _Work) -> Any:
+    if id(parameter) not in work.values:
+        to = work.way.target.Parameter(_value(parameter, where, work))
         to.requires_grad_(parameter.requires_grad)
-        work.parameters[id(parameter)] = to
-    return work.parameters[id(parameter)]
+        work.values[id(parameter)] = to
+    return work.values[id(parameter)]
 
 
-def _plain(value: Any, work: _Work) -> Any:
+def _value(value: Any, where: str, work: _Work) -> Any:
+    """The array or tensor, the same one for the same; of a dtype that both have."""
+    if id(value) not in work.values:
+        try:
+            work.values[id(value)] = work.way.value(value)
+        except (TypeError, NotImplementedError) as error:
+            work.problems.append(f"{where} holds {getattr(value, 'dtype', value)} ({error})")
+            work.values[id(value)] = work.way.nothing()
+    return work.values[id(value)]
+
+
+def _plain(value: Any, where: str, work: _Work) -> Any:
     """Any other attribute: dtypes, functions and classes of the library become the other's."""
     way = work.way
     if isinstance(value, way.source.Parameter):
-        return _parameter(value, work)
+        return _parameter(value, where, work)
     if isinstance(value, torch.Tensor | np.ndarray | numpy_impl.Tensor):
-        return way.value(value)
+        return _value(value, where, work)
     if isinstance(value, torch.dtype | np.dtype):
         name = str(value).removeprefix("torch.")
+        if name not in _DTYPES:
+            work.problems.append(f"{where} holds {value}, which only one side has")
+            return None
         return getattr(torch, name) if way.target is torch.nn else np.dtype(name)
     if isinstance(value, way.base):
-        return _module(value, "an attribute", work)
+        return _module(value, where, work)
     if isinstance(value, torch.Size):
         return tuple(value)
     if isinstance(value, functools.partial):
-        function = _plain(value.func, work)
-        arguments = [_plain(v, work) for v in value.args]
-        return functools.partial(function, *arguments, **_plain(value.keywords, work))
+        function = _plain(value.func, where, work)
+        arguments = [_plain(v, where, work) for v in value.args]
+        return functools.partial(function, *arguments, **_plain(value.keywords, where, work))
+    if isinstance(value, types.MethodType):
+        work.problems.append(f"{where} is a bound method, {value.__qualname__}")
+        return None
     if isinstance(value, types.FunctionType | types.BuiltinFunctionType):
-        ours = getattr(way.source.functional, value.__name__, None) is value
-        return getattr(way.target.functional, value.__name__) if ours else value
+        return _function(value, where, work)
     if isinstance(value, type) and issubclass(value, way.base):
-        return _class(value, way)
+        cls = _class(value, way)
+        if isinstance(cls, str):
+            work.problems.append(f"{where} is {value.__name__}: {cls}")
+        return cls
     if isinstance(value, dict):
-        return type(value)((key, _plain(part, work)) for key, part in value.items())
+        return type(value)((key, _plain(part, where, work)) for key, part in value.items())
     if type(value) in (list, tuple, set):
-        return type(value)(_plain(part, work) for part in value)
+        return type(value)(_plain(part, where, work) for part in value)
+    return value
+
+
+def _function(value: Any, where: str, work: _Work) -> Any:
+    """A function of the library's becomes the other's, one of the class's own module that one's."""
+    way, name = work.way, value.__name__
+    for source, target in (way.functions, (way.source.functional, way.target.functional)):
+        if getattr(source, name, None) is value and hasattr(target, name):
+            return getattr(target, name)
+    module = getattr(value, "__module__", None) or ""
+    if module in executed:
+        return getattr(way.module(module), name, value)
+    if module.startswith(("torch.", "numpy_impl")):
+        work.problems.append(f"{where} is {module}.{name}, which the other side has not")
+        return None
     return value
 
 
@@ -265,6 +312,8 @@ _FROM_TORCH = _Way(
     _array,
     redirected,
     (numpy_impl.get_rng_state, numpy_impl.set_rng_state),
+    lambda: np.zeros(0, np.float32),
+    (torch, numpy_impl),
 )
 _TO_TORCH = _Way(
     numpy_impl.nn.Module,
@@ -273,4 +322,6 @@ _TO_TORCH = _Way(
     _tensor,
     importlib.import_module,
     (torch.get_rng_state, torch.set_rng_state),
+    lambda: torch.zeros(0),
+    (numpy_impl, torch),
 )

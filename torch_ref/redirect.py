@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy_impl
 
-_executed: dict[str, types.ModuleType] = {}
+executed: dict[str, types.ModuleType] = {}  # by name: what was redirected
 
 
 def _unchanged(value: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -87,7 +87,7 @@ def redirected(name: str) -> types.ModuleType:
         ModuleNotFoundError: if there is no such module.
         AttributeError, ImportError: for a name of torch's that is not here.
     """
-    if name not in _executed:
+    if name not in executed:
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None:
             raise ModuleNotFoundError(f"no module named {name!r}")
@@ -95,13 +95,13 @@ def redirected(name: str) -> types.ModuleType:
         module.__file__ = spec.origin
         module.__package__ = spec.parent
         module.__dict__["__builtins__"] = {**vars(builtins), "__import__": _import}
-        _executed[name] = module  # before it runs: two modules may import each other
+        executed[name] = module  # before it runs: two modules may import each other
         try:
             exec(compile(Path(spec.origin).read_text(), spec.origin, "exec"), module.__dict__)
         except BaseException:
-            del _executed[name]
+            del executed[name]
             raise
-    return _executed[name]
+    return executed[name]
 
 
 def _is_redirected(name: str) -> bool:

@@ -192,18 +192,24 @@ def measure(name: str, training: bool, dtype: str, sample: Any) -> list[Result]:
     ours = getattr(nn, name)(*arrays(args), **arrays(kwargs)).to(dtype).train(training)
     if not name.startswith("Lazy"):  # these draw the same from the same seed
         copy_weights(twin, ours)
-    call = inspect.signature(type(twin).forward).bind(
-        twin, *sample.forward_input.args, **sample.forward_input.kwargs
-    )
-    given = dict(list(call.arguments.items())[1:])
-    options = {name: arrays(value) for name, value in given.items() if name.endswith("mask")}
-    inputs = [arrays(value) for name, value in given.items() if name not in options]
+    inputs, options = call_arguments(twin, sample)
     numpy_impl.manual_seed(7)
     torch.manual_seed(7)
     rng = np.random.default_rng(0)
     if name.endswith("Loss"):
         return run_loss(ours, twin, inputs[:1], inputs[1:], rng)  # it knows how many are inputs
     return run_module(ours, twin, inputs, rng, options)
+
+
+def call_arguments(twin: torch.nn.Module, sample: Any) -> tuple[list[Any], dict[str, Any]]:
+    """What a sample calls a module with: its inputs, and masks by name."""
+    call = inspect.signature(type(twin).forward).bind(
+        twin, *sample.forward_input.args, **sample.forward_input.kwargs
+    )
+    given = dict(list(call.arguments.items())[1:])
+    options = {name: arrays(value) for name, value in given.items() if name.endswith("mask")}
+    inputs = [arrays(value) for name, value in given.items() if name not in options]
+    return inputs, options
 
 
 def test_every_class_that_torch_has_samples_of_is_tried() -> None:
