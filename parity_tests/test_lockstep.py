@@ -1,6 +1,7 @@
 """The two backends side by side: same seed, same weights, same steps, nothing copied across."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from experiments.backend import NumpyBackend, TorchBackend
 from experiments.data import load
 from experiments.recipes import RECIPES, Config, resolve
 from experiments.trainer import Trainer
+from parity_tests import lockstep
 from torch_ref.convert import to_numpy
 
 STEPS = 200
@@ -101,11 +103,14 @@ def test_both_start_from_the_same_weights_and_shuffle(dtype, digits) -> None:
     ids=["lstm", "gpt, tied", "gpt with dropout"],
 )
 def test_the_programs_agree_step_by_step(recipe, fields, digits) -> None:
-    """100 steps within 1e-8 relative, of networks small enough for a test."""
+    """100 steps within 1e-8 relative, of networks small enough for a test.
+
+    At their full size: ``python -m parity_tests.lockstep --recipe gpt --steps 100``.
+    """
     data = digits if recipe != "gpt" else few(load("text"))
     config = resolve(recipe, {"dtype": "float64", "epochs": 5, "evaluations": 1, **fields})
-    ours, twin = (losses(trainer)[:100] for trainer in trainers(config, data))
-    assert len(ours) == 100
+    ours, twin = lockstep.losses(config, data, 100)
+    assert len(ours) == len(twin) == 100
     assert ours[-1] < 0.9 * ours[0]
     np.testing.assert_allclose(ours, twin, rtol=1e-8)
 
@@ -119,6 +124,24 @@ def few(data):
         test_images=data.test_images[:50],
         test_labels=data.test_labels[:50],
     )
+
+
+@pytest.mark.parametrize("factor", [1, 1 + 2e-8])
+def test_the_command_says_whether_a_recipe_agrees(factor, digits, monkeypatch, capsys) -> None:
+    class Off(TorchBackend):
+        def train_step(self, *args):
+            loss, logits = super().train_step(*args)
+            return loss * factor, logits
+
+    monkeypatch.setattr(lockstep, "load", lambda _: digits)
+    monkeypatch.setattr(lockstep, "TorchBackend", Off)
+    code = lockstep.main(["--recipe", "momentum-10ep", "--steps", "30"])
+    said = capsys.readouterr().out
+    assert code == (factor != 1)
+    assert f"30 steps in float64: the losses {'DIFFER' if code else 'agree'}" in said
+    assert len(re.findall("^step ", said, re.MULTILINE)) == 4
+    with pytest.raises(SystemExit):
+        lockstep.main(["--recipe", "momentum-10ep", "--steps", "0"])
 
 
 def test_same_seed_same_dropout_masks() -> None:
