@@ -5,6 +5,7 @@ the largest difference of any; it exits with 1 if that is above 1e-8 of the loss
 """
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 
@@ -34,10 +35,8 @@ def losses(config: Config, data: Dataset, steps: int) -> tuple[np.ndarray, np.nd
     runs: list[list[float]] = [[], []]
     for found, backend in zip(runs, (NumpyBackend(), TorchBackend()), strict=True):
         callbacks = Callbacks(on_step=lambda *seen, found=found: record(found, seen[2]))
-        try:
+        with contextlib.suppress(_Enough):
             Trainer(config, backend, data, callbacks).run()
-        except _Enough:
-            pass
     ours, twin = map(np.array, runs)
     return ours, twin
 

@@ -5,7 +5,12 @@ is puts its name before that (:func:`names_itself`, and the call of every layer)
 """
 
 import functools
+import os
+import sys
+import warnings
 from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,6 +23,10 @@ Ints = tuple[int, ...]
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 ARGUMENT_ERRORS = (TypeError, ValueError)
+# the files of this library, and of NumPy, whose decorators stand between its functions
+_NOT_THE_CALLER_S = tuple(
+    f"{folder}{os.sep}" for folder in (Path(__file__).parents[1], Path(np.__file__).parent)
+)
 _FLOAT32 = np.dtype(np.float32)
 _FLOATS = (_FLOAT32, np.dtype(np.float64))
 
@@ -152,3 +161,12 @@ def names_itself(function: F) -> F:
             raise
 
     return call  # type: ignore[return-value]
+
+
+def warn(message: str) -> None:
+    """A UserWarning that points at the caller's own line, however many of ours lie between."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 2
+    while frame is not None and frame.f_code.co_filename.startswith(_NOT_THE_CALLER_S):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, UserWarning, stacklevel=level)

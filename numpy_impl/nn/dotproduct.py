@@ -5,13 +5,13 @@ How it is defined: ``textbook.attention``. The scores of a few heads at a time a
 """
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from numpy_impl.kernels import attention as kernels
+from numpy_impl.nn.checks import warn
 from numpy_impl.random import bernoulli_mask
 from numpy_impl.tensor.graph import fitted
 from numpy_impl.types import Array
@@ -44,14 +44,12 @@ def check_mask(mask: Any, name: str, dtype: np.dtype, shapes: Sequence[Ints]) ->
         raise ValueError(f"{name} must have shape {allowed}, got {mask.shape}")
 
 
-def warn_if_mixed(first: Any, name: str, second: Any, other: str, stacklevel: int) -> None:
+def warn_if_mixed(first: Any, name: str, second: Any, other: str) -> None:
     """torch means to give up pairs of masks of two dtypes, and says so."""
     if first is not None and second is not None and first.dtype != second.dtype:
-        warnings.warn(
+        warn(
             f"{name} and {other} should have one dtype, got {first.dtype} and {second.dtype}: "
-            "torch means to give up others",
-            UserWarning,
-            stacklevel=stacklevel + 1,
+            "torch means to give up others"
         )
 
 

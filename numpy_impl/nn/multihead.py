@@ -462,7 +462,7 @@ class MultiheadAttention(Module):
             self.batch_first,
         )
         options = checked(given, options)
-        warn_if_mixed(key_padding_mask, "key_padding_mask", attn_mask, "attn_mask", 4)
+        warn_if_mixed(key_padding_mask, "key_padding_mask", attn_mask, "attn_mask")
         output, weights, saved = multi_head_attention(given, options)
         self.save_for_backward((output, weights), saved)
         return output, weights

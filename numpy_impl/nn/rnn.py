@@ -1,13 +1,12 @@
 """RNN, LSTM and GRU: layers of recurrences, whose math is in rnnstep.py."""
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from numpy_impl.kernels.elementwise import silently
 from numpy_impl.nn.call import summary
-from numpy_impl.nn.checks import check_array, check_int, float_dtype
+from numpy_impl.nn.checks import check_array, check_int, float_dtype, warn
 from numpy_impl.nn.dropout import Dropout
 from numpy_impl.nn.module import Module
 from numpy_impl.nn.parameter import Parameter
@@ -87,10 +86,9 @@ class RNNBase(Module):
                 f"proj_size must be smaller than hidden_size={hidden_size}, got {proj_size}"
             )
         if dropout > 0 and num_layers == 1:
-            warnings.warn(
+            warn(
                 f"{type(self).__name__}: dropout={dropout} has no effect with num_layers=1: the "
-                "last layer's output is never dropped",
-                stacklevel=5,  # past both constructors, each of which is wrapped
+                "last layer's output is never dropped"
             )
         dtype, gates = float_dtype(dtype, device), STEPS[mode].gates * hidden_size
         size, directions = proj_size or hidden_size, 2 if bidirectional else 1

@@ -6,7 +6,6 @@ documents of the other holds: with ``enable_nested_tensor`` the encoder's output
 """
 
 import copy
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 from numpy_impl.grad_mode import grad_mode
 from numpy_impl.nn import init
 from numpy_impl.nn.activation import GELU, ReLU
-from numpy_impl.nn.checks import check_int, float_dtype
+from numpy_impl.nn.checks import check_int, float_dtype, warn
 from numpy_impl.nn.container import ModuleList
 from numpy_impl.nn.dotproduct import additive, causal, warn_if_mixed
 from numpy_impl.nn.dropout import Dropout
@@ -162,7 +161,7 @@ class TransformerEncoderLayer(_Layer):
         is_causal: bool = False,
     ) -> Tensor:
         names = "src_key_padding_mask", "src_mask"
-        warn_if_mixed(src_key_padding_mask, names[0], src_mask, names[1], 4)
+        warn_if_mixed(src_key_padding_mask, names[0], src_mask, names[1])
         mask, padding = (_added(m, src.dtype) for m in (src_mask, src_key_padding_mask))
         return self._added_up(
             src, lambda x: self._sa_block(x, mask, padding, is_causal), self._ff_block
@@ -281,11 +280,7 @@ class TransformerEncoder(_Stack):
         self.mask_check = mask_check
         why = _why_not_nested(encoder_layer)
         if enable_nested_tensor and why:
-            warnings.warn(
-                f"enable_nested_tensor has no effect, because encoder_layer {why}",
-                UserWarning,
-                stacklevel=3,
-            )
+            warn(f"enable_nested_tensor has no effect, because encoder_layer {why}")
             self.use_nested_tensor = False
 
     def forward(
@@ -295,7 +290,7 @@ class TransformerEncoder(_Stack):
         src_key_padding_mask: Mask = None,
         is_causal: bool | None = None,
     ) -> Tensor:
-        warn_if_mixed(src_key_padding_mask, "src_key_padding_mask", mask, "mask", 4)
+        warn_if_mixed(src_key_padding_mask, "src_key_padding_mask", mask, "mask")
         mask, padding = (_added(m, src.dtype) for m in (mask, src_key_padding_mask))
         is_padded = self._left_out(src, mask, padding)
         if is_padded is not None:

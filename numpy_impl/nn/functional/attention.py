@@ -164,7 +164,7 @@ def multi_head_attention_forward(
     p = dropout_p if training else 0.0
     options = Options(num_heads, p, need_weights, average_attn_weights, is_causal, add_zero_attn)
     options = multihead.checked(given, options)
-    dotproduct.warn_if_mixed(masks[0], "key_padding_mask", masks[1], "attn_mask", 3)
+    dotproduct.warn_if_mixed(masks[0], "key_padding_mask", masks[1], "attn_mask")
     output, weights, saved = multihead.multi_head_attention(given, options)
     if not any(isinstance(value, Tensor) for value in inputs):
         return output, weights

@@ -7,14 +7,13 @@ As in torch, infinities and NaN are computed with, silently, and nothing is left
 weight is 0: 0 * NaN is NaN.
 """
 
-import warnings
 from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 
 from numpy_impl.kernels.elementwise import silently
-from numpy_impl.nn.checks import check_array
+from numpy_impl.nn.checks import check_array, warn
 from numpy_impl.nn.module import Module
 from numpy_impl.tensor.graph import fitted
 from numpy_impl.types import Array
@@ -32,11 +31,7 @@ def check_reduction(
         size_average = True if size_average is None else size_average
         reduce = True if reduce is None else reduce
         reduction = ("mean" if size_average else "sum") if reduce else "none"
-        warnings.warn(
-            f"size_average and reduce are deprecated: use reduction={reduction!r}",
-            UserWarning,
-            stacklevel=4,
-        )
+        warn(f"size_average and reduce are deprecated: use reduction={reduction!r}")
     if reduction not in allowed:
         raise ValueError(f"reduction must be one of {', '.join(allowed)}, got {reduction!r}")
     return reduction
@@ -139,11 +134,9 @@ class ElementwiseLoss(Loss):
         if self._shapes == "input's" and wide[0].shape != shape:
             raise ValueError(f"the rest must broadcast to {name}'s shape, got {shapes}")
         if self._shapes == "warned":
-            warnings.warn(
+            warn(
                 f"{type(self).__name__}: {shapes}: they are broadcast, which is rarely what was "
-                "meant",
-                UserWarning,
-                stacklevel=6,
+                "meant"
             )
         return list(wide)
 

@@ -4,12 +4,12 @@ PoissonNLLLoss, GaussianNLLLoss, KLDivLoss.
 """
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
 
 from numpy_impl.kernels.elementwise import elementwise
+from numpy_impl.nn.checks import warn
 from numpy_impl.nn.loss.base import REDUCTIONS, ElementwiseLoss, PairLoss
 from numpy_impl.types import Array
 
@@ -252,10 +252,8 @@ class KLDivLoss(PairLoss):
         if self.reduction == "batchmean":
             return input.shape[0] if input.ndim else 1
         if self.reduction == "mean":
-            warnings.warn(
+            warn(
                 "KLDivLoss: reduction='mean' divides by the number of elements: 'batchmean' is the "
-                "divergence",
-                UserWarning,
-                stacklevel=6,
+                "divergence"
             )
         return values.size
