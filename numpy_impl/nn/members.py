@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from numpy_impl.grad_mode import grad_mode
 from numpy_impl.nn.call import summary
 from numpy_impl.nn.parameter import Buffer, Parameter
-from numpy_impl.tensor.tensor import to_array
+from numpy_impl.tensor.tensor import Tensor, to_array
 
 if TYPE_CHECKING:
     from numpy_impl.nn.module import Module
@@ -147,8 +148,11 @@ class Members:
             name: the attribute's name and its key in ``state_dict()``.
             tensor: the array, a Tensor (its array is taken), or ``None`` to reserve the name.
             persistent: False leaves it out of ``state_dict()``.
+
+        Raises:
+            RuntimeError: for a Tensor that requires grad: the array would not; ``detach()`` first.
         """
-        self._register(name, _as_buffer(tensor, "tensor"), "buffer")
+        self._register(name, _as_buffer(tensor, name), "buffer")
         if persistent:
             self._non_persistent.discard(name)
         else:
@@ -319,6 +323,11 @@ def _kind_of(value: Any) -> str | None:
 
 
 def _as_buffer(value: Any, name: str) -> Array | None:
+    if grad_mode.enabled and isinstance(value, Tensor) and value.requires_grad:
+        raise RuntimeError(
+            f"{name} must not require grad: it becomes a buffer, an array, and the gradient would "
+            "be lost; take detach() or data"
+        )
     value = to_array(value)
     if value is not None and not isinstance(value, np.ndarray):
         raise TypeError(f"{name} must be a NumPy array, a Tensor or None, got {summary(value)}")

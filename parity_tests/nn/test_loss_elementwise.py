@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 import numpy_impl
 from numpy_impl import nn
-from numpy_impl.nn import functional
 from parity_tests.cases import DTYPES, Case, LossParity
 from parity_tests.tolerances import tolerance
 from torch_ref.compare import Result, Tolerance
@@ -263,27 +262,6 @@ def test_gradients_for_input_and_target_of_any_shapes(name, shapes, reduction) -
         agree(name, {"reduction": reduction}, arrays, needs=needs)
 
 
-@pytest.mark.parametrize("name", ["L1Loss", "MSELoss", "SmoothL1Loss", "HuberLoss"])
-def test_broadcasting_warns_as_in_torch(name) -> None:
-    x, y = np.ones((2, 3, 1)), np.zeros(4)
-    with pytest.warns(UserWarning, match=f"{name}: target .* they are broadcast") as caught:
-        loss = getattr(nn, name)()(x, y)
-    assert caught[0].filename == __file__
-    with pytest.warns(UserWarning, match="target size"):
-        twin = getattr(torch.nn, name)()(torch.from_numpy(x), torch.from_numpy(y))
-    assert loss == pytest.approx(twin.item())
-
-
-def test_the_mean_divergence_warns_as_in_torch() -> None:
-    x, y = np.log(np.full((2, 4), 0.25)), np.full((2, 4), 0.1)
-    with pytest.warns(UserWarning, match="'batchmean' is the divergence") as caught:
-        loss = nn.KLDivLoss()(x, y)
-    assert caught[0].filename == __file__
-    with pytest.warns(UserWarning, match="batchmean"):
-        twin = torch.nn.KLDivLoss()(torch.from_numpy(x), torch.from_numpy(y))
-    assert loss == pytest.approx(twin.item())
-
-
 @settings(max_examples=40, deadline=None)
 @given(
     name=st.sampled_from(
@@ -324,32 +302,6 @@ def test_a_variance_may_be_a_number() -> None:
     tensor = numpy_impl.tensor(x, requires_grad=True)
     loss(tensor, numpy_impl.tensor(y), 0.5).backward()
     np.testing.assert_array_equal(tensor.grad, grad)
-
-
-@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-@pytest.mark.parametrize("name", ["l1_loss", "mse_loss", "huber_loss"])
-def test_weights_of_functions_have_gradients(name, reduction) -> None:
-    rng = np.random.default_rng(0)
-    arrays = [rng.standard_normal((3, 4)), rng.standard_normal((3, 4)), rng.random((3, 4))]
-    ours = [numpy_impl.tensor(a, requires_grad=True) for a in arrays]
-    theirs = [torch.from_numpy(a).requires_grad_() for a in arrays]
-    loss = getattr(functional, name)(*ours[:2], weight=ours[2], reduction=reduction)
-    twin = getattr(torch.nn.functional, name)(*theirs[:2], weight=theirs[2], reduction=reduction)
-    np.testing.assert_allclose(loss.data, twin.detach().numpy(), rtol=1e-12)
-    upstream = np.asarray(rng.standard_normal(twin.shape))
-    loss.backward(upstream)
-    twin.backward(torch.from_numpy(upstream))
-    for a, b in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(a.grad, b.grad.numpy(), rtol=1e-12)
-    plain = getattr(functional, name)(*arrays[:2], weight=arrays[2], reduction=reduction)
-    np.testing.assert_array_equal(plain, loss.data)
-    grads = getattr(functional, f"{name}_backward")(
-        upstream, *arrays[:2], weight=arrays[2], reduction=reduction
-    )
-    for grad, a in zip(grads, ours, strict=True):
-        np.testing.assert_array_equal(grad, a.grad)
-    with pytest.raises(ValueError, match=r"weight must have input's shape \(3, 4\), got \(4,\)"):
-        getattr(functional, name)(*arrays[:2], weight=arrays[2][0])
 
 
 def test_targets_are_constants_where_torch_s_are() -> None:

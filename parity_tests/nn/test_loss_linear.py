@@ -125,6 +125,12 @@ def test_options_that_do_not_apply_are_left_aside_with_a_warning() -> None:
     assert caught[0].filename == __file__
     loss.options = None
     assert found == loss(np.ones((2, 3), "f"), np.array([1, 2]))
+    with pytest.warns(UserWarning, match="options are for int64 targets") as caught:
+        functional.linear_cross_entropy(X, X, T.astype(np.int32), options=CHUNKED)
+    assert caught[0].filename == __file__
+    options = nn.LinearCrossEntropyOptions(False, 2, "aspect_ratio")
+    with pytest.raises(ValueError, match="batch_chunk_size=2 and chunking_method='aspect_ratio'"):
+        functional.linear_cross_entropy(X, X, T, options=options)
 
 
 @pytest.mark.parametrize("target", ["indices", "probabilities"])
@@ -147,6 +153,41 @@ def test_the_function_agrees_with_torch(more, target) -> None:
         np.testing.assert_allclose(a.grad, b.grad.numpy(), rtol=1e-9, atol=1e-12)
     plain = functional.linear_cross_entropy(*arrays, labels, linear_bias=bias)
     assert plain == loss.item()
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize("weight", [None, [0.5, 2.0, 0.0, 1.5]])
+@pytest.mark.parametrize("shape", [(7, 3), (3,)], ids=str)
+def test_the_function_works_on_some_rows_at_a_time(shape, weight, reduction, monkeypatch) -> None:
+    rng = np.random.default_rng(0)
+    arrays = [rng.standard_normal(s) for s in (shape, (4, 3), (4,))]
+    labels = np.asarray(rng.integers(0, 4, shape[:-1]))
+    losses, grads, seen = [], [], []
+    whole = numpy_impl.nn.loss.linear.linear
+    monkeypatch.setattr(
+        numpy_impl.nn.loss.linear, "linear", lambda x, *rest: seen.append(len(x)) or whole(x, *rest)
+    )
+    for world, wrap in ((numpy_impl, numpy_impl.tensor), (torch, torch.tensor)):
+        leaves = [wrap(a, requires_grad=True) for a in arrays]
+        loss = world.nn.functional.linear_cross_entropy(
+            *leaves[:2],
+            wrap(labels),
+            linear_bias=leaves[2],
+            weight=None if weight is None else wrap(np.array(weight)),
+            reduction=reduction,
+            options=world.nn.LinearCrossEntropyOptions(batch_chunk_size=3),
+        )
+        loss.sum().backward()
+        losses.append(loss.detach().numpy())
+        grads.append([np.asarray(leaf.grad) for leaf in leaves])
+    np.testing.assert_allclose(*losses, rtol=1e-12)
+    for a, b in zip(*grads, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+    assert seen == [3, 3, 1] * 2 or (seen == [1] * 2 and len(shape) == 1)
+    leaf = numpy_impl.tensor(arrays[0], requires_grad=True)  # what needs no gradient gets none
+    options = nn.LinearCrossEntropyOptions(batch_chunk_size=3)
+    functional.linear_cross_entropy(leaf, arrays[1], labels, options=options).backward()
+    assert leaf.grad.shape == shape
 
 
 @pytest.mark.parametrize("target", [[0, 3, 2], [10, 19, 12], [0, 5, 3], 7, 1])
@@ -231,6 +272,7 @@ def test_options_have_torch_s_fields() -> None:
 
 
 X, Y, T = np.ones((3, 8), "f"), np.ones((3, 32), "f"), np.array([0, 1, 2])
+CHUNKED = nn.LinearCrossEntropyOptions(batch_chunk_size=2)
 
 
 def adaptive(cutoffs=(4, 10)) -> nn.AdaptiveLogSoftmaxWithLoss:

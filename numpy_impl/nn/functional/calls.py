@@ -1,7 +1,9 @@
 """What makes a function of a layer, of a pair, and of a function its other half."""
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -96,21 +98,31 @@ def by_table(layer: Any, weight: Any, *inputs: Any) -> Any:
     return result
 
 
-def backward_of(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``f_backward``, by the rule above: through the layer's or the operations' own backward."""
+def backward_of(function: Callable[..., Any], *constants: str) -> Callable[..., Any]:
+    """``f_backward``, by the rule above: through the layer's or the operations' own backward.
+
+    ``constants`` are the names of arguments that have no gradient.
+    """
     name = f"{function.__name__}_backward"
+    names = list(inspect.signature(function).parameters)
 
     @functools.wraps(function)
     def backward(grad_output: Any, *args: Any, **kwargs: Any) -> Any:
-        inputs = [v for v in leaves((args, kwargs)) if v is not None and v.dtype.kind == "f"]
-        tensors = [Tensor(value, True) for value in inputs]
-        rest = iter(tensors)
+        tensors: list[Tensor] = []
 
-        def wrap(value: Any) -> Any:
-            return next(rest) if value.dtype.kind == "f" else value
+        def wrapped(argument: str, value: Any) -> Any:
+            def wrap(array: Array) -> Any:
+                if array.dtype.kind != "f":
+                    return array
+                tensors.append(Tensor(array, argument not in constants))
+                return tensors[-1]
 
+            return mapped(value, wrap)
+
+        given = [wrapped(*pair) for pair in zip_longest(names[: len(args)], args)]
+        options = {key: wrapped(key, value) for key, value in kwargs.items()}
         with enable_grad():
-            output = function(*mapped(args, wrap), **mapped(kwargs, wrap))
+            output = function(*given, **options)
         outputs = [t for t in leaves(output) if isinstance(t, Tensor) and t.requires_grad]
         grad = check_grad(grad_output, describe(outputs[0]), f"{name}: grad_output")
         run_backward(outputs[:1], [grad])
@@ -120,6 +132,6 @@ def backward_of(function: Callable[..., Any]) -> Callable[..., Any]:
     backward.__name__ = backward.__qualname__ = name
     backward.__doc__ = (
         f"Gradients for the floating-point arrays among the arguments of "
-        f":func:`{function.__name__}`, from that of its output."
+        f":func:`{function.__name__}`, from that of its output; None for constants."
     )
     return backward

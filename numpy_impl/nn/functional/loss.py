@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from numpy_impl.nn.functional.calls import backward_of, by_layer
+from numpy_impl.grad_mode import grad_mode
+from numpy_impl.nn.functional.activation import logsigmoid
+from numpy_impl.nn.functional.calls import attached, backward_of, by_layer
 from numpy_impl.nn.functional.linear import linear
 from numpy_impl.nn.loss import (
     BCELoss,
@@ -30,7 +32,13 @@ from numpy_impl.nn.loss import (
     TripletMarginWithDistanceLoss,
 )
 from numpy_impl.nn.loss.base import Loss, check_reduction
+from numpy_impl.nn.loss.linear import in_chunks, in_chunks_backward, rows_at_a_time
 from numpy_impl.tensor.tensor import Tensor, to_array
+
+
+def _needs_grad(weight: Any) -> bool:
+    """Whether a loss's weight, elsewhere a constant, wants a gradient."""
+    return grad_mode.enabled and isinstance(weight, Tensor) and weight.requires_grad
 
 
 def _weighted(
@@ -163,7 +171,7 @@ def binary_cross_entropy(
     reduction: str = "mean",
 ) -> Any:
     """Of probabilities; see :class:`~numpy_impl.nn.BCELoss`."""
-    return by_layer(BCELoss(to_array(weight), size_average, reduce, reduction), input, target)
+    return by_layer(BCELoss(weight, size_average, reduce, reduction), input, target)
 
 
 def binary_cross_entropy_with_logits(
@@ -176,8 +184,8 @@ def binary_cross_entropy_with_logits(
     pos_weight: Any = None,
 ) -> Any:
     """Sigmoid and binary cross entropy; see :class:`~numpy_impl.nn.BCEWithLogitsLoss`."""
-    options = size_average, reduce, reduction, to_array(pos_weight)
-    return by_layer(BCEWithLogitsLoss(to_array(weight), *options), input, target)
+    options = size_average, reduce, reduction, pos_weight
+    return by_layer(BCEWithLogitsLoss(weight, *options), input, target)
 
 
 def soft_margin_loss(
@@ -199,9 +207,17 @@ def multilabel_soft_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Any:
-    """Binary cross entropy over classes; see :class:`~numpy_impl.nn.MultiLabelSoftMarginLoss`."""
+    """Binary cross entropy over classes; see :class:`~numpy_impl.nn.MultiLabelSoftMarginLoss`.
+
+    A ``weight`` that requires grad gets its gradient.
+    """
+    if _needs_grad(weight):
+        reduction = check_reduction(size_average, reduce, reduction)
+        x, y = (v if isinstance(v, Tensor) else Tensor(v) for v in (input, target))
+        values = -(weight * (y * logsigmoid(x) + (1 - y) * logsigmoid(-x))).mean(-1)
+        return values if reduction == "none" else getattr(values, reduction)()
     options = size_average, reduce, reduction
-    return by_layer(MultiLabelSoftMarginLoss(to_array(weight), *options), input, target)
+    return by_layer(MultiLabelSoftMarginLoss(weight, *options), input, target)
 
 
 def cross_entropy(
@@ -214,9 +230,19 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Any:
-    """Softmax and negative log likelihood; see :class:`~numpy_impl.nn.CrossEntropyLoss`."""
+    """Softmax and negative log likelihood; see :class:`~numpy_impl.nn.CrossEntropyLoss`.
+
+    Beside probabilities a ``weight`` that requires grad gets its gradient.
+    """
+    if _needs_grad(weight) and to_array(target).dtype.kind == "f":
+        # weights of the classes are factors of the probabilities, which have a gradient
+        axis = min(input.ndim - 1, 1)
+        classes = input.shape[axis]
+        probabilities = target * (1 - label_smoothing) + label_smoothing / classes
+        target = weight.reshape(classes, *[1] * (input.ndim - axis - 1)) * probabilities
+        weight, label_smoothing = None, 0.0
     options = (size_average, ignore_index, reduce, reduction, label_smoothing)
-    return by_layer(CrossEntropyLoss(to_array(weight), *options), input, target)
+    return by_layer(CrossEntropyLoss(weight, *options), input, target)
 
 
 def linear_cross_entropy(
@@ -233,8 +259,7 @@ def linear_cross_entropy(
 ) -> Any:
     """A linear layer and its cross entropy; see :class:`~numpy_impl.nn.LinearCrossEntropyLoss`.
 
-    ``linear_weight`` is (C, d..., in_features), ``linear_bias`` (C, d...). All rows are worked on
-    at once, whatever the options.
+    ``linear_weight`` is (C, d..., in_features), ``linear_bias`` (C, d...).
     """
     classes, *more, features = linear_weight.shape
     if input.ndim not in (1, 2) or input.shape[-1] != features or (more and input.ndim == 1):
@@ -247,15 +272,27 @@ def linear_cross_entropy(
             f"linear_cross_entropy: linear_bias must have shape {linear_weight.shape[:-1]}, got "
             f"{linear_bias.shape}"
         )
-    bias = None if linear_bias is None else linear_bias.reshape(-1)
-    logits = linear(input, linear_weight.reshape(-1, features), bias)
-    logits = logits.reshape(*input.shape[:-1], classes, *more)
-    if to_array(target).dtype.kind == "f" and ignore_index is not None:
+    x, labels = to_array(input), to_array(target)
+    if labels.dtype.kind == "f" and ignore_index is not None:
         raise ValueError(
             "linear_cross_entropy: ignore_index must be None where target holds probabilities, got "
             f"{ignore_index}"
         )
     ignored = -100 if ignore_index is None else ignore_index
+    rows = rows_at_a_time(options, x, labels, classes, label_smoothing, more)
+    if rows is not None:
+        loss = CrossEntropyLoss(weight, ignore_index=ignored, reduction=reduction)
+        layer = to_array(linear_weight), to_array(linear_bias)
+        output, saved = in_chunks(loss, x, *layer, labels, rows)
+        return attached(
+            "linear_cross_entropy",
+            output,
+            (input, linear_weight, linear_bias),
+            lambda dy, needs: in_chunks_backward(dy, saved, needs),
+        )
+    bias = None if linear_bias is None else linear_bias.reshape(-1)
+    logits = linear(input, linear_weight.reshape(-1, features), bias)
+    logits = logits.reshape(*input.shape[:-1], classes, *more)
     return cross_entropy(logits, target, weight, None, ignored, None, reduction, label_smoothing)
 
 
@@ -270,7 +307,7 @@ def nll_loss(
 ) -> Any:
     """Negative log likelihood; see :class:`~numpy_impl.nn.NLLLoss`."""
     options = (size_average, ignore_index, reduce, reduction)
-    return by_layer(NLLLoss(to_array(weight), *options), input, target)
+    return by_layer(NLLLoss(weight, *options), input, target)
 
 
 def margin_ranking_loss(
@@ -310,7 +347,7 @@ def multi_margin_loss(
     reduction: str = "mean",
 ) -> Any:
     """A hinge for each class; see :class:`~numpy_impl.nn.MultiMarginLoss`."""
-    layer = MultiMarginLoss(p, margin, to_array(weight), size_average, reduce, reduction)
+    layer = MultiMarginLoss(p, margin, weight, size_average, reduce, reduction)
     return by_layer(layer, input, target)
 
 
@@ -394,16 +431,18 @@ smooth_l1_loss_backward = backward_of(smooth_l1_loss)
 poisson_nll_loss_backward = backward_of(poisson_nll_loss)
 gaussian_nll_loss_backward = backward_of(gaussian_nll_loss)
 kl_div_backward = backward_of(kl_div)
-binary_cross_entropy_backward = backward_of(binary_cross_entropy)
-binary_cross_entropy_with_logits_backward = backward_of(binary_cross_entropy_with_logits)
+binary_cross_entropy_backward = backward_of(binary_cross_entropy, "weight")
+binary_cross_entropy_with_logits_backward = backward_of(
+    binary_cross_entropy_with_logits, "weight", "pos_weight"
+)
 soft_margin_loss_backward = backward_of(soft_margin_loss)
 multilabel_soft_margin_loss_backward = backward_of(multilabel_soft_margin_loss)
-cross_entropy_backward = backward_of(cross_entropy)
-linear_cross_entropy_backward = backward_of(linear_cross_entropy)
-nll_loss_backward = backward_of(nll_loss)
+cross_entropy_backward = backward_of(cross_entropy, "weight")
+linear_cross_entropy_backward = backward_of(linear_cross_entropy, "weight")
+nll_loss_backward = backward_of(nll_loss, "weight")
 margin_ranking_loss_backward = backward_of(margin_ranking_loss)
 hinge_embedding_loss_backward = backward_of(hinge_embedding_loss)
-multi_margin_loss_backward = backward_of(multi_margin_loss)
+multi_margin_loss_backward = backward_of(multi_margin_loss, "weight")
 multilabel_margin_loss_backward = backward_of(multilabel_margin_loss)
 cosine_embedding_loss_backward = backward_of(cosine_embedding_loss)
 triplet_margin_loss_backward = backward_of(triplet_margin_loss)

@@ -210,7 +210,7 @@ class MultiLabelSoftMarginLoss(PairLoss):
     :math:`-\frac1C \sum_c w_c\,(y_c \log \sigma(x_c) + (1 - y_c) \log \sigma(-x_c))`.
 
     Args:
-        weight: (C,), of each class.
+        weight: (C,), of each class; a constant (but not of the function in ``functional``).
         size_average, reduce: deprecated, as in torch.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
 

@@ -280,7 +280,7 @@ class CrossEntropyLoss(SoftmaxLoss):
     the sum of the targets' weights for indices, by the number of rows for probabilities.
 
     Args:
-        weight: (C,), of each class.
+        weight: (C,), of each class; a constant (but not of ``functional.cross_entropy``).
         size_average, reduce: deprecated, as in torch.
         ignore_index: target indices of this value count for nothing.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.

@@ -2,15 +2,14 @@
 
 import dataclasses
 import math
-import warnings
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from numpy_impl.kernels.elementwise import silently
 from numpy_impl.nn.activation import log_softmax
-from numpy_impl.nn.checks import check_array
+from numpy_impl.nn.checks import check_array, warn
 from numpy_impl.nn.linear import Linear, linear, linear_backward
 from numpy_impl.nn.loss.base import reduced, unreduced
 from numpy_impl.nn.loss.classification import SoftmaxLoss, picked, row_scale
@@ -139,20 +138,6 @@ class LinearCrossEntropyLoss(SoftmaxLoss):
         self.linear = Linear(in_features, outputs, bias=bias, device=device, dtype=dtype)
         self.options = options
 
-    def _rows_at_a_time(self, input: Array, target: Array) -> int | None:
-        if self.options is None:
-            return None
-        if self.label_smoothing or self.out_features or target.dtype != np.int64:
-            warnings.warn(
-                "LinearCrossEntropyLoss: options are for int64 targets, without label_smoothing "
-                f"({self.label_smoothing}) and out_features ({self.out_features}): left aside",
-                UserWarning,
-                stacklevel=7,
-            )
-            return None
-        count = len(input) if input.ndim == 2 else 1
-        return self.options.rows(count, self.linear.in_features, self.num_classes)
-
     @silently
     def forward(self, input: Array, target: Array) -> Array:
         input = check_array(input, "input", self.linear.weight.dtype, ndim=(1, 2))
@@ -165,9 +150,20 @@ class LinearCrossEntropyLoss(SoftmaxLoss):
                 f"ignore_index must be None where target holds probabilities, got "
                 f"{self.ignore_index}"
             )
-        rows = self._rows_at_a_time(input, target)
+        rows = rows_at_a_time(
+            self.options,
+            input,
+            target,
+            self.num_classes,
+            self.label_smoothing,
+            self.out_features,
+        )
         if rows is not None:
-            return self._forward_in_chunks(input, target, rows)
+            weight, bias = self.linear.weight.data, self.linear.bias
+            of_layer = weight, None if bias is None else bias.data
+            output, chunks = in_chunks(self, input, *of_layer, target, rows)
+            self.save_for_backward(output, chunks, None)
+            return output
         logits = self._check(self.linear(input).reshape(shape))
         output, saved = self.cross_entropy(logits, target)
         self.save_for_backward(output, None, saved)
@@ -177,54 +173,15 @@ class LinearCrossEntropyLoss(SoftmaxLoss):
     def backward(self, grad_output: Any = 1.0) -> Any:
         grad, chunks, saved = self._upstream(grad_output)
         if chunks is not None:
-            dx: Array | None = self._backward_in_chunks(grad, *chunks)
+            needs = (True, *self.linear.needs_grads("weight", "bias")[1:])
+            found = in_chunks_backward(grad, chunks, needs)
+            self.linear.accumulate_grads(found, "weight", "bias")
+            dx = found[0]
         else:
             dlogits = self.cross_entropy_backward(grad, *saved)
             batch = dlogits.shape[: dlogits.ndim - 1 - len(self.out_features)]
             dx = self.linear.backward(dlogits.reshape(*batch, self.linear.out_features))
         return self._grads(lambda i: self.cross_entropy_target_backward(grad, *saved) if i else dx)
-
-    def _log_p(self, x: Array, rows: int) -> Iterator[tuple[slice, Array]]:
-        """Slices of the rows of x, each with its log-probabilities."""
-        weight, bias = self.linear.weight.data, self.linear.bias
-        for start in range(0, max(len(x), 1), rows):
-            part = slice(start, start + rows)
-            logits = linear(x[part], weight, None if bias is None else bias.data)
-            yield part, log_softmax(logits, 1)
-
-    def _forward_in_chunks(self, input: Array, target: Array, rows: int) -> Array:
-        x = np.atleast_2d(input)
-        shape = (*input.shape[:-1], self.num_classes)
-        logits = self._check(np.broadcast_to(x.dtype.type(0), shape))  # for its shape alone
-        index, counted = self._indices(logits, target)
-        weights = self._row_weights(index, counted, x.dtype)
-        values = np.empty(len(x), x.dtype)
-        for part, log_p in self._log_p(x, rows):
-            values[part] = picked(log_p, index[part], _at(weights, part), _at(counted, part))
-        divisor = len(x) if weights is None else weights.sum()
-        output = reduced(values.reshape(np.shape(target)), self.reduction, divisor)
-        self.save_for_backward(output, (input, index, (weights, counted), divisor, rows), None)
-        return output
-
-    def _backward_in_chunks(
-        self, grad: Array, input: Array, index: Array, of_rows: Any, divisor: Any, rows: int
-    ) -> Array:
-        weights, counted = of_rows
-        x, layer = np.atleast_2d(input), self.linear
-        scale = row_scale(weights, counted, unreduced(grad, self.reduction, divisor))
-        scale = np.broadcast_to(scale, index.shape)
-        needs = (True, *layer.needs_grads("weight", "bias")[1:])
-        dx = np.empty_like(x)
-        sums: list[Array | None] = [None, None]  # of weight and bias
-        for part, p in self._log_p(x, rows):
-            np.exp(p, out=p)
-            p *= scale[part, None]
-            p[np.arange(len(p)), index[part]] -= scale[part]
-            found, *more = linear_backward(p, x[part], layer.weight.data, needs)
-            dx[part] = found
-            sums = [m if s is None else s + m for s, m in zip(sums, more, strict=True)]
-        layer.accumulate_grads((dx, *sums), "weight", "bias")
-        return dx.reshape(input.shape)
 
     def extra_repr(self) -> str:
         return (
@@ -233,6 +190,87 @@ class LinearCrossEntropyLoss(SoftmaxLoss):
             f"reduction={self.reduction}, ignore_index={self.ignore_index}, "
             f"label_smoothing={self.label_smoothing}, options={self.options}"
         )
+
+
+# -- some rows at a time ---------------------------------------------------------------------------
+
+
+class Chunks(NamedTuple):
+    """What the forward keeps: no logits. ``of_rows``: the weight of each row, and which count."""
+
+    input: Array
+    weight: Array
+    bias: Array | None
+    indices: Array
+    of_rows: tuple[Array | None, Array | None]
+    divisor: Any
+    reduction: str
+    rows: int
+
+    def log_p(self) -> Iterator[tuple[slice, Array]]:
+        """Slices of the rows of the input, each with its log-probabilities."""
+        x = np.atleast_2d(self.input)
+        for start in range(0, max(len(x), 1), self.rows):
+            part = slice(start, start + self.rows)
+            yield part, log_softmax(linear(x[part], self.weight, self.bias), 1)
+
+
+def rows_at_a_time(
+    options: LinearCrossEntropyOptions | None,
+    input: Array,
+    target: Array,
+    classes: int,
+    label_smoothing: float,
+    out_features: Sequence[int],
+) -> int | None:
+    """What the options say; None for all, where they do not apply, with a warning."""
+    if options is None:
+        return None
+    if label_smoothing or out_features or target.dtype != np.int64:
+        warn(
+            "LinearCrossEntropyLoss: options are for int64 targets, without label_smoothing "
+            f"({label_smoothing}) and out_features ({tuple(out_features)}): left aside"
+        )
+        return None
+    return options.rows(len(input) if input.ndim == 2 else 1, input.shape[-1], classes)
+
+
+@silently
+def in_chunks(
+    loss: SoftmaxLoss, input: Array, weight: Array, bias: Array | None, target: Array, rows: int
+) -> tuple[Array, Chunks]:
+    """``loss(linear(input, weight, bias), target)``, some rows at a time."""
+    x, classes = np.atleast_2d(input), len(weight)
+    logits = np.broadcast_to(x.dtype.type(0), (*input.shape[:-1], classes))  # for its shape alone
+    index, counted = loss._indices(loss._check(logits), target)
+    weights = loss._row_weights(index, counted, x.dtype)
+    divisor = len(x) if weights is None else weights.sum()
+    saved = Chunks(input, weight, bias, index, (weights, counted), divisor, loss.reduction, rows)
+    values = np.empty(len(x), x.dtype)
+    for part, log_p in saved.log_p():
+        values[part] = picked(log_p, index[part], _at(weights, part), _at(counted, part))
+    return reduced(values.reshape(np.shape(target)), loss.reduction, divisor), saved
+
+
+@silently
+def in_chunks_backward(
+    grad: Array, saved: Chunks, needs: tuple[bool, ...]
+) -> tuple[Array | None, Array | None, Array | None]:
+    """Gradients for input, weight and bias; ``needs`` says which (None for the others)."""
+    x, index = np.atleast_2d(saved.input), saved.indices
+    scale = row_scale(*saved.of_rows, unreduced(grad, saved.reduction, saved.divisor))
+    scale = np.broadcast_to(scale, index.shape)
+    dx = np.empty_like(x) if needs[0] else None
+    sums: list[Array | None] = [None, None]  # of weight and bias
+    for part, p in saved.log_p():
+        np.exp(p, out=p)
+        p *= scale[part, None]
+        p[np.arange(len(p)), index[part]] -= scale[part]
+        found, *more = linear_backward(p, x[part], saved.weight, needs)
+        if dx is not None:
+            dx[part] = found
+        sums = [m if s is None else s + m for s, m in zip(sums, more, strict=True)]
+    return None if dx is None else dx.reshape(saved.input.shape), sums[0], sums[1]
 
 
 def _at(values: Array | None, part: slice) -> Array | None:
