@@ -88,10 +88,12 @@ def attention(
     """
     outer = np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
     shape = (*outer, q.shape[-2], k.shape[-2])
-    noise = dropout_noise(shape, dropout_p, q.dtype)
+    # drawn for the weights as they are before the values broadcast them
+    drawn = (*np.broadcast_shapes(q.shape[:-2], k.shape[:-2]), *shape[-2:])
+    noise = dropout_noise(drawn, dropout_p, q.dtype)
     heads = _heads(q * q.dtype.type(scale), outer), _heads(k, outer), _heads(v, outer)
     masks = [] if mask is None else [_heads(mask, outer, shape[-2:])]
-    noise = None if noise is None else _heads(noise, outer)
+    noise = None if noise is None else _heads(noise, outer, shape[-2:])
     output = np.empty((*shape[:-1], v.shape[-1]), q.dtype)
     weights = kernels.attend(*heads, _heads(output, outer), masks, noise)
     return output, Saved(heads, weights, noise, scale, outer, (q.shape, k.shape, v.shape))

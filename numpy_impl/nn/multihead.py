@@ -91,7 +91,7 @@ class Options:
     def rows(self, heads: Array) -> Array:
         """The way back: (N, H, L, D) as (L, N, H D), or (N, L, H D)."""
         split = heads.transpose((0, 2, 1, 3) if self.batch_first else (2, 0, 1, 3))
-        return split.reshape(*split.shape[:2], -1)
+        return split.reshape(*split.shape[:2], split.shape[2] * split.shape[3])
 
 
 class Saved(NamedTuple):
@@ -202,7 +202,7 @@ def _masks(given: Operands, options: Options, shape: Ints) -> list[Array]:
         mask = additive(given.attn_mask, dtype)
         masks.append(mask if mask.ndim == 2 else mask.reshape(n, h, *mask.shape[1:]))
     if given.key_padding_mask is not None:
-        masks.append(additive(given.key_padding_mask, dtype).reshape(n, 1, 1, -1))
+        masks.append(additive(given.key_padding_mask, dtype)[:, None, None])
     missing = sources - masks[0].shape[-1] if masks else 0
     behind = [(0, missing)]
     return [np.pad(m, [(0, 0)] * (m.ndim - 1) + behind) for m in masks] if missing else masks

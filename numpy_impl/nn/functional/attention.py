@@ -54,7 +54,7 @@ def scaled_dot_product_attention(
     keys, values = (np.repeat(x, n, -3) if n > 1 else x for x, n in zip((k, v), many, strict=True))
     mask = to_array(attn_mask)
     added = _added(mask, is_causal, (q, keys, values))
-    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    scale = 1 / math.sqrt(q.shape[-1] or 1) if scale is None else scale
     output, saved = dotproduct.attention(q, keys, values, added, scale, dropout_p)
     inputs = query, key, value, attn_mask
 
@@ -68,6 +68,8 @@ def scaled_dot_product_attention(
 
 def _served(q: Array, x: Array, name: str) -> int:
     """How many heads of the query share one of the key's or value's."""
+    if x.shape[-3] == q.shape[-3]:
+        return 1
     if not x.shape[-3] or q.shape[-3] % x.shape[-3]:
         raise ValueError(f"{name}'s heads must divide the query's {q.shape[-3]}, got {x.shape}")
     return q.shape[-3] // x.shape[-3]
@@ -85,7 +87,8 @@ def _added(mask: Array | None, is_causal: bool, parts: tuple[Array, Array, Array
     """What is added to the scores; it and the parts are checked to fit one another."""
     q, k, v = parts
     try:
-        outer = np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
+        outer = np.broadcast_shapes(q.shape[:-2], k.shape[:-2])
+        np.broadcast_shapes(outer, v.shape[:-2])
     except ValueError:
         raise ValueError(
             "key and value must broadcast with the query but for their last two axes, got shapes "
