@@ -155,7 +155,7 @@ def a_mask(kind: str, shape: tuple[int, ...], rng: np.random.Generator) -> Array
 @given(heads())
 @settings(max_examples=100, deadline=None, derandomize=True)
 def test_any_heads(case) -> None:
-    """Outputs, weights, and the gradients for inputs, masks and parameters, either way of calling."""
+    """Outputs, weights, gradients for inputs, masks and parameters; on Tensors and on arrays."""
     rng, options = np.random.default_rng(case["seed"]), case["options"]
     twin = torch.nn.MultiheadAttention(*case["sizes"], **options, dtype=torch.float64)
     ours = nn.MultiheadAttention(*case["sizes"], **options, dtype="float64")

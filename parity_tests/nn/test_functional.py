@@ -27,8 +27,11 @@ LABELS = np.array([0, 2, 1])
 SIGNS = np.array([[1, -1, 1, -1], [-1, -1, 1, 1], [1, 1, 1, -1]])
 SEQUENCES = np.array([[1, 2, 1], [3, 3, 1]])
 INDICES = np.array([0, 4, 2, 1, 3, 0] * 2).reshape(2, 3, 2)
-# name: rows of (arrays, options); floating-point arrays get gradients
-ROWS: dict[str, list[tuple[list[np.ndarray], dict[str, Any]]]] = {
+HEADS = [normal(4, 2, 6), normal(5, 2, 6), normal(5, 2, 6), 6, 2]
+MAPS = [normal(18, 6), normal(18), normal(1, 1, 6), normal(1, 1, 6), True, 0.4]
+MAPS += [normal(6, 6), normal(6)]
+# name: rows of (arguments, options); floating-point arrays among the arguments get gradients
+ROWS: dict[str, list[tuple[list[Any], dict[str, Any]]]] = {
     "linear": [
         ([normal(2, 5, 3), normal(4, 3), normal(4)], {}),
         ([normal(3), normal(4, 3)], {}),
@@ -37,6 +40,52 @@ ROWS: dict[str, list[tuple[list[np.ndarray], dict[str, Any]]]] = {
         ([normal(2, 3, 4), normal(2, 5, 4), normal(2, 5, 6)], {"is_causal": True}),
         ([normal(1, 4, 3, 2), normal(1, 2, 5, 2), normal(1, 2, 5, 2)], {"enable_gqa": True}),
         ([normal(3, 4), normal(5, 4), normal(5, 4), normal(3, 5)], {"scale": 0.3}),
+    ],
+    "multi_head_attention_forward": [
+        ([*HEADS, *MAPS, False, np.arange(5) >= np.array([[5], [3]])], {"need_weights": False}),
+        (
+            [
+                *HEADS[:2],
+                normal(5, 2, 4),
+                *HEADS[3:],
+                None,
+                MAPS[1],
+                None,
+                None,
+                False,
+                0.0,
+                *MAPS[6:],
+                True,
+                normal(2, 5),
+                True,
+                normal(4, 4, 5),
+                True,
+                normal(6, 6),
+                normal(6, 6),
+                normal(6, 4),
+            ],
+            {"average_attn_weights": False},
+        ),
+        (
+            [
+                *HEADS,
+                *MAPS[:2],
+                None,
+                None,
+                *MAPS[4:],
+                False,
+                None,
+                True,
+                None,
+                False,
+                None,
+                None,
+                None,
+                normal(4, 3, 3),
+                normal(4, 3, 3),
+            ],
+            {},
+        ),
     ],
     "bilinear": [
         ([normal(2, 5, 3), normal(2, 5, 4), normal(6, 3, 4), normal(6)], {}),
@@ -243,23 +292,33 @@ OLD_NAMES = "ignore:`nn.functional.upsample:UserWarning"
 CONFIGURATIONS = [(name, row) for name, rows in ROWS.items() for row in rows]
 
 
-# proven through its module, whose pair it calls: test_attention.py
-OF_MODULES = {"multi_head_attention_forward"}
-
-
 def allowed(name: str, dtype: str, result: Result) -> Tolerance:
     usual = tolerance(dtype, result.direction)
     return EXCEPTIONS.get((name, dtype, result.direction), usual)
 
 
 def parts(output: Any) -> tuple:
-    """A function may return indices, too."""
-    return output if isinstance(output, tuple) else (output,)
+    """A function may return indices, too, or weights, or None in their place."""
+    whole = output if isinstance(output, tuple) else (output,)
+    return tuple(part for part in whole if part is not None)
+
+
+def mapped(function: Any, values: list[Any]) -> list[Any]:
+    """The function of each array; numbers, flags and None as they are."""
+    return [function(v) if isinstance(v, np.ndarray) else v for v in values]
+
+
+def is_float(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+
+
+def has_grad(value: Any) -> bool:
+    return getattr(value, "grad", None) is not None
 
 
 def test_every_function_has_a_row() -> None:
     names = {name for name in functional.__all__ if not name.endswith("_backward")}
-    assert names - OF_MODULES == set(ROWS)
+    assert names == set(ROWS)
 
 
 @pytest.mark.filterwarnings(OLD_NAMES)
@@ -267,9 +326,9 @@ def test_every_function_has_a_row() -> None:
 @pytest.mark.parametrize(("name", "row"), CONFIGURATIONS, ids=[name for name, _ in CONFIGURATIONS])
 def test_functions_agree_with_torch(name, row, dtype) -> None:
     values, options = row
-    arrays = [value.astype(dtype) if value.dtype.kind == "f" else value for value in values]
-    ours = [numpy_impl.tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
-    theirs = [to_torch(a).requires_grad_(a.dtype.kind == "f") for a in arrays]
+    arrays = mapped(lambda a: a.astype(dtype) if is_float(a) else a, values)
+    ours = mapped(lambda a: numpy_impl.tensor(a, requires_grad=is_float(a)), arrays)
+    theirs = mapped(lambda a: to_torch(a).requires_grad_(is_float(a)), arrays)
     numpy_impl.manual_seed(0)
     torch.manual_seed(0)
     mine, *indices = parts(getattr(functional, name)(*ours, **options))
@@ -287,12 +346,12 @@ def test_functions_agree_with_torch(name, row, dtype) -> None:
         results += [
             Result(f"grad of input {i}", "input_grad", a.grad, to_numpy(b.grad))
             for i, (a, b) in enumerate(zip(ours, theirs, strict=True))
-            if b.requires_grad
+            if has_grad(a) | has_grad(b)
         ]
     for result in results:
         result.check(allowed(name, dtype, result), name)
     numpy_impl.manual_seed(0)
-    before = [a.copy() for a in arrays]
+    before = mapped(np.copy, arrays)
     plain = parts(getattr(functional, name)(*arrays, **options))
     for a, b in zip(arrays, before, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -317,7 +376,7 @@ WITHOUT_PAIR = {
 
 def test_every_function_has_its_other_half() -> None:
     pairs = {n.removesuffix("_backward") for n in functional.__all__ if n.endswith("_backward")}
-    assert pairs - OF_MODULES == set(ROWS) - WITHOUT_PAIR.keys()
+    assert pairs == set(ROWS) - WITHOUT_PAIR.keys()
 
 
 @pytest.mark.filterwarnings(OLD_NAMES)
@@ -328,15 +387,20 @@ def test_every_function_has_its_other_half() -> None:
 )
 def test_the_other_half_takes_the_same_arguments(name, row) -> None:
     arrays, options = row
-    theirs = [to_torch(a).requires_grad_(a.dtype.kind == "f") for a in arrays]
+    theirs = mapped(lambda a: to_torch(a).requires_grad_(is_float(a)), arrays)
+    torch.manual_seed(0)
     twin, *_ = parts(getattr(torch.nn.functional, name)(*theirs, **options))
     upstream = np.asarray(np.random.default_rng(1).standard_normal(tuple(twin.shape)))
     twin.backward(to_torch(upstream))
-    before = [a.copy() for a in arrays]
+    before = mapped(np.copy, arrays)
+    numpy_impl.manual_seed(0)
     found = getattr(functional, f"{name}_backward")(upstream, *arrays, **options)
-    wanted = [tensor.grad for tensor in theirs if tensor.requires_grad]
+    wanted = [v.grad for v in theirs if isinstance(v, torch.Tensor) and v.requires_grad]
     assert isinstance(found, tuple) == (len(wanted) > 1)
     for i, (grad, b) in enumerate(zip(found if len(wanted) > 1 else (found,), wanted, strict=True)):
+        if b is None:  # static keys stand in its place
+            assert grad is None
+            continue
         result = Result(f"{name}: grad of input {i}", "input_grad", grad, to_numpy(b))
         result.check(allowed(name, "float64", result), name)
     for a, b in zip(arrays, before, strict=True):
