@@ -365,6 +365,10 @@ class MultiheadAttention(Module):
     dropout left them. A query that may see no key gets NaN; without ``need_weights`` 0. (torch has
     a faster way in evaluation without gradients, in which that, too, is NaN; here both are one.)
 
+    With ``batch_first`` torch's output is a view of (L, N, E), and dropout right behind it draws in
+    that order. Here it draws in the order of the axes: transpose before and after it for the same
+    masks, as the layers of the Transformer do.
+
     Raises:
         ValueError: if H does not divide E, or shapes do not fit.
         TypeError: if the dtype of an input or a mask is another than the parameters'.

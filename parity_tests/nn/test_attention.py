@@ -142,6 +142,21 @@ def test_wrong_use(make, error, message) -> None:
         make()
 
 
+def test_dropout_behind_an_attention_whose_batch_is_first() -> None:
+    """torch draws in the order (L, N, E) there, in which its output lies in memory."""
+    x, found = np.random.default_rng(0).standard_normal((3, 4, 8)), []
+    for world in (numpy_impl, torch):
+        world.manual_seed(2)
+        layer = world.nn.MultiheadAttention(8, 2, batch_first=True, dtype=world.float64)
+        y, _ = layer(*[world.tensor(x)] * 3, need_weights=False)
+        dropout = world.nn.Dropout(0.5)
+        if world is torch:
+            found.append(to_numpy(dropout(y)))
+        else:
+            found.append(dropout(y.transpose(0, 1)).transpose(0, 1).detach().numpy())
+    np.testing.assert_allclose(*found, rtol=1e-9, atol=1e-11)
+
+
 def test_dropout_of_dot_products_is_torch_s() -> None:
     q, k, v = np.random.default_rng(0).standard_normal((3, 2, 3, 4, 5))
     numpy_impl.manual_seed(3)
