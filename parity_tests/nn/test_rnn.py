@@ -17,6 +17,7 @@ import numpy_impl
 from numpy_impl import nn
 from numpy_impl.nn.utils import rnn as packing
 from parity_tests.cases import Case, ModuleParity, manual_seed
+from parity_tests.nn.test_attention_any import in_memory_order
 from parity_tests.tolerances import tolerance
 from torch_ref.compare import Result
 from torch_ref.convert import copy_weights, to_numpy, to_torch
@@ -120,10 +121,10 @@ def test_any_configuration_packed_and_padded(configuration) -> None:
     batch, times = len(lengths), max(lengths)
     first = options["batch_first"]
     shape = (batch, times) if first else (times, batch)
-    x = rng.standard_normal((*shape, options["input_size"]))
+    x = in_memory_order(rng.standard_normal((*shape, options["input_size"])), rng)
     size, count = options["hidden_size"], options["num_layers"] * (1 + options["bidirectional"])
     sizes = (options["proj_size"] or size, size) if name == "LSTM" else (size,)
-    states = tuple(rng.standard_normal((count, batch, s)) for s in sizes)
+    states = tuple(in_memory_order(rng.standard_normal((count, batch, s)), rng) for s in sizes)
 
     def run(world: Any, module: Any, wrap: Any, upstream: Any = None) -> tuple[Any, Any]:
         """Outputs; and the gradients for them, or of Tensors all gradients."""
