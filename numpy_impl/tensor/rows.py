@@ -221,8 +221,8 @@ def is_sparse(grad: Any) -> bool:
 
 def as_rows(grad: Any) -> SparseRows:
     """A copy of what :func:`is_sparse` holds for."""
-    parts = np.array(grad._indices()), np.array(grad._values())
-    return SparseRows(*parts, tuple(grad.shape), grad.is_coalesced())
+    index, values = np.asarray(grad._indices()), np.asarray(grad._values())
+    return SparseRows(index, values, tuple(grad.shape), grad.is_coalesced()).clone()
 
 
 def copied(grad: Any, dtype: DType = None) -> Any:
