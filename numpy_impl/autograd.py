@@ -7,6 +7,7 @@ import numpy as np
 from numpy_impl.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 from numpy_impl.tensor.gradcheck import GradcheckError, gradcheck
 from numpy_impl.tensor.graph import run_backward
+from numpy_impl.tensor.rows import SparseRows
 from numpy_impl.tensor.tensor import Tensor, TensorLike, check_upstream, refuse_create_graph
 
 __all__ = [
@@ -45,4 +46,7 @@ def grad(
                 raise RuntimeError(
                     f"inputs[{i}] has no part in the outputs: pass allow_unused=True to get None"
                 )
-    return tuple(None if value is None else Tensor(value) for value in found)
+    return tuple(
+        value if value is None or isinstance(value, SparseRows) else Tensor(value)
+        for value in found
+    )

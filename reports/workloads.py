@@ -124,6 +124,20 @@ class World:
             p.grad = self.tensor(_random(*p.shape))
         return make(parameters).step
 
+    def large_step(self, make: Callable[[Any], Any]) -> Call:
+        """One step of ten million parameters in ten matrices, whose gradients stand."""
+        parameters = [self.nn.Parameter(self.tensor(_random(1000, 1000))) for _ in range(10)]
+        for p in parameters:
+            p.grad = self.tensor(_random(*p.shape))
+        return make(parameters).step
+
+    def sparse_step(self) -> Call:
+        """One step of a table, whose gradient of few rows stands."""
+        table = self.nn.Embedding(10_000, 128, sparse=True)
+        index = np.random.default_rng(2).integers(0, 10_000, (32, 64))
+        table(self.torch.tensor(index)).sum().backward()
+        return self.optim.SparseAdam(table.parameters(), lr=1e-4).step
+
     def lbfgs_step(self) -> Call:
         """One step with the closure it calls: forward and backward of the lab's MLP, four times."""
         model, criterion = mlp(self.nn, (784, 600, 10)), self.nn.CrossEntropyLoss()
@@ -240,6 +254,11 @@ def workloads() -> dict[str, Workload]:
             lambda p: w.optim.Muon([matrix for matrix in p if matrix.ndim == 2], lr=1e-4)
         ),
         "LBFGS": lambda w: w.lbfgs_step(),
+        "SparseAdam": lambda w: w.sparse_step(),
+        "SGD, 10M parameters": lambda w: w.large_step(
+            lambda p: w.optim.SGD(p, lr=1e-4, momentum=0.9)
+        ),
+        "Adam, 10M parameters": lambda w: w.large_step(lambda p: w.optim.Adam(p, lr=1e-4)),
         **{name: _optimizer(name) for name in _BY_THEIR_RATE},
     }
     found |= {name: _program(*described) for name, described in WHOLE.items()}

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from numpy_impl.tensor.rows import dense
 from torch_ref.convert import to_numpy, to_torch
 
 Array = np.ndarray
@@ -246,8 +247,8 @@ def _owned(ours: Any, twin: torch.nn.Module) -> list[Result]:
     results = []
     theirs = dict(twin.named_parameters())
     for name, parameter in ours.named_parameters():
-        expected = theirs[name].grad
-        results.append(Result(f"grad of {name}", "param_grad", parameter.grad, to_numpy(expected)))
+        grads = dense(parameter.grad), dense(to_numpy(theirs[name].grad))
+        results.append(Result(f"grad of {name}", "param_grad", *grads))
     buffers = dict(twin.named_buffers())
     for name, buffer in ours.named_buffers():
         results.append(Result(name, "buffer", buffer, to_numpy(buffers[name])))

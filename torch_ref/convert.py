@@ -15,11 +15,14 @@ import numpy_impl
 import numpy_impl.nn
 from numpy_impl.nn.lazy import LazyModuleMixin
 from numpy_impl.nn.multihead import NonDynamicallyQuantizableLinear
+from numpy_impl.tensor.rows import SparseRows, as_rows
 from torch_ref.redirect import executed, redirected
 
 
 def to_torch(value: Any) -> Any:
     """A torch copy of an array (same dtype, own memory); tuples by part, None stays.
+
+    Of gradients of few rows: a sparse tensor, and the other way round.
 
     Of a numpy_impl module: the torch module, see :func:`from_torch`, the other way round.
     """
@@ -27,6 +30,10 @@ def to_torch(value: Any) -> Any:
         return _converted(value, _TO_TORCH)
     if isinstance(value, tuple | list):
         return tuple(to_torch(part) for part in value)
+    if isinstance(value, SparseRows):
+        indices, values = to_torch((value._indices(), value._values()))
+        made = torch.sparse_coo_tensor(indices, values, value.shape, check_invariants=True)
+        return made.coalesce() if value.is_coalesced() else made
     # order="C": torch's convolutions pick their algorithm, and round, by memory layout
     return None if value is None else torch.from_numpy(np.array(value, order="C"))
 
@@ -35,6 +42,8 @@ def to_numpy(value: Any) -> Any:
     """A NumPy copy of a tensor; tuples by part, None stays."""
     if isinstance(value, tuple | list):
         return tuple(to_numpy(part) for part in value)
+    if value is not None and value.is_sparse:
+        return as_rows(value.detach().cpu())
     return None if value is None else value.detach().cpu().numpy().copy()
 
 

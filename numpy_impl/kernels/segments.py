@@ -6,22 +6,30 @@ Array = np.ndarray
 
 
 def sum_by_index(rows: Array, index: Array, count: int) -> Array:
-    """``np.add.at(np.zeros((count, F), rows.dtype), index, rows)`` of (M, F), twice as fast.
+    """``np.add.at(np.zeros((count, F), rows.dtype), index, rows)`` of (M, F), twice as fast."""
+    output = np.zeros((count, *rows.shape[1:]), rows.dtype)
+    unique, sums = sum_equal(rows, index)
+    output[unique] = sums
+    return output
+
+
+def sum_equal(rows: Array, index: Array) -> tuple[Array, Array]:
+    """``u, [rows[index == i].sum(0) for i in u]`` for ``u = np.unique(index)``.
 
     Most of an index occurs once: those rows are copied, and what else there is is summed in runs.
     """
-    output = np.zeros((count, *rows.shape[1:]), rows.dtype)
     if not index.size:
-        return output
+        return index, rows
     order = np.argsort(index, kind="stable")
     ordered = index[order]
-    is_further = np.concatenate([[False], ordered[1:] == ordered[:-1]])
-    output[ordered[~is_further]] = rows[order[~is_further]]
-    further, targets = order[is_further], ordered[is_further]
+    is_first = np.concatenate([[True], ordered[1:] != ordered[:-1]])
+    sums = rows[order[is_first]]
+    further = order[~is_first]
     if further.size:
-        starts = np.flatnonzero(np.concatenate([[True], targets[1:] != targets[:-1]]))
-        output[targets[starts]] += np.add.reduceat(rows[further], starts)
-    return output
+        places = (np.cumsum(is_first) - 1)[~is_first]
+        starts = np.flatnonzero(np.concatenate([[True], places[1:] != places[:-1]]))
+        sums[places[starts]] += np.add.reduceat(rows[further], starts)
+    return ordered[is_first], sums
 
 
 def reduce_runs(function: np.ufunc, rows: Array, sizes: Array) -> Array:

@@ -6,6 +6,7 @@ import numpy as np
 
 from numpy_impl.tensor.creation import check_device
 from numpy_impl.tensor.graph import hand_over
+from numpy_impl.tensor.rows import SparseRows
 from numpy_impl.tensor.tensor import Tensor, to_array
 from numpy_impl.types import DType, Size
 
@@ -37,7 +38,7 @@ class Parameter(Tensor):
             raise TypeError(f"data must be a floating-point NumPy array or Tensor, got {found}")
         super().__init__(data, requires_grad)
 
-    def accumulate_grad(self, grad: np.ndarray) -> None:
+    def accumulate_grad(self, grad: np.ndarray | SparseRows) -> None:
         """Add ``grad`` to ``self.grad``; the array now belongs to this parameter.
 
         The caller hands over an array of its own that nobody else holds: the first one is kept,
@@ -45,7 +46,7 @@ class Parameter(Tensor):
         """
         if not self._requires_grad:
             return
-        if type(grad) is not np.ndarray:
+        if type(grad) not in (np.ndarray, SparseRows):
             grad = np.array(to_array(grad))
         if grad.shape != self._data.shape:
             raise ValueError(

@@ -14,6 +14,7 @@ from numpy_impl.nn import init
 from numpy_impl.nn.checks import check_array, check_int, float_dtype
 from numpy_impl.nn.module import Module
 from numpy_impl.nn.parameter import Parameter
+from numpy_impl.tensor.rows import SparseRows
 from numpy_impl.tensor.tensor import to_array
 
 Array = np.ndarray
@@ -32,13 +33,21 @@ def embedding_backward(
     weight: Array,
     padding_idx: int | None = None,
     scale_grad_by_freq: bool = False,
-) -> Array:
+    sparse: bool = False,
+) -> Array | SparseRows:
     r"""The gradient for weight, :math:`dW_v = \sum_{n: i_n = v} dy_n`; 0 in the padding's row.
 
-    With ``scale_grad_by_freq`` it is the mean of these terms, not their sum.
+    With ``scale_grad_by_freq`` it is the mean of these terms, not their sum; with ``sparse`` the
+    terms themselves, each with its row's number.
     """
     index = indices.reshape(-1)  # (M,)
-    grad = sum_by_index(grad_output.reshape(index.size, weight.shape[1]), index, len(weight))
+    rows = grad_output.reshape(index.size, weight.shape[1])
+    if sparse:
+        if scale_grad_by_freq:
+            raise RuntimeError("scale_grad_by_freq must be False with sparse=True, got True")
+        counted = index != (-1 if padding_idx is None else padding_idx)
+        return SparseRows(index[counted], rows[counted], weight.shape)
+    grad = sum_by_index(rows, index, len(weight))
     if scale_grad_by_freq:
         counts = np.bincount(index, minlength=len(weight))
         grad /= np.maximum(counts, 1).astype(grad.dtype)[:, None]
@@ -165,7 +174,7 @@ class _Table(Module):
             renormalize_(self.weight.data, index, self.max_norm, self.norm_type)
         return index
 
-    def _grads(self, grad_output: Array, *saved: Any) -> list[Array | None]:
+    def _grads(self, grad_output: Array, *saved: Any) -> list[Any]:
         """The gradients for the table, and for each array input."""
         raise NotImplementedError
 
@@ -221,7 +230,8 @@ class Embedding(_Table):
             itself, before each look-up. Not differentiated, as in torch.
         norm_type: the p of that norm.
         scale_grad_by_freq: divide each row's gradient by the number of its uses in the batch.
-        sparse: accepted for torch's sake; the gradient is an ordinary array, the same numbers.
+        sparse: give weight a gradient of the rows that were used, :class:`SparseRows`, which SGD,
+            Adagrad and SparseAdam take; not with scale_grad_by_freq.
         _weight: the table, kept as it is.
         _freeze: whether it needs no gradient.
         device: None or "cpu".
@@ -253,18 +263,8 @@ class Embedding(_Table):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__(
-            num_embeddings,
-            embedding_dim,
-            padding_idx,
-            max_norm,
-            norm_type,
-            scale_grad_by_freq,
-            sparse,
-            _weight,
-            device,
-            dtype,
-        )
+        options = padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse
+        super().__init__(num_embeddings, embedding_dim, *options, _weight, device, dtype)
         self.weight.requires_grad = not _freeze
 
     def forward(self, input: Array) -> Array:
@@ -273,10 +273,10 @@ class Embedding(_Table):
         self.save_for_backward(output, index)
         return output
 
-    def _grads(self, grad_output: Array, index: Array) -> list[Array | None]:
+    def _grads(self, grad_output: Array, index: Array) -> list[Any]:
         if not self.weight.requires_grad:
             return [None, None]
-        options = self.padding_idx, self.scale_grad_by_freq
+        options = self.padding_idx, self.scale_grad_by_freq, self.sparse
         return [embedding_backward(grad_output, index, self.weight.data, *options), None]
 
     def _options(self) -> list[str]:
@@ -321,7 +321,7 @@ class EmbeddingBag(_Table):
         embedding_dim: size of each.
         max_norm, norm_type, scale_grad_by_freq: as for :class:`Embedding`.
         mode: ``"sum"``, ``"mean"`` or ``"max"``.
-        sparse: accepted for torch's sake; the gradient is an ordinary array, the same numbers.
+        sparse: as for :class:`Embedding`; not for ``"max"``.
         _weight: the table, kept as it is.
         include_last_offset: whether offsets end with the input's length, where the last bag ends.
         padding_idx: a row that starts as 0, gets no gradient, and counts in no bag.
@@ -360,18 +360,8 @@ class EmbeddingBag(_Table):
         device: Any = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__(
-            num_embeddings,
-            embedding_dim,
-            padding_idx,
-            max_norm,
-            norm_type,
-            scale_grad_by_freq,
-            sparse,
-            _weight,
-            device,
-            dtype,
-        )
+        options = padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse
+        super().__init__(num_embeddings, embedding_dim, *options, _weight, device, dtype)
         if mode not in MODES:
             raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
         if mode == "max" and (scale_grad_by_freq or sparse):
@@ -403,12 +393,13 @@ class EmbeddingBag(_Table):
 
     def _grads(
         self, grad_output: Array, counted: Array | None, shapes: list[Any], *saved: Any
-    ) -> list[Array | None]:
+    ) -> list[Any]:
         index, _, weight, _, factors, _ = saved
         grad_rows, grad_factors = embedding_bag_backward(grad_output, *saved)
-        grads: list[Array | None] = [None] * (1 + len(shapes))
+        grads: list[Any] = [None] * (1 + len(shapes))
         if self.weight.requires_grad:
-            grads[0] = embedding_backward(grad_rows, index, weight, None, self.scale_grad_by_freq)
+            options = None, self.scale_grad_by_freq, self.sparse
+            grads[0] = embedding_backward(grad_rows, index, weight, *options)
         if factors is not None:
             full = np.zeros(shapes[-1], factors.dtype)  # those that count in no bag have none
             full.reshape(-1)[np.arange(index.size) if counted is None else counted] = grad_factors

@@ -13,6 +13,7 @@ from numpy_impl.nn.members import Members, join
 from numpy_impl.nn.parameter import is_lazy
 from numpy_impl.tensor.creation import check_device
 from numpy_impl.tensor.methods import is_dtype
+from numpy_impl.tensor.rows import zero_
 from numpy_impl.tensor.tensor import Tensor
 
 Array = np.ndarray
@@ -63,7 +64,7 @@ class State(Members):
             if set_to_none:
                 parameter.grad = None
             elif parameter.grad is not None:
-                parameter.grad.fill(0)
+                zero_(parameter.grad)
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Cast parameters, their gradients and floating-point buffers to a dtype, in place.

@@ -17,6 +17,7 @@ from numpy_impl.optim.radam import RAdam
 from numpy_impl.optim.rmsprop import RMSprop
 from numpy_impl.optim.rprop import Rprop
 from numpy_impl.optim.sgd import SGD
+from numpy_impl.optim.sparse_adam import SparseAdam
 
 __all__ = [
     "ASGD",
@@ -35,6 +36,7 @@ __all__ = [
     "RAdam",
     "RMSprop",
     "Rprop",
+    "SparseAdam",
     "lr_scheduler",
     "swa_utils",
 ]

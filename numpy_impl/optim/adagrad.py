@@ -12,7 +12,8 @@ class Adagrad(Optimizer):
     r"""A rate for each weight: :math:`s = s + g^2,\; w = w - \eta_t\, g / (\sqrt{s} + \epsilon)`.
 
     With :math:`\eta_t = \eta / (1 + (t - 1) d)` and t = 1 at the first step; epsilon stands outside
-    the root. s only grows, so that steps only shrink.
+    the root. s only grows, so that steps only shrink. A gradient of few rows
+    (``Embedding(sparse=True)``) moves those alone.
 
     Args:
         params: parameters or groups.
@@ -27,6 +28,7 @@ class Adagrad(Optimizer):
 
     Raises:
         ValueError: for a negative value.
+        RuntimeError: for weight_decay or fused with a gradient of few rows.
 
     Unlike torch's, the state of a parameter begins with its first step, not with the constructor.
 
@@ -36,6 +38,7 @@ class Adagrad(Optimizer):
 
     _ranges = at_least_0("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
     _state_names = state_names("step", "sum")
+    _gradients = "either"
 
     def __init__(
         self,

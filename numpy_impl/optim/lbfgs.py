@@ -10,6 +10,7 @@ from numpy_impl.kernels.elementwise import silently
 from numpy_impl.optim.declare import Range, at_least_0
 from numpy_impl.optim.optimizer import Array, Optimizer, in_plain_numbers
 from numpy_impl.optim.wolfe import Point, strong_wolfe
+from numpy_impl.tensor.rows import dense
 from numpy_impl.tensor.tensor import Tensor
 
 _LINE_SEARCH = Range(
@@ -172,9 +173,8 @@ def _direction(state: dict[str, Any], g: Array, history_size: int) -> Array:
 
 
 def _flat_gradient(params: list[Tensor]) -> Array:
-    return np.concatenate(
-        [(np.zeros_like(p._data) if p._grad is None else p._grad).reshape(-1) for p in params]
-    )
+    grads = [np.zeros_like(p._data) if p._grad is None else dense(p._grad) for p in params]
+    return np.concatenate([grad.reshape(-1) for grad in grads])
 
 
 def _move(params: list[Tensor], t: Any, d: Array) -> None:

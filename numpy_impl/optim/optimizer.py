@@ -14,6 +14,7 @@ from numpy_impl.grad_mode import enable_grad, no_grad
 from numpy_impl.kernels.elementwise import silently
 from numpy_impl.kernels.pieces import laid_out_like, pieces
 from numpy_impl.optim.declare import at_least_0, check_ranges, state_names
+from numpy_impl.tensor.rows import SparseRows, as_rows, is_sparse, rows_of, zero_
 from numpy_impl.tensor.tensor import RemovableHandle, Tensor
 
 Array = NDArray[Any]
@@ -70,7 +71,9 @@ class Optimizer:
     option ``weight_decay``, if the constructor has them. Infinities and NaN are computed with, as
     in torch, without NumPy's warnings. State that does not start as zeros comes from ``_start``, a
     NumPy number if it is one; a formula that is not elementwise says ``_pieces = whole``;
-    what a parameter needs once, before or after its pieces, stands around ``super()._update``.
+    what a parameter needs once, before or after its pieces, stands around ``super()._update``. One
+    that takes gradients of few rows says so in ``_gradients``; its formula is then given those rows
+    of all arrays.
     As in torch, a subclass may pass a dict of defaults, and write ``_update(param, group,
     state)`` or ``step(closure=None)`` by itself.
 
@@ -97,6 +100,10 @@ class Optimizer:
     # torch's names of what a parameter keeps: "step" is a counter, the others are arrays or
     # numbers, in the order in which the formula takes them
     _state_names = state_names()
+    # the gradients that it takes: arrays ("dense"), those of few rows ("sparse"), or "either"
+    _gradients: Literal["dense", "sparse", "either"] = "dense"
+    # what "step" is kept as
+    _counter: type = np.float32
     # what weight decay does, where no option decoupled_weight_decay says so: adds to g, shrinks w
     # instead, or is left to the formula
     _decay: Literal["coupled", "decoupled", "in the formula"] = "coupled"
@@ -166,7 +173,7 @@ class Optimizer:
             if set_to_none:
                 param._grad = None
             elif param.grad is not None:
-                param.grad.fill(0)
+                zero_(param.grad)
 
     @_step_with_hooks
     @no_grad
@@ -185,12 +192,25 @@ class Optimizer:
             options = in_plain_numbers(group)
             for param in group["params"]:
                 if param._grad is not None:
+                    self._check_gradient(param._grad, options)
                     state = self.state.get(param, {})
                     is_new = not state
                     self._update(param, options, state)
                     if is_new and state:  # plain SGD keeps none
                         self.state[param] = state
         return loss
+
+    def _check_gradient(self, grad: Any, group: Options) -> None:
+        """Raise RuntimeError for a kind of gradient that the algorithm does not take."""
+        kind, name = "sparse" if is_sparse(grad) else "dense", type(self).__name__
+        if self._gradients not in (kind, "either"):
+            other = "SparseAdam" if kind == "sparse" else "Adam"
+            raise RuntimeError(f"{name} does not support {kind} gradients: {other} does")
+        for option in ("weight_decay", "fused") if kind == "sparse" else ():
+            if group.get(option):
+                raise RuntimeError(
+                    f"{option} is not compatible with sparse gradients, got {group[option]!r}"
+                )
 
     @silently
     def _update(self, param: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
@@ -203,7 +223,7 @@ class Optimizer:
             value = state.get(name)
             if name == "step":
                 t = 1.0 if value is None else float(value) + 1
-                state[name] = np.float32(t)
+                state[name] = self._counter(t)
                 continue
             if value is None and (wanted is True or group[wanted]):
                 value = self._start(name, data, group)
@@ -215,7 +235,11 @@ class Optimizer:
         has_decay = "weight_decay" in self.defaults and self._decay != "in the formula"
         decay = group["weight_decay"] if has_decay else 0
         is_decoupled = group.get("decoupled_weight_decay", self._decay == "decoupled")
-        for w, g, *parts in self._pieces(data, laid_out_like(grad, data), *kept):
+        if isinstance(grad, SparseRows):
+            found = rows_of(grad, data, *kept)
+        else:
+            found = self._pieces(data, laid_out_like(grad, data), *kept)
+        for w, g, *parts in found:
             if maximize:
                 g = -g
             if decay and is_decoupled:
@@ -307,15 +331,16 @@ class Optimizer:
         loaded = {}
         for key, value in values.items():
             start = starts.get(key)
-            if isinstance(start, np.ndarray) and value is not None:
-                value = np.asarray(value)
+            if value is not None and isinstance(start, np.ndarray):
+                value = as_rows(value) if is_sparse(value) else np.asarray(value)
                 if value.shape != start.shape:
                     raise ValueError(
                         f"{key} of {name} must have shape {start.shape}, got {value.shape}"
                     )
             if (key == "step" and key in names) or isinstance(start, np.generic):
                 # not in the parameter's dtype; a file may have made an array of it
-                loaded[key] = np.float32(np.asarray(value).item())
+                number = np.asarray(value).item()
+                loaded[key] = self._counter(number) if key == "step" else np.float32(number)
             else:
                 loaded[key] = _own_copy(data, key, value, name)
         return loaded
@@ -370,6 +395,8 @@ def _own_copy(data: Array, key: Any, value: Any, name: str) -> Any:
         return {k: _own_copy(data, k, v, name) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return type(value)(_own_copy(data, key, v, name) for v in value)
+    if isinstance(value, SparseRows):
+        return value.astype(data.dtype)
     if key == "step" or not hasattr(value, "__array__"):
         return deepcopy(value)
     array = np.asarray(value)

@@ -8,6 +8,7 @@ import numpy as np
 
 from numpy_impl.grad_mode import no_grad
 from numpy_impl.tensor.graph import run_backward
+from numpy_impl.tensor.rows import dense
 from numpy_impl.tensor.tensor import Tensor
 from numpy_impl.types import Array
 
@@ -136,7 +137,7 @@ def _check(
 def _gradients(output: Tensor, upstream: Array, leaves: dict[str, Tensor]) -> list[Array]:
     found = run_backward([output], [upstream.astype(output.dtype)], True, list(leaves.values()))
     pairs = zip(found, leaves.values(), strict=True)
-    return [np.zeros(leaf.shape) if value is None else value for value, leaf in pairs]
+    return [np.zeros(leaf.shape) if value is None else dense(value) for value, leaf in pairs]
 
 
 def _slope(

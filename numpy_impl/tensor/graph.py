@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from numpy_impl.tensor.rows import copied, dense, summed
 from numpy_impl.types import Array
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ class _Leaves:
         if own:
             total += grad
         else:
-            total = np.asarray(total + grad)
+            total = summed(total, grad)
         self.sums[id(leaf)] = leaf, total, True
 
 
@@ -189,7 +190,7 @@ class _Collecting(threading.local):
 _collecting = _Collecting()
 
 
-def hand_over(leaf: "Tensor", grad: Array, owned: bool) -> None:
+def hand_over(leaf: "Tensor", grad: Any, owned: bool) -> None:
     """A gradient that reached ``leaf``: to the walk that is under way, or to the leaf at once."""
     if _collecting.leaves is None:
         leaf._add_grad(grad, owned)
@@ -232,6 +233,7 @@ def run_backward(
             if where._requires_grad:
                 hand_over(where, grad, owned=False)
             return
+        grad = dense(grad)  # no operation's backward takes few rows
         slots = pending.get(node)
         if slots is None:
             pending[node] = slots = [None] * node.count
@@ -275,15 +277,15 @@ def run_backward(
 _adding = threading.RLock()
 
 
-def _taken(tensor: "Tensor", sums: Any, passing: Any) -> Array | None:
+def _taken(tensor: "Tensor", sums: Any, passing: Any) -> Any:
     """The gradient of a wanted Tensor, in an array of its own."""
     if id(tensor) not in sums:
         grad = passing.get((tensor._node, tensor._index))
-        return None if grad is None else np.array(grad, order="K")
+        return None if grad is None else copied(grad)
     _, grad, owned = sums[id(tensor)]
     if tensor._hooks:
         grad, owned = tensor._hooked(grad), False
-    return grad if owned else np.array(grad, order="K")
+    return grad if owned else copied(grad)
 
 
 def _leading_to(outputs: "Sequence[Tensor]", wanted: "Sequence[Tensor]") -> set[Node]:

@@ -16,6 +16,7 @@ from numpy_impl.tensor import (
     shape,
 )
 from numpy_impl.tensor.promotion import quiet
+from numpy_impl.tensor.rows import SparseRows
 from numpy_impl.tensor.tensor import Operand, Tensor, record, to_array
 from numpy_impl.types import Array
 
@@ -29,10 +30,24 @@ def in_place(
     """The method that gives a Tensor the value of ``function`` of it."""
 
     def method(self: _Self, /, *args: _P.args, **kwargs: _P.kwargs) -> _Self:
+        if args and isinstance(args[0], SparseRows) and function in _SIGNS:
+            return _add_rows(self, _SIGNS[function], *args, **kwargs)
         return self._become(function, *args, **kwargs)
 
     method.__name__, method.__doc__ = f"{function.__name__}_", f"``{function.__name__}`` in place."
     return method
+
+
+_SIGNS: dict[Any, int] = {elementwise.add: 1, elementwise.sub: -1}
+
+
+def _add_rows(self: _Self, sign: int, grad: Any, alpha: Any = 1) -> _Self:
+    """``self += alpha * grad``, or -=, for a gradient of few rows: a step written by hand."""
+    self._check_in_place()
+    if not self._keeps_its_array():
+        self._data = self._data.copy()
+    self._data += sign * alpha * grad
+    return self
 
 
 @quiet

@@ -227,6 +227,7 @@ class Methods(InPlace, Operators):
     greater_equal = comparison.greater_equal
     gt = comparison.gt
     is_floating_point = comparison.is_floating_point
+    is_sparse = False
     isclose = comparison.isclose
     isfinite = comparison.isfinite
     isinf = comparison.isinf

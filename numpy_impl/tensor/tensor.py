@@ -8,6 +8,7 @@ import numpy as np
 
 from numpy_impl.grad_mode import grad_mode
 from numpy_impl.tensor.graph import Node, Operation, RemovableHandle, run_backward
+from numpy_impl.tensor.rows import SparseRows, copied
 from numpy_impl.types import Array, ArrayLike, DType
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class Tensor(Methods):
     Attributes:
         data: the ``np.ndarray``.
         grad: ``None``, or for leaves after ``backward()`` the sum of the gradients, an
-            ``np.ndarray`` of ``data``'s shape and dtype (the one deliberate difference from torch).
+            ``np.ndarray`` of ``data``'s shape and dtype (the one deliberate difference from torch);
+            of tables with ``sparse=True`` :class:`~numpy_impl.tensor.rows.SparseRows`.
         requires_grad: whether a gradient is wanted for it, or for something it was made from.
 
     Changing a Tensor in place (``x += y``, ``x[i] = y``, ``x.mul_(y)``) gives it a new array, so
@@ -79,7 +81,7 @@ class Tensor(Methods):
     def grad(self, value: "TensorLike | None") -> None:
         value = to_array(value)
         if value is not None:
-            if not isinstance(value, np.ndarray):
+            if not isinstance(value, np.ndarray | SparseRows):
                 raise TypeError(
                     f"grad must be a NumPy array, a Tensor or None, got {type(value).__name__}"
                 )
@@ -222,13 +224,20 @@ class Tensor(Methods):
         elif owned and grad.dtype == self._data.dtype:
             self._grad = grad
         else:
-            self._grad = np.array(grad, self._data.dtype, order="K")
+            self._grad = copied(grad, self._data.dtype)
 
-    def _hooked(self, grad: Array) -> Array:
+    def _hooked(self, grad: Any) -> Any:
         """What the gradient of a leaf becomes by its hooks."""
+        kind = type(grad)
         for hook in tuple(self._hooks or ()):
-            replaced = hook(Tensor(grad))
+            # a gradient of few rows is no Tensor's data
+            replaced = hook(grad if kind is SparseRows else Tensor(grad))
             grad = grad if replaced is None else to_array(replaced)
+            if (type(grad) is SparseRows) is not (kind is SparseRows):
+                raise RuntimeError(
+                    f"a hook must return a gradient like the one that it got, a {kind.__name__}, "
+                    f"got {type(grad).__name__}"
+                )
         return grad
 
     def retain_grad(self) -> None:

@@ -332,3 +332,35 @@ X = np.zeros((2, 4, 3), "f")
 def test_wrong_use(make, error, message) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_normalize_into_an_array_or_a_tensor(dtype) -> None:
+    x = np.random.default_rng(0).standard_normal((3, 4)).astype("float32")
+    expected = to_torch(np.empty((3, 4), dtype))
+    torch.nn.functional.normalize(to_torch(x), dim=0, out=expected)
+    for out in (np.empty((3, 4), dtype), numpy_impl.tensor(np.empty((3, 4), dtype))):
+        assert functional.normalize(x, dim=0, out=out) is out
+        found = out if isinstance(out, np.ndarray) else out.data
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, expected.numpy(), rtol=1e-6)
+    empty = numpy_impl.empty(0)
+    assert functional.normalize(numpy_impl.tensor(x), out=empty).shape == (3, 4)
+    expected = functional.normalize(x)
+    np.testing.assert_array_equal(functional.normalize(x, out=x), expected)
+    np.testing.assert_array_equal(x, expected)
+
+
+def test_normalize_into_what_does_not_fit() -> None:
+    x, leaf = np.ones((2, 3), "f"), numpy_impl.ones(2, 3, requires_grad=True)
+    for input, out in ((leaf, np.empty((2, 3), "f")), (x, leaf)):
+        with pytest.raises(RuntimeError, match="out has no gradient"):
+            functional.normalize(input, out=out)
+        with numpy_impl.no_grad():
+            assert functional.normalize(input, out=out) is out
+    with pytest.raises(ValueError, match=r"out must be .* of shape \(2, 3\), got array of shape"):
+        functional.normalize(x, out=np.empty(3, "f"))
+    with pytest.raises(ValueError, match="got list"):
+        functional.normalize(x, out=[])
+    with pytest.raises(RuntimeError, match="out must hold values of float32, got int64"):
+        functional.normalize(x, out=np.empty((2, 3), int))

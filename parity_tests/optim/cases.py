@@ -12,6 +12,7 @@ import torch
 import torch_ref
 from numpy_impl import nn, optim
 from numpy_impl.optim import muon
+from numpy_impl.tensor.rows import SparseRows
 from parity_tests.tolerances import tolerance
 from torch_ref.compare import Result, Tolerance
 from torch_ref.convert import to_numpy, to_torch
@@ -28,6 +29,8 @@ Objective = Callable[[Any], Callable[[], Any]]
 MATRICES = ((4, 5), (40, 30), (1, 7), (3, 40))
 # a first layer's weight, and a second's
 NETWORK = ((4, 5), (5, 3))
+# tables, of which gradients have few rows; the second is transposed in memory
+TABLES = ((7, 3), (40, 30), (6,))
 
 
 def closure(params: Any) -> Callable[[], Any]:
@@ -47,6 +50,28 @@ def closure(params: Any) -> Callable[[], Any]:
         grads = x.T @ (upstream @ second.T * (1 - hidden**2)), hidden.T @ upstream
         for param, grad in zip(params, grads, strict=True):
             param.grad = grad if is_ours else torch.from_numpy(grad)
+        return (error**2 / (1 + error**2)).mean()
+
+    return call
+
+
+def lookups(params: Any) -> Callable[[], Any]:
+    """As :func:`closure`, of a network that looks rows up in two tables: other ones each time."""
+    rng = np.random.default_rng(6)
+    target = rng.standard_normal((8, 3))
+    mix = rng.standard_normal((5, 3))
+    is_ours = isinstance(params[0], nn.Parameter)
+
+    def call() -> Any:
+        tables = [p.data if is_ours else p.detach().numpy() for p in params]
+        i, j = (rng.integers(0, len(table), 8) for table in tables)
+        first, second = tables[0][i], tables[1][j]
+        error = np.tanh(first) @ mix + second - target
+        upstream = 2 * error / (1 + error**2) ** 2 / error.size
+        grads = (upstream @ mix.T) * (1 - np.tanh(first) ** 2), upstream
+        for param, index, grad in zip(params, (i, j), grads, strict=True):
+            found = SparseRows(index, grad, tuple(param.shape))
+            param.grad = found if is_ours else to_torch(found)
         return (error**2 / (1 + error**2)).mean()
 
     return call
@@ -77,7 +102,14 @@ class Case:
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
+        if self.is_sparse:
+            return TABLES
         return MATRICES if self.name == "Muon" else SHAPES
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether its gradients are of few rows."""
+        return self.name == "SparseAdam"
 
     def build(self, world: Any, params: Any) -> Any:
         """The optimizer of ``numpy_impl.optim`` or ``torch_ref.optim``."""
@@ -90,7 +122,7 @@ class Case:
         rng = np.random.default_rng(1)
 
         def step() -> None:
-            give_gradients(ours, twins, rng)
+            self.give_gradients(ours, twins, rng)
             optimizer.step()
             twin.step()
 
@@ -98,7 +130,7 @@ class Case:
 
     def measure_objective(self) -> list[Result]:
         """As ``measure``, with the gradients of a network's error."""
-        results, optimizer, twin = self.descend(closure)
+        results, optimizer, twin = self.descend(lookups if self.is_sparse else closure)
         return [*results, *states(optimizer, twin)]
 
     def descend(
@@ -108,12 +140,24 @@ class Case:
         ours, twins = parameters(dtype, NETWORK)
         optimizer, twin = self.build(optim, ours), self.build(torch_ref.optim, twins)
         rtol = 1e-10 if dtype == "float64" else 1e-5
+        mine, theirs = objective(ours), objective(twins)
 
         def step() -> None:
-            loss, other = optimizer.step(objective(ours)), twin.step(objective(twins))
+            loss, other = optimizer.step(mine), twin.step(theirs)
             np.testing.assert_allclose(loss, other, rtol)
 
         return list(paths(step, ours, twins, steps)), optimizer, twin
+
+    def give_gradients(self, ours: Any, twins: Any, rng: np.random.Generator) -> None:
+        """The same random gradients; now and then a parameter has none."""
+        for our, twin in zip(ours, twins, strict=True):
+            grad: Any = np.asarray(rng.standard_normal(our.shape)).astype(our.dtype)
+            if self.is_sparse:  # half as many rows as there are, some of them twice, others never
+                index = rng.integers(0, len(grad), len(grad) // 2)
+                grad = SparseRows(index, grad[: len(index)], our.shape)
+            missing = rng.random() < 0.2
+            our.grad = None if missing else grad
+            twin.grad = None if missing else to_torch(grad)
 
     def tolerance(self, dtype: str, result: Result) -> Tolerance:
         # elementwise, but for few of them: a tenth of the table's
@@ -264,6 +308,14 @@ CASES = [
             "0.1, 0.3, 0.5, False, eps=0.5, adjust_lr_fn='match_rms_adamw'",
             "adjust_lr_fn='original', ns_steps=0",
         ),
+        "SparseAdam": (
+            "",
+            "lr=0.1",
+            "lr=0.01, betas=(0.5, 0.9)",
+            "betas=(0.0, 0.0)",
+            "lr=0.01, eps=0.1",
+            "0.1, (0.3, 0.99), 1e-3, True",
+        ),
     }.items()
     for args in table
 ]
@@ -281,16 +333,9 @@ def parameters(
     twins = [torch.nn.Parameter(to_torch(array)) for array in arrays]
     if shapes is SHAPES:
         arrays[3] = np.moveaxis(np.ascontiguousarray(np.moveaxis(arrays[3], 1, -1)), -1, 1)
+    if shapes is TABLES:
+        arrays[1] = np.asfortranarray(arrays[1])
     return [nn.Parameter(array) for array in arrays], twins
-
-
-def give_gradients(ours: Any, twins: Any, rng: np.random.Generator) -> None:
-    """The same random gradients; now and then a parameter has none."""
-    for our, twin in zip(ours, twins, strict=True):
-        grad = np.asarray(rng.standard_normal(our.shape)).astype(our.dtype)
-        missing = rng.random() < 0.2
-        our.grad = None if missing else grad
-        twin.grad = None if missing else to_torch(grad)
 
 
 def torch_state(state: Any) -> Any:
@@ -299,7 +344,7 @@ def torch_state(state: Any) -> Any:
         return {key: torch_state(value) for key, value in state.items()}
     if isinstance(state, list):
         return [torch_state(value) for value in state]
-    return to_torch(state) if isinstance(state, np.ndarray | np.generic) else state
+    return to_torch(state) if isinstance(state, np.ndarray | np.generic | SparseRows) else state
 
 
 def stepped(case: Case, dtype: str) -> tuple[Any, Any, Any, Any]:
@@ -308,7 +353,7 @@ def stepped(case: Case, dtype: str) -> tuple[Any, Any, Any, Any]:
     optimizer, twin = case.build(optim, ours), case.build(torch_ref.optim, twins)
     rng = np.random.default_rng(4)
     for _ in range(3):
-        give_gradients(ours, twins, rng)
+        case.give_gradients(ours, twins, rng)
         optimizer.step()
         twin.step()
     return ours, twins, optimizer, twin
@@ -327,5 +372,6 @@ KEEPERS = [
     Case("Rprop", ""),
     Case("ASGD", "lr=0.1, lambd=0.1, t0=0"),
     Case("Adafactor", ""),
+    Case("SparseAdam", ""),
     Case("Muon", ""),
 ]

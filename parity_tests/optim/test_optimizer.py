@@ -10,12 +10,12 @@ import numpy_impl
 import torch_ref
 from numpy_impl import nn, optim
 from numpy_impl.kernels import pieces
+from numpy_impl.tensor.rows import dense
 from parity_tests.optim.cases import (
     CASES,
     KEEPERS,
     SMALL_PIECES,
     Case,
-    give_gradients,
     parameters,
 )
 
@@ -41,14 +41,15 @@ def test_steps_on_an_objective_agree_with_the_twin(case) -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_updates_in_place_and_leaves_gradients_alone(case) -> None:
     ours, twins = parameters("float32", case.shapes)
-    give_gradients(ours, twins, np.random.default_rng(2))
+    case.give_gradients(ours, twins, np.random.default_rng(2))
     arrays = [p.data for p in ours]
     grads = copy.deepcopy([p.grad for p in ours])
     case.build(optim, ours).step()
     for parameter, array, grad in zip(ours, arrays, grads, strict=True):
         assert parameter.data is array
         assert array.dtype == np.float32
-        np.testing.assert_array_equal(parameter.grad, grad) if grad is not None else None
+        if grad is not None:
+            np.testing.assert_array_equal(dense(parameter.grad), dense(grad))
 
 
 def test_groups_options_and_a_closure() -> None:
@@ -145,7 +146,7 @@ def test_gradients_far_apart_denormal_or_not_finite(case, dtype) -> None:
             np.testing.assert_allclose(found, value, rtol, atol, err_msg=name)
 
 
-@pytest.mark.parametrize("case", [*KEEPERS[:-1], Case("SGD", "")], ids=str)
+@pytest.mark.parametrize("case", [*KEEPERS[:-2], Case("SGD", "")], ids=str)
 def test_a_closure_has_gradients_also_under_no_grad(case) -> None:
     """The mode inside is the same whatever it is outside; the update keeps nothing."""
     modes = []

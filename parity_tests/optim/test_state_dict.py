@@ -15,7 +15,6 @@ from parity_tests.optim.cases import (
     CASES,
     KEEPERS,
     Case,
-    give_gradients,
     parameters,
     stepped,
     torch_state,
@@ -36,13 +35,13 @@ def test_a_state_loaded_continues_as_the_original(case) -> None:
     optimizer = case.build(optim, ours)
     rng = np.random.default_rng(3)
     for _ in range(3):
-        give_gradients(ours, twins, rng)
+        case.give_gradients(ours, twins, rng)
         optimizer.step()
     others = [nn.Parameter(p.data.copy(order="K")) for p in ours]
     other = case.build(optim, others)
     other.load_state_dict(optimizer.state_dict())
     for _ in range(3):
-        give_gradients(ours, twins, rng)
+        case.give_gradients(ours, twins, rng)
         for our, copied in zip(ours, others, strict=True):
             copied.grad = our.grad
         optimizer.step()
@@ -59,7 +58,7 @@ def test_a_state_of_torch_s_goes_on_as_the_uninterrupted_run(case) -> None:
     optimizer.load_state_dict(twin.state_dict())
     rng = np.random.default_rng(9)
     for _ in range(5):
-        give_gradients(ours, twins, rng)
+        case.give_gradients(ours, twins, rng)
         optimizer.step()
         twin.step()
         for our, other in zip(ours, twins, strict=True):
@@ -76,7 +75,7 @@ def test_a_state_goes_back_to_torch(case) -> None:
     other.load_state_dict(twin.state_dict())
     rng = np.random.default_rng(9)
     for _ in range(5):
-        give_gradients(ours, back, rng)
+        case.give_gradients(ours, back, rng)
         for param, model in zip(expected, back, strict=True):
             param.grad = model.grad
         resumed.step()
@@ -102,7 +101,7 @@ def test_a_loaded_state_takes_the_parameter_s_dtype(case, saved, loaded) -> None
                 np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
     rng = np.random.default_rng(5)
     for _ in range(3):
-        give_gradients(ours, twins, rng)
+        case.give_gradients(ours, twins, rng)
         other.step()
         other_twin.step()
     for our, their in zip(ours, twins, strict=True):
@@ -116,7 +115,7 @@ def test_a_state_may_come_in_other_forms(case, form) -> None:
     ours, twins, optimizer, twin = stepped(case, "float64")
 
     def reformed(key, value):
-        if isinstance(value, np.generic):
+        if isinstance(value, np.generic | int):
             return np.array([value]) if form == "1-d numbers" else float(value)
         if form == "lists":
             return value.tolist()
@@ -136,7 +135,7 @@ def test_a_state_may_come_in_other_forms(case, form) -> None:
         for value in other.state[param].values():
             if np.shape(value) == param.shape:
                 assert value.strides == param.data.strides
-    give_gradients(ours, twins, np.random.default_rng(6))
+    case.give_gradients(ours, twins, np.random.default_rng(6))
     for our, copied in zip(ours, others, strict=True):
         copied.grad = our.grad
     optimizer.step()
@@ -205,7 +204,7 @@ def test_copies_and_pickles_go_on_alone(case, how) -> None:
     assert {id(p) for p in other.state} <= {id(p) for p in others}
     np.testing.assert_equal(other.state_dict(), optimizer.state_dict())
     kept = [p.data.copy() for p in ours]
-    give_gradients(others, twins, np.random.default_rng(8))
+    case.give_gradients(others, twins, np.random.default_rng(8))
     other.register_step_post_hook(lambda *_: None)
     other.step()
     for our, copied, before in zip(ours, others, kept, strict=True):

@@ -424,7 +424,7 @@ METHODS = [
     Row("x.abs().short(), x.abs().byte(), x.abs().char()", (A,)),
     Row("x.cpu()", (A,), shares=True),
     Row("x.item(), x.tolist()", ((1,),)),
-    Row("x.dtype, x.is_floating_point(), y.is_floating_point()", (A, ints(2))),
+    Row("x.dtype, x.is_floating_point(), y.is_floating_point(), x.is_sparse", (A, ints(2))),
     Row("z = x.clone(); z.copy_(y); z", (A, V)),
     Row("z = x.clone(); z.fill_(2.5); z", (A,)),
     Row("z = x.clone(); z.zero_(); z", (A,)),

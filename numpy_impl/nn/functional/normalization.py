@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from numpy_impl.grad_mode import grad_mode
 from numpy_impl.nn import batchnorm, instancenorm, normalization
+from numpy_impl.nn.call import summary
 from numpy_impl.nn.checks import check_array, check_int, names_itself
 from numpy_impl.nn.functional.calls import attached, backward_of, by_layer
 from numpy_impl.tensor.tensor import Tensor, to_array
@@ -131,12 +133,29 @@ def local_response_norm(
     return by_layer(normalization.LocalResponseNorm(size, alpha, beta, k), input)
 
 
-def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Any:
-    """``x / max(norm(x), eps)`` along ``dim``."""
+def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Any = None) -> Any:
+    """``x / max(norm(x), eps)`` along ``dim``; written into ``out``, if given, without a gradient.
+
+    Where torch differs: it gives an ``out`` of another shape the result's, with a warning.
+    """
     tensor = input if isinstance(input, Tensor) else Tensor(input)
     size = tensor.norm(p, dim, keepdim=True).clamp_min(eps)
     output = tensor / size
-    return output if isinstance(input, Tensor) else output.data
+    if out is None:
+        return output if isinstance(input, Tensor) else output.data
+    tracked = [value for value in (output, out) if getattr(value, "requires_grad", False)]
+    if tracked and grad_mode.enabled:
+        raise RuntimeError("out has no gradient: neither it nor input may require one")
+    if isinstance(out, Tensor) and not out.numel():
+        out.data = np.empty(output.shape, out.dtype)  # torch.empty(0): of any shape
+    into = to_array(out)
+    if not isinstance(into, np.ndarray) or into.shape != output.shape:
+        found = summary(out)
+        raise ValueError(f"out must be an array or a Tensor of shape {output.shape}, got {found}")
+    if not np.can_cast(output.dtype, into.dtype, "same_kind"):
+        raise RuntimeError(f"out must hold values of {output.dtype}, got {into.dtype}")
+    into[...] = output.data
+    return out
 
 
 def _leaves_statistics(function: Callable[..., Any]) -> Callable[..., Any]:

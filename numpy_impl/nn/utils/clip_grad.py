@@ -10,6 +10,7 @@ import numpy as np
 from numpy_impl.kernels.elementwise import silently
 from numpy_impl.nn.call import summary
 from numpy_impl.tensor.reduction import norm
+from numpy_impl.tensor.rows import SparseRows
 from numpy_impl.tensor.tensor import Tensor, to_array
 from numpy_impl.types import Array
 
@@ -34,10 +35,13 @@ def get_total_norm(
 
     Raises:
         RuntimeError: if asked to, for a norm that is infinite or NaN.
+        NotImplementedError: for gradients of few rows, as torch.
 
     Source: https://pytorch.org/docs/stable/generated/torch.nn.utils.get_total_norm.html
     """
-    given = [tensors] if isinstance(tensors, Tensor | np.ndarray) else list(tensors)
+    is_one = isinstance(tensors, Tensor | np.ndarray | SparseRows)
+    given = [tensors] if is_one else list(tensors)
+    _refuse_sparse(given, "a norm")
     order = float(norm_type)
     # the norm of the norms, as torch's, which matters for orders that have none, as 0
     norms = [norm(Tensor(to_array(tensor)), order).data for tensor in given]
@@ -90,6 +94,7 @@ def clip_grad_norm_(
 
     Raises:
         RuntimeError: if asked to, for a norm that is infinite or NaN.
+        NotImplementedError: for gradients of few rows, as torch.
 
     Warns of a generator that yields nothing: it may have been used up before.
 
@@ -112,10 +117,14 @@ def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = 
         clip_value: the largest absolute value.
         foreach: torch's hint on speed; accepted, without effect on the result.
 
+    Raises:
+        NotImplementedError: for gradients of few rows, as torch.
+
     Source: https://pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_value_.html
     """
-    bound = float(clip_value)
-    for grad in _grads(parameters):
+    bound, grads = float(clip_value), _grads(parameters)
+    _refuse_sparse(grads, "a bound on each element")
+    for grad in grads:
         np.clip(grad, -bound, bound, out=grad)
 
 
@@ -124,6 +133,13 @@ def _listed(parameters: Any) -> list[Any]:
     if isinstance(given, np.ndarray) or not isinstance(given, Iterable):
         raise TypeError(f"parameters must be Parameters, got {summary(parameters)}")
     return list(given)
+
+
+def _refuse_sparse(grads: list[Any], what: str) -> None:
+    if any(isinstance(grad, SparseRows) for grad in grads):
+        raise NotImplementedError(
+            f"{what} is not defined for gradients of few rows: take their coalesce().values()"
+        )
 
 
 def _grads(parameters: Any) -> list[Array]:

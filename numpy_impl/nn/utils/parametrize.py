@@ -20,6 +20,7 @@ from numpy_impl.nn.layer import OF_EVERY_MODULE
 from numpy_impl.nn.module import Module
 from numpy_impl.nn.parameter import Parameter
 from numpy_impl.nn.state import State
+from numpy_impl.tensor.rows import dense
 from numpy_impl.tensor.tensor import Tensor, to_array
 from numpy_impl.types import Array
 
@@ -364,8 +365,9 @@ class _Leaf(Parameter):
 
     gathered: Array | None = None
 
-    def accumulate_grad(self, grad: Array) -> None:
+    def accumulate_grad(self, grad: Any) -> None:
         if self._requires_grad:
+            grad = dense(grad)
             self.gathered = grad if self.gathered is None else self.gathered + grad
 
 
