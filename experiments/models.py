@@ -1,4 +1,4 @@
-"""The lab's two networks, a deeper CNN, an LSTM and a small GPT, built from whichever ``nn`` is handed in."""
+"""The lab's two networks, a deeper one, an LSTM and a small GPT, for any ``nn``."""
 
 from collections.abc import Sequence
 from itertools import pairwise
