@@ -396,7 +396,7 @@ _ALL = [
     ),
 ]
 # small enough that a 6 stays a 6, and a 1 a 1
-TRANSFORMED = {
+TRANSFORMED: dict[str, Any] = {
     "rotate": 10.0,
     "shift": 2.0,
     "scale": (0.9, 1.1),
