@@ -6,7 +6,6 @@ included) with the suffix ``-as-published``.
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -57,12 +56,12 @@ _ELSE_0 = Rule(
 )
 _OF_IMAGES = ("model", "mlp", "cnn", "cnn3", "lstm")
 _FACTORS = Rule(
-    "be one factor or the smallest and the largest, above 0 and finite",
-    lambda factors, _: len(factors) in (1, 2) and 0 < factors[0] <= factors[-1] < math.inf,
+    "be one factor or the smallest and the largest, within 0.001..1000",
+    lambda factors, _: len(factors) in (1, 2) and 0.001 <= factors[0] <= factors[-1] <= 1000,
 )
 _BEND = Rule(
-    "be ALPHA (at least 0) and SIGMA (above 0), both finite",
-    lambda pair, _: len(pair) == 2 and 0 <= pair[0] < math.inf and 0 < pair[1] < math.inf,
+    "be ALPHA (at least 0) and SIGMA (above 0), at most 1000 each",
+    lambda pair, _: len(pair) == 2 and 0 <= pair[0] <= 1000 and 0 < pair[1] <= 1000,
 )
 _INCREASING = Rule(
     "be increasing iterations, from 1",
@@ -176,7 +175,7 @@ class Config:
     shift: Annotated[
         float,
         Flag(AUGMENTATION, "by up to PX pixels along each axis", needs=_OF_IMAGES, metavar="PX"),
-        NOT_NEGATIVE,
+        Rule("lie within 0..1000 pixels", lambda value, _: 0 <= value <= 1000),
     ] = 0.0
     scale: Annotated[
         tuple[float, ...],
