@@ -21,6 +21,10 @@ class Backend(Protocol):
     def get_rng_state(self) -> Array: ...
     def set_rng_state(self, state: Array) -> None: ...
     def randperm(self, n: int) -> Array: ...
+    def uniform(self, low: float, high: float, *size: int) -> Array:
+        """float32 numbers from [low, high), the same from either backend."""
+        ...
+
     def train_step(
         self, model: Any, criterion: Any, optimizer: Any, images: Array, labels: Array
     ) -> tuple[float, Array]:
@@ -56,6 +60,9 @@ class NumpyBackend:
         self.get_rng_state = numpy_impl.get_rng_state
         self.set_rng_state = numpy_impl.set_rng_state
         self.randperm = numpy_impl.random.randperm
+
+    def uniform(self, low: float, high: float, *size: int) -> Array:
+        return self._impl.random.uniform_(np.empty(size, np.float32), low, high)
 
     def train_step(
         self, model: Any, criterion: Any, optimizer: Any, images: Array, labels: Array
@@ -107,6 +114,9 @@ class TorchBackend:
 
     def randperm(self, n: int) -> Array:
         return self._torch.randperm(n).numpy()
+
+    def uniform(self, low: float, high: float, *size: int) -> Array:
+        return self._torch.empty(size).uniform_(low, high).numpy()
 
     def train_step(
         self, model: Any, criterion: Any, optimizer: Any, images: Array, labels: Array

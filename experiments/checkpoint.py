@@ -19,7 +19,7 @@ def save_arrays(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, 
     """Arrays by name, and metadata as JSON under one key (safetensors knows strings only)."""
     from safetensors.numpy import save
 
-    plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    plain = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     text = json.dumps({**metadata, "checksum": _checksum(plain, metadata)})
     write_atomically(path, save(plain, {"json": text}))
 

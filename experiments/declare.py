@@ -25,7 +25,7 @@ class Flag:
         by: an earlier field, and the default for each of its values in place of None or ().
         needs: a field, and those of its values with which this one has an effect; none: all but 0.
         also: the jobs beside training that make use of it.
-        metavar: what the help calls its value.
+        metavar: what the help calls its value, or its first value and the others.
     """
 
     group: str
@@ -33,7 +33,7 @@ class Flag:
     by: tuple[str, Mapping[str, Any]] = ("", {})
     needs: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
-    metavar: str | None = None
+    metavar: str | tuple[str, str] | None = None
 
 
 class Rule(NamedTuple):
@@ -93,7 +93,7 @@ def add_flags(parser: argparse.ArgumentParser, groups: Sequence[str], *classes: 
                 group.add_argument(spelt(field.name), **how)
 
 
-def _metavar(field: Declared) -> str:
+def _metavar(field: Declared) -> str | tuple[str, str]:
     choices = [choice for rule in field.rules for choice in rule.choices]
     kinds = {int: "N", float: "X"}
     return "{" + ",".join(choices) + "}" if choices else field.flag.metavar or kinds[field.kind]
@@ -139,16 +139,17 @@ def typed(field: Declared, value: Any) -> Any:
     def whole(number: Any) -> bool:
         return isinstance(number, int) and not isinstance(number, bool)
 
+    def real(number: Any) -> bool:
+        return isinstance(number, float) or (whole(number) and abs(number) < 1e300)
+
+    each, what = (whole, "whole number") if field.kind is int else (real, "number")
     if field.kind is str:
         good, must = isinstance(value, str), "text"
     elif field.many:
-        good = isinstance(value, list | tuple) and len(value) > 0 and all(map(whole, value))
-        must = "a list of whole numbers"
-    elif field.kind is int:
-        good, must = whole(value), "a whole number"
+        good = isinstance(value, list | tuple) and len(value) > 0 and all(map(each, value))
+        must = f"a list of {what}s"
     else:
-        good = isinstance(value, float) or (whole(value) and abs(value) < 1e300)
-        must = "a number"
+        good, must = each(value), f"a {what}"
     if not good:
         raise UserError(f"{field.name} must be {must}, got {value!r}")
     return tuple(value) if field.many else value

@@ -49,7 +49,8 @@ def _saved_config(file: Path, weights: Mapping[str, np.ndarray], saved: Any) -> 
         Config.from_dict(saved)
     except UserError as error:
         raise UserError(f"{file}: {error}") from None
-    double = all(array.dtype == np.float64 for array in weights.values())
+    # (a batch norm counts its batches in int64)
+    double = all(a.dtype in (np.float64, np.int64) for a in weights.values())
     return {"dtype": "float64" if double else "float32", **saved}
 
 
@@ -66,8 +67,9 @@ def _check_weights(
                 f"{file}: the weights do not fit the model: {key} has shape "
                 f"{weights[key].shape}, the model needs {wanted[key].shape}"
             )
-        if weights[key].dtype != dtype:
-            raise UserError(f"{file}: {key} is {weights[key].dtype}, these weights must be {dtype}")
+        must = dtype if wanted[key].dtype.kind == "f" else wanted[key].dtype
+        if weights[key].dtype != must:
+            raise UserError(f"{file}: {key} is {weights[key].dtype}, these weights must be {must}")
         bad = weights[key].size - int(np.isfinite(weights[key]).sum())
         if bad:
             raise UserError(

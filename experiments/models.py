@@ -1,10 +1,10 @@
-"""The lab's two networks, an LSTM and a small GPT, built from whichever ``nn`` is handed in."""
+"""The lab's two networks, a deeper one, an LSTM and a small GPT, for any ``nn``."""
 
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-MODELS = ("mlp", "cnn", "lstm", "gpt")
+MODELS = ("mlp", "cnn", "cnn3", "lstm", "gpt")
 
 
 def mlp(nn: Any, sizes: Sequence[int], dropout: float = 0.0) -> Any:
@@ -45,6 +45,38 @@ def cnn(nn: Any, side: int = 28, classes: int = 10, hidden: int = 128, dropout: 
         nn.MaxPool2d(2),
         nn.Flatten(),
         *mlp(nn, (features, hidden, classes), dropout),
+    )
+
+
+def cnn3(
+    nn: Any, side: int = 28, classes: int = 10, hidden: int = 128, dropout: float = 0.0
+) -> Any:
+    """Three convolutions with batch norm, for square one-channel images.
+
+    Args:
+        nn: ``numpy_impl.nn`` or ``torch.nn``.
+        side: of the images, at least 4; those below 16 are padded, or nothing would be left.
+        classes: number of outputs.
+        hidden: width of the linear layer before the last.
+        dropout: probability after that layer's ReLU; 0 leaves it out.
+    """
+    is_small = side < 16
+
+    def convolution(inputs: int, outputs: int, size: int) -> list[Any]:
+        # without a bias, which the norm would take away again
+        padding = size // 2 if is_small else 0
+        conv = nn.Conv2d(inputs, outputs, size, padding=padding, bias=False)
+        return [conv, nn.BatchNorm2d(outputs), nn.ReLU()]
+
+    last = side // 4 if is_small else ((side - 4) // 2 - 4) // 2
+    return nn.Sequential(
+        *convolution(1, 16, 5),
+        nn.MaxPool2d(2),
+        *convolution(16, 32, 3),
+        *convolution(32, 64, 3),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        *mlp(nn, (64 * last**2, hidden, classes), dropout),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a run is made of, the rows of the lab's table as such, and two programs beyond it.
+"""What a run is made of, the rows of the lab's table as such, and three programs beyond it.
 
 Every row exists twice: *as intended* (what the lab's text says) under its plain name, and *as
 published* (the set-up that produced the published number, hidden defects of configuration
@@ -28,7 +28,8 @@ from experiments.models import MODELS
 BACKENDS = ("numpy", "torch")
 RUN, NETWORK, OPTIMIZER = "what to run", "network", "optimizer"
 SCHEDULE, STOPPING, DATA = "schedule", "early stopping and evaluation", "data and output"
-GROUPS = (RUN, NETWORK, OPTIMIZER, SCHEDULE, STOPPING, DATA)
+AUGMENTATION = "transformations of the training images, drawn anew for each"
+GROUPS = (RUN, NETWORK, OPTIMIZER, SCHEDULE, AUGMENTATION, STOPPING, DATA)
 
 _TEST = ("evaluate",)  # also used by --evaluate
 _SIZES = Rule("hold sizes of at least 1", lambda sizes, _: min(sizes, default=0) >= 1)
@@ -52,6 +53,15 @@ _ELSE_1 = Rule(
 _ELSE_0 = Rule(
     "be 0 for momentgd (use sgd, which has the same momentum)",
     lambda value, run: value == 0 or run.optimizer != "momentgd",
+)
+_OF_IMAGES = ("model", "mlp", "cnn", "cnn3", "lstm")
+_FACTORS = Rule(
+    "be one factor or the smallest and the largest, within 0.001..1000",
+    lambda factors, _: len(factors) in (1, 2) and 0.001 <= factors[0] <= factors[-1] <= 1000,
+)
+_BEND = Rule(
+    "be ALPHA (at least 0) and SIGMA (above 0), at most 1000 each",
+    lambda pair, _: len(pair) == 2 and 0 <= pair[0] <= 1000 and 0 < pair[1] <= 1000,
 )
 _INCREASING = Rule(
     "be increasing iterations, from 1",
@@ -77,7 +87,10 @@ class Config:
         Flag(
             NETWORK,
             "widths of the hidden layers; only the mlp may have several",
-            by=("model", {"mlp": (600,), "cnn": (128,), "lstm": (128,), "gpt": (128,)}),
+            by=(
+                "model",
+                {"mlp": (600,), "cnn": (128,), "cnn3": (128,), "lstm": (128,), "gpt": (128,)},
+            ),
             also=_TEST,
         ),
         _SIZES,
@@ -154,6 +167,47 @@ class Config:
         Flag(SCHEDULE, "iterations of the drops", needs=("scheduler", "multistep")),
         _INCREASING,
     ] = (800, 2400)
+    rotate: Annotated[
+        float,
+        Flag(AUGMENTATION, "turn by up to DEG degrees", needs=_OF_IMAGES, metavar="DEG"),
+        Rule("lie within 0..180 degrees", lambda value, _: 0 <= value <= 180),
+    ] = 0.0
+    shift: Annotated[
+        float,
+        Flag(AUGMENTATION, "by up to PX pixels along each axis", needs=_OF_IMAGES, metavar="PX"),
+        Rule("lie within 0..1000 pixels", lambda value, _: 0 <= value <= 1000),
+    ] = 0.0
+    scale: Annotated[
+        tuple[float, ...],
+        Flag(
+            AUGMENTATION,
+            "by factors from LO to HI; one factor F: from 1/F to F",
+            needs=_OF_IMAGES,
+            metavar=("LO", "HI"),
+        ),
+        _FACTORS,
+    ] = (1.0, 1.0)
+    shear: Annotated[
+        float,
+        Flag(
+            AUGMENTATION,
+            "lean vertical lines by up to DEG degrees",
+            needs=_OF_IMAGES,
+            metavar="DEG",
+        ),
+        Rule("be at least 0 and below 90 degrees", lambda value, _: 0 <= value < 90),
+    ] = 0.0
+    elastic: Annotated[
+        tuple[float, ...],
+        Flag(
+            AUGMENTATION,
+            "bend by noise of strength ALPHA, blurred by SIGMA pixels; as torchvision's "
+            "ElasticTransform",
+            needs=_OF_IMAGES,
+            metavar=("ALPHA", "SIGMA"),
+        ),
+        _BEND,
+    ] = (0.0, 4.0)
     patience: Annotated[
         int,
         Flag(STOPPING, "epochs without a better dev loss before stopping; 0: never"),
@@ -183,6 +237,21 @@ class Config:
 
     def __post_init__(self) -> None:
         settle(self)
+
+    @property
+    def transformations(self) -> dict[str, Any]:
+        """The arguments of ``augment``; none if nothing is transformed."""
+        low, high = (1 / self.scale[0], *self.scale) if len(self.scale) == 1 else self.scale
+        scale = (min(low, high), max(low, high))
+        if self.rotate == self.shift == self.shear == self.elastic[0] == 0 and scale == (1, 1):
+            return {}
+        return {
+            "rotate": self.rotate,
+            "shift": self.shift,
+            "scale": scale,
+            "shear": self.shear,
+            "elastic": self.elastic,
+        }
 
     @property
     def changed(self) -> dict[str, Any]:
@@ -325,7 +394,31 @@ _ALL = [
         {"model": "cnn", "evaluations": 2},
     ),
 ]
+# small enough that a 6 stays a 6, and a 1 a 1
+TRANSFORMED: dict[str, Any] = {
+    "rotate": 10.0,
+    "shift": 2.0,
+    "scale": (0.9, 1.1),
+    "shear": 8.0,
+    "elastic": (30.0, 4.0),
+}
 _PROGRAMS = [
+    Recipe(
+        "augmented",
+        "",
+        None,
+        "three convolutions with batch norm, on digits transformed anew in every epoch",
+        {
+            "model": "cnn3",
+            "optimizer": "adam",
+            "lr": 0.002,
+            "scheduler": "cosine",
+            "epochs": 15,
+            "dropout": 0.3,
+            "evaluations": 1,
+            **TRANSFORMED,
+        },
+    ),
     Recipe(
         "lstm-5ep",
         "",

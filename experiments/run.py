@@ -26,7 +26,7 @@ from experiments.flags import lack, remarks, ways_out
 from experiments.folder import BEST, CHECKPOINT, CONFIG, CURVES, LAST, METRICS, RESULT, RunFolder
 from experiments.outcome import divergence, overflow_is_reported_later, result_line
 from experiments.prepare import check_evaluations, dataset, make_trainer, need_packages
-from experiments.recipes import Config
+from experiments.recipes import TRANSFORMED, Config
 from experiments.trainer import (
     Callbacks,
     NotFinite,
@@ -211,6 +211,7 @@ def _go(trainer: Trainer, folder: RunFolder) -> int:
         _say(f"recipe: not {config.recipe} itself but {config.name}")
     values = {**config.as_dict(), "recipe": config.recipe and config.name}
     idle = {field.name for field in declared(config) if lack(config, field)}
+    idle |= set() if config.transformations else TRANSFORMED.keys()
     described = [f"{k}={v}" for k, v in values.items() if k not in idle and v not in ("", "none")]
     _say("configuration: " + " ".join(described).replace(", ", ","))
     for line in remarks(config, trainer.total_steps):

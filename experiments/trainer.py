@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from experiments.augment import augment
 from experiments.data import Dataset, split, to_float
 from experiments.flags import ways_out
-from experiments.models import cnn, gpt, gpt_init, lab_init, mlp, row_lstm
+from experiments.models import cnn, cnn3, gpt, gpt_init, lab_init, mlp, row_lstm
 from experiments.recipes import Config
 
 Array = np.ndarray
@@ -62,7 +63,8 @@ def build_model(config: Config, backend: Any, data: Dataset) -> Any:
         tied = config.head == "tied"
         model = gpt(nn, classes, side, width, config.layers, config.heads, dropout, tied)
     else:
-        model = {"cnn": cnn, "lstm": row_lstm}[config.model](nn, side, classes, width, dropout)
+        build = {"cnn": cnn, "cnn3": cnn3, "lstm": row_lstm}[config.model]
+        model = build(nn, side, classes, width, dropout)
     model = model.double() if config.dtype == "float64" else model
     if config.model in ("mlp", "cnn"):
         lab_init(nn, model, config.init_scale)
@@ -143,7 +145,12 @@ class Trainer:
         self.optimizer = build_optimizer(config, backend, self.model)
         self.scheduler = build_scheduler(config, backend, self.optimizer, self.total_steps)
         self.state = State()
-        self._movement = _Movement(backend.arrays(self.model))
+        self._movement = self._watched()
+
+    def _watched(self) -> "_Movement":
+        """The parameters alone: what a batch norm keeps of its batches moves without learning."""
+        arrays = self.backend.arrays(self.model)
+        return _Movement({name: arrays[name] for name, _ in self.model.named_parameters()})
 
     def images(self, raw: Array) -> Array:
         """Pixels, or symbols, as the model takes them."""
@@ -151,6 +158,14 @@ class Trainer:
             return raw.astype(np.int64)
         flat = self.config.model == "mlp"
         return to_float(raw, self.data.scale, np.dtype(self.config.dtype), flat=flat)
+
+    def training_images(self, raw: Array) -> Array:
+        """The same, transformed anew each time if the configuration says so."""
+        images, transformations = self.images(raw), self.config.transformations
+        if self.data.symbols or not transformations:
+            return images
+        changed = augment(images.reshape(raw.shape), self.backend.uniform, **transformations)
+        return changed.reshape(images.shape)
 
     def predict(self, raw: Array) -> Array:
         """The logits of raw images, in evaluation mode."""
@@ -172,7 +187,7 @@ class Trainer:
             self.scheduler.load_state_dict(state.scheduler)
         assert state.rng is not None
         self.backend.set_rng_state(state.rng)
-        self._movement = _Movement(self.backend.arrays(self.model))
+        self._movement = self._watched()
 
     def run(self) -> State:
         """Train to the end (or to the early stop) and return the state.
@@ -207,7 +222,7 @@ class Trainer:
                 self.model,
                 self.criterion,
                 self.optimizer,
-                self.images(self._train_images[chosen]),
+                self.training_images(self._train_images[chosen]),
                 labels,
             )
             lr = self.optimizer.param_groups[0]["lr"]

@@ -125,20 +125,20 @@ def plan(chosen: Sequence[str], seeds: Sequence[int]) -> list[Run]:
         if recipe.row not in chosen:
             continue
         name = canonical(recipe.name)
-        scales: list[float | None] = [None]
+        variants: list[tuple[tuple[str, float], ...]] = [()]
         if recipe.reading == "published" and recipe.row in FITTED:
-            scales.append(FITTED[recipe.row])
+            variants.append((("init_scale", FITTED[recipe.row]),))
         of_row = seeds[:1] if recipe.row.startswith("cnn") else seeds
-        for scale in scales:
+        for changes in variants:
             for backend in BACKENDS:
-                runs += [Run(name, backend, "float32", seed, scale) for seed in of_row]
-                runs.append(Run(name, backend, "float64", seeds[0], scale))
+                runs += [Run(name, backend, "float32", seed, changes) for seed in of_row]
+                runs.append(Run(name, backend, "float64", seeds[0], changes))
     return list(dict.fromkeys(runs))
 
 
 def unfitted(row: str) -> str:
     """The variant of a fitted row with the other rows' initial weights."""
-    return Run(f"{row}-as-published", "", "", 0, FITTED[row]).variant
+    return Run(f"{row}-as-published", "", "", 0, (("init_scale", FITTED[row]),)).variant
 
 
 def scores(store: Store, runs: Sequence[Run]) -> dict[tuple[str, str], Score]:

@@ -131,6 +131,22 @@ def weight_images(title: str, weights: Array, chosen: Array, limit: float, side:
     return _png(figure)
 
 
+def transformed(originals: Array, results: Array) -> bytes:
+    """Each image (K, H, W) in a row, first as it is, then as transformed: (K, M, H, W)."""
+    rows, columns = results.shape[:2]
+    figure, panels = plt.subplots(
+        rows, columns + 1, figsize=(_WIDTH, _WIDTH * rows / (columns + 1)), layout="constrained"
+    )
+    for line, original, changed in zip(panels, originals, results, strict=True):
+        for panel, image in zip(line, [original, *changed], strict=True):
+            panel.imshow(image, cmap="gray_r", vmin=0, vmax=1)
+            panel.set_xticks([])
+            panel.set_yticks([])
+        line[0].spines[:].set_color(FLOAT64)
+        line[0].spines[:].set_linewidth(2.5)
+    return _png(figure)
+
+
 def _grid(images: Array, columns: int) -> Array:
     """(K, H, W) side by side with a gap of one empty pixel."""
     count, height, width = images.shape

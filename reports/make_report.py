@@ -36,8 +36,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--seeds", default=SEEDS, help="0-2 (default), 0-7, 0,3,5: of the MLP rows")
-    add("--rows", help="comma-separated rows (default: all)")
+    add("--seeds", default=SEEDS, help="0-2 (default), 0-7, 0,3,5: of all rows but the lab's CNN")
+    add("--rows", help="comma-separated rows, augmentation among them (default: all)")
     add("--quick", action="store_true", help="the 5-epoch rows with one seed")
     add("--check", action="store_true", help="exit 1 if a result leaves its stated tolerance")
     add("--no-train", action="store_true", help="only redraw from finished runs")
@@ -75,15 +75,21 @@ def parse_rows(text: str | None) -> list[str]:
     Raises:
         UserError: for a row that does not exist.
     """
-    from reports.accuracy import rows
-
+    known = all_rows()
     if text is None:
-        return rows()
+        return known
     chosen = [part.strip() for part in text.split(",")]
     for row in chosen:
-        if row not in rows():
-            raise UserError(f"--rows must be of {', '.join(rows())}, got {row!r}")
-    return [row for row in rows() if row in chosen]
+        if row not in known:
+            raise UserError(f"--rows must be of {', '.join(known)}, got {row!r}")
+    return [row for row in known if row in chosen]
+
+
+def all_rows() -> list[str]:
+    """The lab's, and the table of more training data beside them."""
+    from reports import accuracy, augmentation
+
+    return [*accuracy.rows(), augmentation.ROW]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -119,7 +125,7 @@ def _run(flags: argparse.Namespace) -> int:
     set_threads(1)
 
     from experiments.data import load
-    from reports.accuracy import plan, rows
+    from reports import accuracy, augmentation
     from reports.runs import Store
     from reports.write import Inputs, write_report
 
@@ -131,18 +137,21 @@ def _run(flags: argparse.Namespace) -> int:
             "MNIST_DIR or --data-dir, or choose --dataset digits"
         )
     data = load(flags.dataset, flags.data_dir)
-    full = data.name == "mnist" and chosen == rows() and seeds == parse_seeds(SEEDS)
+    full = data.name == "mnist" and chosen == all_rows() and seeds == parse_seeds(SEEDS)
     folder = _folder(flags, data.name, full)
     about = environment(data)
     data_arguments = ["--dataset", data.name]
     if flags.data_dir is not None:
         data_arguments += ["--data-dir", str(flags.data_dir.resolve())]
     store = Store(HERE / "runs" / data.name, data.checksum, data_arguments)
-    runs = plan(chosen, seeds)
-    missing = [run for run in runs if not store.has(run)]
+    lab = [row for row in chosen if row in accuracy.rows()]
+    runs = accuracy.plan(lab, seeds)
+    augmented = augmentation.plan(seeds) if augmentation.ROW in chosen else []
+    needed = list(dict.fromkeys([*runs, *augmented]))
+    missing = [run for run in needed if not store.has(run)]
     if flags.no_train and missing:
         raise UserError(
-            f"--no-train: {len(missing)} of {len(runs)} runs are missing or were made by "
+            f"--no-train: {len(missing)} of {len(needed)} runs are missing or were made by "
             f"other code, {missing[0].name} for one"
         )
     try:
@@ -150,11 +159,10 @@ def _run(flags: argparse.Namespace) -> int:
     except OSError as error:
         raise UserError(f"--out {folder} can't be written: {error.strerror}") from None
     if not flags.no_train:
-        store.make_missing(runs, flags.jobs)
+        store.make_missing(needed, flags.jobs)
     print("measuring parity, drawing", flush=True)
-    inputs = Inputs(
-        folder, store, data, chosen, seeds, runs, about, started, _command(flags, data.name), full
-    )
+    command = _command(flags, data.name)
+    inputs = Inputs(folder, store, data, lab, seeds, runs, about, started, command, full, augmented)
     problems = write_report(inputs)
     print(f"{folder / 'REPORT.md'} and report.html, {time.perf_counter() - started:.0f} s")
     if flags.check:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from experiments.checkpoint import load_arrays, write_atomically
+from experiments.declare import spelt
 from experiments.recipes import LAB, Config, resolve
 from experiments.run import versions
 
@@ -26,6 +27,7 @@ _NOT_RUN = {"compare.py", "convert.py", "curves.py", "doctor.py", "redirect.py"}
 # seconds of one epoch on one core, MNIST: only for the estimate of the time left
 _SECONDS_PER_EPOCH = {("mlp", "float32"): 1.5, ("mlp", "float64"): 3.0}
 _SECONDS_PER_EPOCH |= {("cnn", "float32"): 16.0, ("cnn", "float64"): 33.0}
+_SECONDS_PER_EPOCH |= {("cnn3", "float32"): 21.0}
 
 
 @dataclass(frozen=True)
@@ -37,30 +39,28 @@ class Run:
         backend: numpy or torch.
         dtype: float32 or float64.
         seed: of weights, shuffling and dropout.
-        init_scale: factor on the initial weights, None for the recipe's own.
+        changes: fields in which it differs from the recipe, and their values.
     """
 
     recipe: str
     backend: str
     dtype: str
     seed: int
-    init_scale: float | None = None
+    changes: tuple[tuple[str, Any], ...] = ()
 
     @property
     def config(self) -> Config:
         fields: dict[str, Any] = {"backend": self.backend, "dtype": self.dtype, "seed": self.seed}
-        if self.init_scale is not None:
-            fields["init_scale"] = self.init_scale
-        return resolve(self.recipe, fields)
+        return resolve(self.recipe, fields | dict(self.changes))
 
     @property
     def variant(self) -> str:
         """The recipe, and what was changed in it: all that backend, dtype and seed are not."""
-        return self.recipe + self._changes()
+        return " ".join([self.recipe, *self.flags()])
 
     @property
     def name(self) -> str:
-        variant = self.variant.replace(" --", "-").replace(" ", "-")
+        variant = self.variant.replace("--", "").replace(" ", "-")
         return f"{variant}-{self.backend}-{self.dtype}-seed{self.seed}"
 
     @property
@@ -73,12 +73,17 @@ class Run:
         """What a user types to repeat it."""
         dtype = "" if self.dtype == "float32" else f" --dtype {self.dtype}"
         return (
-            f"python train.py --backend {self.backend} --recipe {self.recipe}{self._changes()}"
+            f"python train.py --backend {self.backend} --recipe {self.variant}"
             f"{dtype} --seed {self.seed}"
         )
 
-    def _changes(self) -> str:
-        return "" if self.init_scale is None else f" --init-scale {self.init_scale:g}"
+    def flags(self) -> list[str]:
+        """The changes as ``train.py`` takes them."""
+        found = []
+        for name, value in self.changes:
+            numbers = value if isinstance(value, tuple) else (value,)
+            found += [spelt(name), *(f"{number:g}" for number in numbers)]
+        return found
 
 
 def canonical(recipe: str) -> str:
@@ -172,9 +177,14 @@ class Store:
             mark = self.folder / f"{run.name}.json"
             write_atomically(mark, json.dumps(self.fingerprint(run), indent=1).encode())
             arguments = ["--backend", run.backend, "--recipe", run.recipe, "--dtype", run.dtype]
-            if run.init_scale is not None:
-                arguments += ["--init-scale", str(run.init_scale)]
-            arguments += ["--seed", str(run.seed), "--out", str(path), *self._data_arguments]
+            arguments += [
+                *run.flags(),
+                "--seed",
+                str(run.seed),
+                "--out",
+                str(path),
+                *self._data_arguments,
+            ]
         child = subprocess.Popen(
             [sys.executable, str(ROOT / "train.py"), *arguments, "--threads", "1"],
             cwd=ROOT,

@@ -18,7 +18,7 @@ from experiments.recipes import LAB
 from experiments.trainer import Trainer
 from numpy_impl.nn.activation import softmax
 from parity_tests.test_lab_defects import DEFECTS
-from reports import accuracy, figures, ledger, shapes, speed
+from reports import accuracy, augmentation, figures, ledger, shapes, speed
 from reports.accuracy import BACKENDS, NAMES
 from reports.document import Content, Figure, Table
 from reports.runs import Run, Store, canonical
@@ -36,6 +36,7 @@ class Inputs:
     Attributes:
         command: what makes it again.
         full: whether it is of MNIST, all rows and the default seeds.
+        augmented: the runs with and without more training data; none leave that part out.
     """
 
     folder: Path
@@ -48,6 +49,7 @@ class Inputs:
     started: float
     command: str
     full: bool
+    augmented: Sequence[Run] = ()
 
     @property
     def is_committed(self) -> bool:
@@ -69,6 +71,8 @@ def write_report(inputs: Inputs) -> list[str]:
     agreed = accuracy.agreements(inputs.store, inputs.runs)
     lines = ledger.measure_all(_committed("reports/ledger.csv"))
     problems = accuracy.violations(inputs.rows, scores, agreed, inputs.is_mnist)
+    more = augmentation.content(inputs.store, inputs.augmented, inputs.data)
+    problems += augmentation.violations(inputs.store, inputs.augmented, inputs.is_mnist)
     for line in lines:
         if line.used > 1:
             problems.append(f"ledger: {line.component} in {line.dtype} uses {line.used:.0%}")
@@ -80,19 +84,22 @@ def write_report(inputs: Inputs) -> list[str]:
             *_accuracy_tables(inputs, scores, agreed),
             ledger.table(lines),
             _defects_table(),
+            *more.tables,
             *benchmark.tables,
             _environment_table(inputs),
         ],
-        {"curves": _curves(inputs), "networks": _networks(inputs), **benchmark.figures},
+        {"curves": _curves(inputs), "networks": _networks(inputs), **more.figures}
+        | dict(benchmark.figures),
         {
             "title": TITLE,
             "inputs": inputs,
             "problems": problems,
-            "agreement": accuracy.agreement_sentence(agreed),
+            "agreement": accuracy.agreement_sentence(agreed) if agreed else "",
             "lines": lines,
             "recipes": LAB,
             # the limits that the text states
             "accuracy": accuracy,
+            "augmentation": augmentation,
             "ledger": ledger,
             "shapes": shapes,
             **benchmark.values,
@@ -159,6 +166,8 @@ def _accuracy_tables(
     scores: dict[tuple[str, str], accuracy.Score],
     agreed: Sequence[accuracy.Agreement],
 ) -> list[Table]:
+    if not inputs.rows:
+        return []
     tables = [
         accuracy.accuracy_table(inputs.rows, scores, inputs.is_mnist),
         accuracy.agreement_table(agreed),
@@ -191,9 +200,10 @@ def _defects_table() -> Table:
 
 
 def _environment_table(inputs: Inputs) -> Table:
-    trained = sum(inputs.store.result(run)["seconds"] for run in inputs.runs)
+    runs = dict.fromkeys([*inputs.runs, *inputs.augmented])
+    trained = sum(inputs.store.result(run)["seconds"] for run in runs)
     rows = [[key, value] for key, value in inputs.environment.items()]
-    rows.append(["training", f"{len(inputs.runs)} runs, {trained:,.0f} s in all, one core each"])
+    rows.append(["training", f"{len(runs)} runs, {trained:,.0f} s in all, one core each"])
     rows.append(
         ["this report", f"{time.perf_counter() - inputs.started:,.0f} s, runs reused included"]
     )

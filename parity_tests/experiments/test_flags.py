@@ -162,7 +162,7 @@ def test_the_help_shows_every_flag_in_its_group_with_its_default(help_text) -> N
         if field.default not in (None, (), "") and field.kind is not bool:
             default = field.default if field.many else (field.default,)
             assert f"default: {' '.join(map(str, default))})" in line
-    defaults = "(default: 600 for mlp, 128 for cnn, 128 for lstm, 128 for gpt)"
+    defaults = "(default: 600 for mlp, 128 for cnn, 128 for cnn3, 128 for lstm, 128 for gpt)"
     assert defaults in shown["--hidden"][1]
     assert "{sgd,momentgd,adam}" in shown["--optimizer"][1]
     assert "(needs --scheduler step or multistep or exponential;" in shown["--gamma"][1]

@@ -76,8 +76,9 @@ def test_evaluate_repeats_the_accuracy_with_either_backend(tmp_path, capsys) -> 
         ["--dropout", "0.3", "--scheduler", "cosine"],
         ["--optimizer", "adam", "--lr", "0.01", "--patience", "1", "--min-delta", "0.3"],
         ["--model", "cnn", "--hidden", "8", "--lr-decay", "0.99", "--dtype", "float64"],
+        ["--rotate", "10", "--scale", "1.1", "--elastic", "30", "4"],
     ],
-    ids=["dropout", "adam", "cnn"],
+    ids=["dropout", "adam", "cnn", "transformed images"],
 )
 def test_a_resumed_run_ends_as_the_uninterrupted_one(backend, extra, tmp_path, monkeypatch) -> None:
     """Interrupted before its first epoch, after it, and before its last."""
@@ -288,7 +289,7 @@ def test_weights_that_are_not_finite_are_never_saved(
         (["--lr", "nan"], "--lr must be above 0 and finite, got nan"),
         (["--lr", "fast"], "argument --lr: invalid float value: 'fast'"),
         (["--backend", "jax"], "--backend must be one of numpy, torch, got 'jax'"),
-        (["--model", "rnn"], "--model must be one of mlp, cnn, lstm, gpt, got 'rnn'"),
+        (["--model", "rnn"], "--model must be one of mlp, cnn, cnn3, lstm, gpt, got 'rnn'"),
         (["--hidden", "0"], "--hidden must hold sizes of at least 1"),
         (["--model", "cnn", "--hidden", "3", "4"], "--hidden must be one size, but for the mlp"),
         (["--epochs", "0"], "--epochs must be at least 1, got 0"),

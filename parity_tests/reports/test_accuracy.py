@@ -39,7 +39,7 @@ def test_the_fitted_row_is_also_run_unfitted_with_every_seed() -> None:
         (backend, seed) for backend in accuracy.BACKENDS for seed in (0, 3)
     }
     for run in unfitted:
-        fitted = dataclasses.replace(run, init_scale=None)
+        fitted = dataclasses.replace(run, changes=())
         assert (run.config.init_scale, fitted.config.init_scale) == (1.0, 1.5)
         assert dataclasses.replace(run.config, init_scale=1.5) == fitted.config
         assert run.name != fitted.name

@@ -11,7 +11,6 @@ import experiments.data
 from experiments.data import Dataset, load
 from parity_tests.reports.conftest import ROW
 from reports import ledger, make_report, write
-from reports.accuracy import rows
 from reports.runs import ROOT, Store
 
 
@@ -89,7 +88,8 @@ def written(monkeypatch) -> list[write.Inputs]:
     ("arguments", "folder"),
     [
         ([], "."),
-        (["--seeds", "0,1,2", "--rows", ",".join(rows())], "."),
+        (["--seeds", "0,1,2", "--rows", ",".join(make_report.all_rows())], "."),
+        (["--rows", "augmentation"], "other/mnist-augmentation"),
         (["--quick"], "other/mnist-quick"),
         (["--seeds", "0-1"], "other/mnist-seeds0-1"),
         (["--seeds", "2,1,0"], "other/mnist-seeds2,1,0"),

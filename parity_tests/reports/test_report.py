@@ -188,7 +188,7 @@ def test_the_page_starts_with_its_contents_and_folds_its_long_tables(report) -> 
         (True, False, [0, 1], [], "**This is not the full report**", "8x8 digits"),
         (False, False, [0, 1], [], "8x8 digits, not MNIST.**", "not the full report"),
         (True, True, [0, 1], ["a", "b < c"], "tolerances:** a; b < c.", "Every number"),
-        (True, True, [0, 1], [], "seeds 0, 1, the CNN with the first alone.", "seed 0."),
+        (True, True, [0, 1], [], "seeds 0, 1, the lab's CNN with the first alone.", "seed 0."),
         (True, True, [0], [], "2 test images; seed 0.", "seeds 0"),
         (True, True, [0], [], "(1.2 for sgd-5ep, whose initial values are not", "Tolerance: "),
         (
@@ -206,7 +206,9 @@ def test_the_page_starts_with_its_contents_and_folds_its_long_tables(report) -> 
 def test_the_report_says_what_it_is_of(mnist, full, seeds, problems, says, never) -> None:
     images = np.zeros((2, 8, 8))
     data = SimpleNamespace(name="x", train_images=images, test_images=images)
-    inputs = SimpleNamespace(command="c", data=data, seeds=seeds, is_mnist=mnist, full=full)
+    inputs = SimpleNamespace(
+        command="c", data=data, seeds=seeds, is_mnist=mnist, full=full, rows=["r"], augmented=[]
+    )
     names = ["accuracy", "agreement", "commands", "ledger", "defects", "environment"]
     names += ["reasons", "shapes"] * mnist
     lines = [("Conv", "float64", 1), ("Conv", "float32", 1), ("conv", "float64", 2)]
