@@ -24,7 +24,7 @@ def same(ours: SparseRows, twin: torch.Tensor) -> None:
     assert ours.shape == ours.size() == tuple(twin.shape)
     assert (ours.ndim, ours.size(0), len(ours)) == (twin.ndim, twin.size(0), len(twin))
     assert str(ours.dtype) == str(twin.dtype).removeprefix("torch.")
-    np.testing.assert_allclose(ours.to_dense(), twin.to_dense().numpy(), rtol=1e-6)
+    np.testing.assert_allclose(ours.to_dense(), twin.to_dense().numpy(), rtol=1e-6, atol=1e-6)
     ours, twin = ours.coalesce(), twin.coalesce()
     assert ours.is_coalesced()
     np.testing.assert_array_equal(ours.indices(), twin.indices().numpy())
@@ -52,9 +52,9 @@ def test_it_computes_as_torch_s(index, other, features, dtype) -> None:
     same(np.float32(0.5) * ours, 0.5 * twin)
     same(ours / 4, twin / 4)
     same(ours.astype(np.float32), twin.float())
-    np.testing.assert_allclose(array + ours, torch.ones(ours.shape) + twin, rtol=1e-5)
-    np.testing.assert_allclose(ours + array, torch.ones(ours.shape) + twin, rtol=1e-5)
-    np.testing.assert_allclose(array - ours, torch.ones(ours.shape) - twin, rtol=1e-5)
+    np.testing.assert_allclose(array + ours, torch.ones(ours.shape) + twin, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(ours + array, torch.ones(ours.shape) + twin, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(array - ours, torch.ones(ours.shape) - twin, rtol=1e-5, atol=1e-6)
     kept = array
     array -= 2 * ours
     assert array is kept
