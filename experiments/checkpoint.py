@@ -19,7 +19,7 @@ def save_arrays(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, 
     """Arrays by name, and metadata as JSON under one key (safetensors knows strings only)."""
     from safetensors.numpy import save
 
-    plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    plain = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     text = json.dumps({**metadata, "checksum": _checksum(plain, metadata)})
     write_atomically(path, save(plain, {"json": text}))
 
@@ -127,7 +127,7 @@ def _checksum(arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> str:
     """Of everything in a file: safetensors itself would not notice a changed bit."""
     digest = hashlib.blake2b(json.dumps(metadata).encode(), digest_size=16)
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.asarray(arrays[name], order="C")
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
         digest.update(array.data if array.size else b"")
     return digest.hexdigest()
