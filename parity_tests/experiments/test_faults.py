@@ -81,7 +81,7 @@ def whole(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("writes", range(13))
 def test_a_full_disk(writes, whole, tmp_path, monkeypatch, capsys) -> None:
-    """Each write in turn: config; best, last, two of metrics, checkpoint an epoch; figure, result."""
+    """Each write in turn: config; best, last, two metrics, checkpoint an epoch; figure, result."""
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(files.os, "fsync", Disk(writes).fsync)
