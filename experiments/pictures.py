@@ -60,10 +60,10 @@ def _placed(ink: Array, size: tuple[int, int], dataset: str) -> Array:
         weights = small / small.sum()
         centre = [float(weights.sum(1 - axis) @ np.arange(small.shape[axis])) for axis in (0, 1)]
     else:
-        centre = [(has - 1) / 2 for has in small.shape]
+        centre = [has / 2 for has in small.shape]
     page = np.zeros(size)
     top, left = (
-        min(max(round((most - 1) / 2 - middle), 0), most - has)
+        min(max(round(most / 2 - middle), 0), most - has)
         for most, middle, has in zip(size, centre, small.shape, strict=True)
     )
     page[top : top + height, left : left + width] = small

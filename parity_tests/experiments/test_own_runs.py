@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import checkpoint
+from experiments import checkpoint, pictures
 from experiments.data import load
 from parity_tests.experiments.calls import QUICK, about, call, refusal, result
 
@@ -110,3 +110,14 @@ def test_a_network_of_one_s_own(backend, body, said, tmp_path, capsys) -> None:
     else:
         assert call(*flags) == 0
         assert call("--evaluate", str(out)) == 0
+
+
+def test_a_drawing_is_placed_as_mnist_s_makers_did(tmp_path) -> None:
+    """In 20 of 28 pixels, its centre of mass at the 14th of each axis."""
+    drawing = np.full((300, 200), 255, np.uint8)
+    drawing[40:240, 30:60] = drawing[210:240, 30:130] = 0
+    Image.fromarray(drawing).save(tmp_path / "l.png")
+    pixels = pictures.read(tmp_path / "l.png", (28, 28), "mnist").astype(float)
+    assert np.ptp(np.flatnonzero(pixels.any(1))) == 19
+    for axis in (0, 1):
+        assert abs(pixels.sum(1 - axis) @ np.arange(28) / pixels.sum() - 14) <= 0.5
