@@ -17,11 +17,20 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 
 import argparse
 import dataclasses
+import shlex
 
 from experiments.declare import add_flags
 from experiments.errors import UserError, need, out_of_memory, silence, tell
 from experiments.flags import Job, check_effect, check_job
-from experiments.recipes import BESIDE_RECIPES, DEFAULT_RECIPE, GROUPS, RECIPES, Config, resolve
+from experiments.recipes import (
+    BESIDE_RECIPES,
+    DEFAULT_RECIPE,
+    GROUPS,
+    RECIPES,
+    Config,
+    amended,
+    resolve,
+)
 from experiments.threads import set_threads
 
 # Nothing here may import NumPy before --threads has been read: BLAS counts its threads once.
@@ -32,9 +41,8 @@ recipe replace its values; flags without effect are refused.
 
 examples:
   python train.py --recipe sgd-5ep --backend torch
-  python train.py --recipe gpt
-  python train.py --model cnn --optimizer adam --lr 0.001 --epochs 3
-  python train.py --scheduler step --step-size 1000 --patience 2 --out runs/mine
+  python train.py --model cnn --batch-norm --optimizer adam --lr 0.001 --epochs 3
+  python train.py --data my_images.npz --model my_net.py:build --patience 2 --out runs/mine
 """
 
 
@@ -61,9 +69,10 @@ def parse(arguments: list[str] | None) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     given = parse(arguments)
     try:
-        code = _run(given)
+        code = _run(given, shlex.join(["python", "train.py", *arguments]))
         sys.stdout.flush()
         return code
     except UserError as error:
@@ -87,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
 
 
-def _run(given: dict[str, Any]) -> int:
+def _run(given: dict[str, Any], command: str) -> int:
     beside = {field.name for field in dataclasses.fields(Job)}
     job = Job(**{name: value for name, value in given.items() if name in beside})
     pieces = {name: value for name, value in given.items() if name not in beside | {"recipe"}}
@@ -102,15 +111,23 @@ def _run(given: dict[str, Any]) -> int:
     if signal.getsignal(signal.SIGINT) is _interrupted_early:  # from here on there is tidying up
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if job.resume is not None:
-        return run.resume(job.resume, job.data_dir)
+        return run.resume(job.resume, pieces.get("epochs"), job, command)
     if job.evaluate is not None:
-        return evaluate.evaluate(job.evaluate, pieces, job.data_dir)
-    plain = pieces.keys() <= BESIDE_RECIPES | {"epochs", "evaluations"}
-    config = resolve(given.get("recipe", DEFAULT_RECIPE if plain else None), pieces)
+        return evaluate.evaluate(job.evaluate, pieces, job.data, job.no_checksum)
+    if job.predict:
+        return evaluate.predict(job.predict, job.weights, pieces)
+    if job.config is not None:
+        saved, path = run.saved_values(job.config)
+        config = amended(saved, pieces)
+        if job.data is None and not given.keys() & {"dataset", "no_checksum"}:
+            job = dataclasses.replace(job, data=path)
+    else:
+        plain = pieces.keys() <= BESIDE_RECIPES | {"epochs", "evaluations"}
+        config = resolve(given.get("recipe", DEFAULT_RECIPE if plain else None), pieces)
     check_effect(config, given)
     if job.doctor:
-        return run.doctor(config, job.data_dir)
-    return run.train(config, job.data_dir, job.out)
+        return run.doctor(config, job)
+    return run.train(config, job, command)
 
 
 def _recipe_list() -> str:

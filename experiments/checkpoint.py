@@ -127,7 +127,7 @@ def _checksum(arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> str:
     """Of everything in a file: safetensors itself would not notice a changed bit."""
     digest = hashlib.blake2b(json.dumps(metadata).encode(), digest_size=16)
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.asarray(arrays[name], order="C")
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
         digest.update(array.data if array.size else b"")
     return digest.hexdigest()

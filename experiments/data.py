@@ -1,46 +1,35 @@
-"""The images, MNIST from its original files or scikit-learn's bundled digits; or a text."""
+"""The images, MNIST and its like from their files or scikit-learn's bundled digits; or a text."""
 
-import gzip
 import hashlib
 import importlib.util
-import math
 import os
 import platform
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
 import time
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from experiments import text
+from experiments import idx, own, text
 from experiments.errors import UserError, need
-from experiments.files import check_regular
+from experiments.idx import FILES
+from experiments.known import KNOWN, identify
 
 Array = np.ndarray
 ROOT = Path(__file__).resolve().parent.parent
 DOWNLOADED = Path("data") / "MNIST" / "raw"  # torchvision's layout
 _STALLED_SECONDS = 8.0
-_LONGEST = 16 + 60_000 * 28 * 28  # bytes of the largest file
-
-# name, dimensions, MD5 of the decompressed file
-FILES = {
-    "train_images": ("train-images-idx3-ubyte", 3, "6bbc9ace898e44ae57da46a324031adb"),
-    "train_labels": ("train-labels-idx1-ubyte", 1, "a25bea736e30d166cdddb491f175f624"),
-    "test_images": ("t10k-images-idx3-ubyte", 3, "2646ac647ad5339dbf082846283269ea"),
-    "test_labels": ("t10k-labels-idx1-ubyte", 1, "27ae3e4e09519cfbb04c329615203637"),
-}
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images (uint8, (N, H, W)) and labels (int64, (N,)), and where they came from.
+    """Images (uint8 or float, (N, H, W)) and labels (int64, (N,)), and where they came from.
 
     Of a text the images are stretches of it (uint8, (N, T)), and the labels (N, T) what follows
     each symbol.
@@ -50,6 +39,8 @@ class Dataset:
         checksum: of all four arrays, for comparing runs.
         scale: the pixel value that becomes 1.0.
         symbols: a text's characters, in the order of their numbers; "" for images.
+        names: of the classes.
+        path: the file or folder it was read from; "" for what is bundled.
     """
 
     name: str
@@ -62,41 +53,74 @@ class Dataset:
     checksum: str
     scale: float
     symbols: str = ""
+    names: tuple[str, ...] = ()
+    path: str = ""
+
+    def as_dict(self) -> dict[str, object]:
+        """What a run notes of its data, ready for JSON."""
+        shape = list(self.train_images.shape[1:])
+        kept = ("name", "source", "checksum", "path", "classes", "scale")
+        noted: dict[str, object] = {key: getattr(self, key) for key in kept}
+        return {**noted, "shape": shape, "names": list(self.names)}
 
 
 def load(
-    dataset: str = "auto", data_dir: Path | None = None, log: Callable[[str], None] = print
+    dataset: str = "auto",
+    path: Path | None = None,
+    log: Callable[[str], None] = print,
+    unchecked: bool = False,
 ) -> Dataset:
     """The data set.
 
-    MNIST comes from ``data_dir``, else from the folder that MNIST_DIR names, else from ./data,
-    else by torchvision's download to there. Where it cannot be had, ``"auto"`` says so and takes
-    the digits; a folder that was named must hold it.
+    Images come from ``path``, a folder of IDX files or an .npz; else, MNIST or whatever it holds,
+    from the folder that MNIST_DIR names; else from ./data; else by torchvision's download to
+    there. Where MNIST cannot be had, ``"auto"`` says so and takes the digits; a path that was named
+    must hold what was asked for.
+
+    Args:
+        dataset: a name of :class:`Config`'s; "own" is whatever ``path`` holds.
+        path: where it is.
+        log: hears what is done that was not asked for.
+        unchecked: take files whose checksums are unknown as they are.
 
     Raises:
-        UserError: for a missing or damaged file, or if ``"mnist"`` cannot be had.
+        UserError: for a missing or damaged file, or if the data set cannot be had.
     """
     bundled = {"digits": (_digits, "the digits, which come with scikit-learn")}
     bundled["text"] = (_text, "the text, which comes with Python")
     if dataset in bundled:
         take, what = bundled[dataset]
-        if data_dir is not None:
-            raise UserError(f"--data-dir {data_dir} has no effect with {what}")
+        if path is not None or unchecked:
+            flag = f"--data {path}" if path is not None else "--no-checksum"
+            raise UserError(f"{flag} has no effect with {what}")
         return take()
-    named = data_dir or (Path(os.environ["MNIST_DIR"]) if os.environ.get("MNIST_DIR") else None)
-    if named is not None:
-        return _mnist(named)
-    if not all(_find(DOWNLOADED, name) for name, _, _ in FILES.values()):
-        problem = _download(log)
+    if path is None and dataset in ("auto", "mnist", "own") and os.environ.get("MNIST_DIR"):
+        path = Path(os.environ["MNIST_DIR"])
+    if path is not None:
+        return _files(path, dataset, unchecked)
+    if dataset == "own" or unchecked:
+        flag = "--dataset own" if dataset == "own" else "--no-checksum"
+        raise UserError(f"{flag} needs --data: a folder of IDX files, or an .npz")
+    name = "mnist" if dataset == "auto" else dataset
+    title, folder = KNOWN[name].title, _downloaded(name)
+    if not all(idx.find(folder, file) for file, _ in FILES.values()):
+        problem = _download(log, name)
         if problem:
-            if dataset == "mnist":
-                raise UserError(f"MNIST can't be had: {problem}; set MNIST_DIR or --data-dir")
+            if dataset != "auto":
+                raise UserError(f"{title} can't be had: {problem}; set {_WHERE[name]}")
             log(
                 f"MNIST can't be had ({problem}); using the 8x8 digits bundled with scikit-learn. "
-                "For MNIST set MNIST_DIR or --data-dir to a folder with its four files."
+                "For MNIST set MNIST_DIR or --data to a folder with its four files."
             )
             return _digits()
-    return _mnist(DOWNLOADED)
+    return _files(folder, name)
+
+
+def recorded_path(noted: Any) -> Path | None:
+    """Where the data was that a run noted, if it is still there."""
+    path = noted.get("path") if isinstance(noted, dict) else None
+    there = isinstance(path, str) and path and "\0" not in path and Path(path).exists()
+    return Path(path) if there and isinstance(path, str) else None
 
 
 def split(data: Dataset, permutation: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
@@ -116,32 +140,80 @@ def to_float(images: Array, scale: float, dtype: np.dtype, flat: bool) -> Array:
     return values.reshape(len(images), -1) if flat else values[:, None]
 
 
-def _mnist(folder: Path) -> Dataset:
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder (the four MNIST files were expected in it)")
-    arrays = {key: _read_idx(folder, name, ndim) for key, (name, ndim, _) in FILES.items()}
-    for part in ("train", "test"):
-        images, labels = len(arrays[f"{part}_images"][0]), len(arrays[f"{part}_labels"][0])
-        if images != labels:
-            raise UserError(
-                f"{folder}: {FILES[f'{part}_images'][0]} holds {images} images, "
-                f"{FILES[f'{part}_labels'][0]} {labels} labels: the counts must be equal"
-            )
-    for key, (name, _, expected) in FILES.items():
-        found = arrays[key][1]
-        if found != expected:
-            raise UserError(f"{folder / name}: corrupted (MD5 {found}, expected {expected})")
-    parts = [arrays[key][0] for key in FILES]
-    return _dataset("mnist", parts, f"MNIST from {folder}", 255.0)
+def _files(path: Path, dataset: str, unchecked: bool = False) -> Dataset:
+    """IDX files or an .npz: a known data set, else one of one's own."""
+    unchecked = unchecked or dataset == "own"
+    npz = path.suffix == ".npz" and not path.is_dir()
+    if path.is_file() and not npz:
+        raise UserError(f"{path}: --data takes an .npz, or the folder that holds four IDX files")
+    if npz:
+        parts = own.read_npz(path)
+    else:
+        parts = idx.read_folder(
+            _place(path, dataset), idx.LONGEST_OTHER if unchecked else idx.LONGEST
+        )
+    try:
+        name = identify(parts)
+    except UserError:
+        if not unchecked:
+            raise
+        name = ""
+    if dataset in KNOWN and name != dataset:
+        found = KNOWN[name].title if name else "not known by its checksums"
+        raise UserError(f"{path}: --dataset {dataset} was asked for, this is {found}")
+    if not name and not npz and not unchecked:
+        titles = ", ".join(known.title for known in KNOWN.values())
+        raise UserError(
+            f"{path}: none of {titles} by its checksums (which are those of the original .gz "
+            "files, but for MNIST): --no-checksum takes other data as it is"
+        )
+    own.check(parts)
+    title, names = "own data", tuple[str, ...]()
+    if name:
+        title, names = KNOWN[name].title, KNOWN[name].names
+    arrays = [part.array for part in parts.values()]
+    unknown = "" if name or npz else ", checksums not checked"
+    return _dataset(
+        name or "own",
+        arrays,
+        f"{title} from {path}{unknown}",
+        own.scale(parts),
+        names=names or tuple(map(str, range(_classes(arrays)))),
+        path=str(path.resolve()),
+    )
+
+
+def _place(path: Path, dataset: str) -> Path:
+    """The folder with the files: ``path``, or torchvision's below it."""
+    wanted = [known.folder for name, known in KNOWN.items() if dataset in (name, "auto", "own")]
+    if idx.holds_any(path):
+        return path
+    below = [path / "raw", *(path / folder / "raw" for folder in wanted)]
+    found = [folder for folder in below if idx.holds_any(folder)]
+    if len(found) > 1:
+        each = " or ".join(str(folder) for folder in found)
+        raise UserError(f"{path}: holds several data sets: take --data {each}")
+    return found[0] if found else path
+
+
+def _classes(arrays: Sequence[Array]) -> int:
+    _, train_labels, _, test_labels = arrays
+    return 1 + int(max(train_labels.max(), test_labels.max()))
 
 
 def _dataset(
-    name: str, parts: Sequence[Array], source: str, scale: float, symbols: str = ""
+    name: str,
+    parts: Sequence[Array],
+    source: str,
+    scale: float,
+    symbols: str = "",
+    names: tuple[str, ...] = tuple("0123456789"),
+    path: str = "",
 ) -> Dataset:
     train_images, train_labels, test_images, test_labels = parts
     digest = hashlib.md5(usedforsecurity=False)
     for array in parts:
-        digest.update(array.astype(np.uint8).tobytes())
+        digest.update(array.tobytes())
     what = "stretches" if symbols else "images"
     counts = f"{len(train_images):,} training and {len(test_images):,} test {what}"
     return Dataset(
@@ -150,11 +222,13 @@ def _dataset(
         train_labels.astype(np.int64),
         test_images,
         test_labels.astype(np.int64),
-        len(symbols) or 10,
+        len(symbols) or len(names),
         f"{source} ({counts})",
         digest.hexdigest(),
         scale,
         symbols,
+        () if symbols else names,
+        path,
     )
 
 
@@ -185,59 +259,14 @@ def _text() -> Dataset:
     return _dataset("text", parts, source, 1.0, text.SYMBOLS)
 
 
-def _find(folder: Path, name: str) -> Path | None:
-    names = (name, name + ".gz", name.replace("-idx", ".idx"), name.replace("-idx", ".idx") + ".gz")
-    return next((folder / n for n in names if (folder / n).exists()), None)
+_WHERE = {name: "MNIST_DIR or --data" if name == "mnist" else "--data" for name in KNOWN}
 
 
-def _read_idx(folder: Path, name: str, ndim: int) -> tuple[Array, str]:
-    """The array of an IDX file, plain or gzip, and the MD5 of its decompressed bytes.
-
-    Never more than the header promises and one byte is unpacked.
-    """
-    path = _find(folder, name)
-    if path is None:
-        raise UserError(f"{folder / name}: no such file (nor {name}.gz)")
-    check_regular(path, "an IDX file")
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            header = file.read(4 + 4 * ndim)
-            sizes = _sizes(path, header, ndim)
-            wanted = math.prod(sizes)
-            body = file.read(wanted + 1)
-    except EOFError:
-        raise UserError(f"{path}: truncated (the gzip stream has no end)") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise UserError(f"{path}: no sound gzip file ({error})") from None
-    except OSError as error:
-        raise UserError(f"{path}: can't be read ({error.strerror})") from None
-    if len(body) != wanted:
-        found = len(header) + len(body)
-        said = f"truncated ({found:,} bytes" if len(body) < wanted else "too long (more"
-        raise UserError(f"{path}: {said}, expected {len(header) + wanted:,})")
-    digest = hashlib.md5(header, usedforsecurity=False)
-    digest.update(body)
-    return np.frombuffer(body, np.uint8).reshape(sizes), digest.hexdigest()
+def _downloaded(name: str) -> Path:
+    return DOWNLOADED.parent.parent / KNOWN[name].folder / "raw"
 
 
-def _sizes(path: Path, header: bytes, ndim: int) -> tuple[int, ...]:
-    """The dimensions that an IDX header names."""
-    magic = bytes([0, 0, 8, ndim])
-    if not header:
-        raise UserError(f"{path}: empty")
-    if len(header) < 4 + 4 * ndim or header[:4] != magic:
-        raise UserError(
-            f"{path}: not an IDX file of bytes with {ndim} dimensions "
-            f"(starts with {header[:4].hex()}, expected {magic.hex()})"
-        )
-    sizes = struct.unpack(f">{ndim}I", header[4:])
-    promised = len(header) + math.prod(sizes)
-    if promised > _LONGEST:
-        raise UserError(f"{path}: too long ({promised:,} bytes, MNIST's have at most {_LONGEST:,})")
-    return sizes
-
-
-def _download(log: Callable[[str], None]) -> str:
+def _download(log: Callable[[str], None], name: str = "mnist") -> str:
     """torchvision's download to ./data; what went wrong, or "".
 
     It runs in a process of its own (a NumPy run never imports torch), into a temporary folder
@@ -245,15 +274,16 @@ def _download(log: Callable[[str], None]) -> str:
     """
     if importlib.util.find_spec("torchvision") is None:
         return "torchvision, which would download it, is not installed"
-    log("downloading MNIST to ./data ...")
+    log(f"downloading {KNOWN[name].title} to ./data ...")
+    folder = KNOWN[name].folder
     try:
-        DOWNLOADED.parent.mkdir(parents=True, exist_ok=True)
+        _downloaded(name).parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir="data", prefix=".download-"))
     except OSError as error:
         return f"./data can't be written: {error.strerror}"
     try:
         with subprocess.Popen(
-            [sys.executable, "-m", "experiments.download", str(temporary.resolve())],
+            [sys.executable, "-m", "experiments.download", str(temporary.resolve()), folder],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -262,12 +292,12 @@ def _download(log: Callable[[str], None]) -> str:
             assert child.stdout is not None
             child.stdout.readline()  # imports are done, or it has ended
             problem = _watch(child, temporary)
-        raw = temporary / "MNIST" / "raw"
-        if not problem and not all(_find(raw, name) for name, _, _ in FILES.values()):
+        raw = temporary / folder / "raw"
+        if not problem and not all(idx.find(raw, file) for file, _ in FILES.values()):
             problem = "the download failed: is there a connection to the internet?"
         if not problem:
-            shutil.rmtree(DOWNLOADED, ignore_errors=True)
-            raw.rename(DOWNLOADED)
+            shutil.rmtree(_downloaded(name), ignore_errors=True)
+            raw.rename(_downloaded(name))
         return problem
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

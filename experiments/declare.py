@@ -26,6 +26,8 @@ class Flag:
         needs: a field, and those of its values with which this one has an effect; none: all but 0.
         also: the jobs beside training that make use of it.
         metavar: what the help calls its value, or its first value and the others.
+        alias: an older spelling, which the help does not show.
+        off: a bool's flag has a --no- form, for what was set elsewhere.
     """
 
     group: str
@@ -34,6 +36,8 @@ class Flag:
     needs: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     metavar: str | tuple[str, str] | None = None
+    alias: str = ""
+    off: bool = False
 
 
 class Rule(NamedTuple):
@@ -85,18 +89,22 @@ def add_flags(parser: argparse.ArgumentParser, groups: Sequence[str], *classes: 
         group = parser.add_argument_group(title)
         for field in declared(*classes):
             if field.flag.group == title:
-                how: dict[str, Any] = {"action": "store_true"}
+                off = argparse.BooleanOptionalAction if field.flag.off else "store_true"
+                how: dict[str, Any] = {"action": off}
                 if field.kind is not bool:
                     how = {"type": field.kind, "metavar": _metavar(field)}
                     how["nargs"] = "+" if field.many else None
                 how |= {"default": argparse.SUPPRESS, "help": _help(field)}
                 group.add_argument(spelt(field.name), **how)
+                if field.flag.alias:
+                    how |= {"dest": field.name, "help": argparse.SUPPRESS}
+                    group.add_argument(field.flag.alias, **how)
 
 
 def _metavar(field: Declared) -> str | tuple[str, str]:
     choices = [choice for rule in field.rules for choice in rule.choices]
-    kinds = {int: "N", float: "X"}
-    return "{" + ",".join(choices) + "}" if choices else field.flag.metavar or kinds[field.kind]
+    named = "{" + ",".join(choices) + "}" if choices else {int: "N", float: "X"}.get(field.kind, "")
+    return field.flag.metavar or named
 
 
 def _help(field: Declared) -> str:
@@ -104,11 +112,13 @@ def _help(field: Declared) -> str:
         return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
     (chooser, defaults), needs = field.flag.by, field.flag.needs
+    if len(needs) > 4:  # next to all: said where it matters
+        needs = ()
     notes = [f"needs {spelt(needs[0])} {' or '.join(needs[1:])}".strip()] if needs else []
     if chooser:
         each = (f"{shown(default)} for {choice}" for choice, default in defaults.items())
         notes.append(f"default: {', '.join(each)}")
-    elif field.default not in (None, "") and field.kind is not bool:
+    elif field.default not in (None, "", ()) and field.kind is not bool:
         notes.append(f"default: {shown(field.default)}")
     return field.flag.help + (f" ({'; '.join(notes)})" if notes else "")
 
@@ -122,7 +132,7 @@ def settle(values: Any) -> None:
     for field in declared(values):
         value, (chooser, defaults) = getattr(values, field.name), field.flag.by
         if chooser and value == field.default:
-            value = defaults[getattr(values, chooser)]
+            value = defaults.get(getattr(values, chooser), value)
             object.__setattr__(values, field.name, value)
         for rule in field.rules:
             if not rule.holds(value, values):
@@ -145,6 +155,8 @@ def typed(field: Declared, value: Any) -> Any:
     each, what = (whole, "whole number") if field.kind is int else (real, "number")
     if field.kind is str:
         good, must = isinstance(value, str), "text"
+    elif field.kind is bool:
+        good, must = isinstance(value, bool), "true or false"
     elif field.many:
         good = isinstance(value, list | tuple) and len(value) > 0 and all(map(each, value))
         must = f"a list of {what}s"

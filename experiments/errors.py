@@ -11,6 +11,10 @@ class UserError(Exception):
     """Printed without a traceback; the program exits with 2."""
 
 
+class NotFinite(Exception):
+    """The loss, a gradient or a weight became infinite or NaN."""
+
+
 def need(package: str, module: str, purpose: str) -> None:
     """Import ``module`` now, so that what is missing is named before hours of work, not after.
 

@@ -8,7 +8,11 @@ from typing import Annotated
 
 from experiments.declare import Declared, Flag, declared, spelt
 from experiments.errors import UserError
+from experiments.own_name import OWN, is_own
 from experiments.recipes import DATA, RUN, Config
+
+_OLD_RUNS = ("resume", "evaluate", "predict")
+_TEST = ("evaluate",)
 
 
 @dataclass(frozen=True)
@@ -16,25 +20,64 @@ class Job:
     """What to do, with what and where: flags that decide nothing of a run's result."""
 
     list: Annotated[bool, Flag(RUN, "show the recipes and stop")] = False
-    resume: Annotated[
-        Path | None, Flag(RUN, "go on with an interrupted run folder", metavar="RUN")
+    config: Annotated[
+        Path | None,
+        Flag(
+            RUN,
+            "start from the config.json of a run (or its folder); flags beside it win",
+            metavar="FILE",
+        ),
     ] = None
-    evaluate: Annotated[Path | None, Flag(RUN, "only test saved weights", metavar="FILE")] = None
+    resume: Annotated[
+        Path | None,
+        Flag(
+            RUN,
+            "go on with an interrupted run folder; with --epochs, prolong a finished one",
+            metavar="RUN",
+        ),
+    ] = None
+    evaluate: Annotated[
+        Path | None,
+        Flag(RUN, "only test a run folder's last weights, or a file of weights", metavar="RUN"),
+    ] = None
+    predict: Annotated[
+        tuple[Path, ...],
+        Flag(RUN, "what trained weights take your images for", metavar="IMAGE"),
+    ] = ()
+    weights: Annotated[
+        Path | None,
+        Flag(
+            RUN,
+            "run folder or file of weights for --predict (default: the last run in ./runs)",
+            needs=("predict",),
+            also=("predict",),
+            metavar="RUN",
+        ),
+    ] = None
     doctor: Annotated[
         bool, Flag(RUN, "look at data, network and gradients before the first epoch, and stop")
     ] = False
     threads: Annotated[
-        int | None, Flag(RUN, "BLAS threads (default: all cores)", also=("resume", "evaluate"))
+        int | None, Flag(RUN, "BLAS threads (default: all cores)", also=_OLD_RUNS)
     ] = None
-    data_dir: Annotated[
+    data: Annotated[
         Path | None,
         Flag(
             DATA,
-            "the four MNIST files (default: $MNIST_DIR, else ./data)",
+            "folder of four IDX files (MNIST, Fashion-MNIST, KMNIST ...), or an .npz of x_train, "
+            "y_train, x_test, y_test (default: $MNIST_DIR, else ./data)",
             also=("resume", "evaluate"),
-            metavar="FOLDER",
+            metavar="PATH",
+            alias="--data-dir",
         ),
     ] = None
+    no_checksum: Annotated[
+        bool,
+        Flag(DATA, "take IDX files that are no data set known by its checksums", also=_TEST),
+    ] = False
+    tensorboard: Annotated[
+        bool, Flag(DATA, "write TensorBoard's events, too", also=("resume",))
+    ] = False
     out: Annotated[
         Path | None, Flag(DATA, "run folder to create (default: runs/NAME)", metavar="FOLDER")
     ] = None
@@ -45,11 +88,12 @@ _OTHERS = {
     "list": "it only shows the recipes",
     "resume": "it takes its configuration from the run folder",
     "evaluate": "it only tests saved weights",
+    "predict": "it only uses saved weights",
 }
 
 
 def check_job(given: Collection[str]) -> None:
-    """Refuse what --list, --resume and --evaluate would ignore.
+    """Refuse what --list, --resume, --evaluate and --predict would ignore.
 
     Args:
         given: the names of the flags on the command line, as attributes.
@@ -64,6 +108,10 @@ def check_job(given: Collection[str]) -> None:
             allowed = ", ".join(map(spelt, companions))
             only = f"beside it only {allowed} may be given" if allowed else "give it alone"
             raise UserError(f"{spelt(ignored[0])} has no effect with {spelt(job)}: {why}; {only}")
+    if "weights" in given and "predict" not in given:
+        raise UserError("--weights has no effect without --predict")
+    if "config" in given and "recipe" in given:
+        raise UserError("--recipe and --config each say what to run: give one of them")
 
 
 def check_effect(config: Config, given: Collection[str]) -> None:
@@ -86,7 +134,8 @@ def lack(config: Config, field: Declared) -> str:
     if not values:
         return "" if has else f" without {spelt(chooser)} of at least 1"
     needed = f"{spelt(chooser)} {' or '.join(values)}"
-    return "" if has in values else f": it needs {needed}, this run has {has}"
+    is_named = has in values or (OWN in values and chooser == "model" and is_own(has))
+    return "" if is_named else f": it needs {needed}, this run has {has}"
 
 
 def remarks(config: Config, steps: int) -> list[str]:

@@ -10,12 +10,13 @@ from experiments.errors import UserError
 from experiments.files import remove_leftovers
 
 CONFIG = "config.json"
-METRICS = "metrics.jsonl"
+METRICS, TABLE = "metrics.jsonl", "metrics.csv"
+EVENTS = "events.out.tfevents.0.run"  # TensorBoard looks for such names
 LAST, BEST = "last.safetensors", "best.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
 CURVES = "curves.png"
 RESULT = "result.json"
-FILES = (CONFIG, METRICS, LAST, BEST, CHECKPOINT, CURVES, RESULT)
+FILES = (CONFIG, METRICS, TABLE, EVENTS, LAST, BEST, CHECKPOINT, CURVES, RESULT)
 _LONGEST_NAME = 80
 
 

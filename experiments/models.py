@@ -5,62 +5,89 @@ from itertools import pairwise
 from typing import Any
 
 MODELS = ("mlp", "cnn", "cnn3", "lstm", "gpt")
+ACTIVATIONS = {
+    "relu": "ReLU",
+    "leaky-relu": "LeakyReLU",
+    "elu": "ELU",
+    "gelu": "GELU",
+    "silu": "SiLU",
+    "tanh": "Tanh",
+    "sigmoid": "Sigmoid",
+}
 
 
-def mlp(nn: Any, sizes: Sequence[int], dropout: float = 0.0) -> Any:
-    """Linear layers with ReLU (and dropout) between them.
+def mlp(nn: Any, sizes: Sequence[int], dropout: float = 0.0, activation: str = "relu") -> Any:
+    """Linear layers with an activation (and dropout) between them.
 
     Args:
         nn: ``numpy_impl.nn`` or ``torch.nn``.
         sizes: of the input, every hidden layer, and the output: (784, 600, 10) is the lab's.
-        dropout: probability after each ReLU; 0 leaves the layer out.
+        dropout: probability after each activation; 0 leaves the layer out.
+        activation: a name in ``ACTIVATIONS``.
     """
     layers = []
     for i, (size, following) in enumerate(pairwise(sizes)):
         if i:
-            layers.append(nn.ReLU())
+            layers.append(getattr(nn, ACTIVATIONS[activation])())
             if dropout:
                 layers.append(nn.Dropout(dropout))
         layers.append(nn.Linear(size, following))
     return nn.Sequential(*layers)
 
 
-def cnn(nn: Any, side: int = 28, classes: int = 10, hidden: int = 128, dropout: float = 0.0) -> Any:
-    """The lab's network with two convolutions, for square one-channel images.
+def cnn(
+    nn: Any,
+    side: int | tuple[int, int] = 28,
+    classes: int = 10,
+    hidden: int = 128,
+    dropout: float = 0.0,
+    batch_norm: bool = False,
+) -> Any:
+    """The lab's network with two convolutions, for one-channel images.
 
     Args:
         nn: ``numpy_impl.nn`` or ``torch.nn``.
-        side: of the images, at least 4.
+        side: of square images, or their height and width; at least 4.
         classes: number of outputs.
         hidden: width of the linear layer before the last.
         dropout: probability after that layer's ReLU; 0 leaves it out.
+        batch_norm: normalise the outputs of the convolutions, which then need no bias.
     """
-    features = 32 * (side // 4) ** 2
+    height, width = (side, side) if isinstance(side, int) else side
+    features = 32 * (height // 4) * (width // 4)
+
+    def convolution(channels: int, out: int) -> list[Any]:
+        layers = [nn.Conv2d(channels, out, 3, padding=1, bias=not batch_norm)]
+        layers += [nn.BatchNorm2d(out)] if batch_norm else []
+        return [*layers, nn.ReLU(), nn.MaxPool2d(2)]
+
     return nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(16, 32, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
+        *convolution(1, 16),
+        *convolution(16, 32),
         nn.Flatten(),
         *mlp(nn, (features, hidden, classes), dropout),
     )
 
 
 def cnn3(
-    nn: Any, side: int = 28, classes: int = 10, hidden: int = 128, dropout: float = 0.0
+    nn: Any,
+    side: int | tuple[int, int] = 28,
+    classes: int = 10,
+    hidden: int = 128,
+    dropout: float = 0.0,
 ) -> Any:
-    """Three convolutions with batch norm, for square one-channel images.
+    """Three convolutions with batch norm, for one-channel images.
 
     Args:
         nn: ``numpy_impl.nn`` or ``torch.nn``.
-        side: of the images, at least 4; those below 16 are padded, or nothing would be left.
+        side: of square images, or their height and width, at least 4; images with a side below 16
+            are padded, or nothing would be left.
         classes: number of outputs.
         hidden: width of the linear layer before the last.
         dropout: probability after that layer's ReLU; 0 leaves it out.
     """
-    is_small = side < 16
+    sides = (side, side) if isinstance(side, int) else side
+    is_small = min(sides) < 16
 
     def convolution(inputs: int, outputs: int, size: int) -> list[Any]:
         # without a bias, which the norm would take away again
@@ -68,7 +95,7 @@ def cnn3(
         conv = nn.Conv2d(inputs, outputs, size, padding=padding, bias=False)
         return [conv, nn.BatchNorm2d(outputs), nn.ReLU()]
 
-    last = side // 4 if is_small else ((side - 4) // 2 - 4) // 2
+    height, width = (s // 4 if is_small else ((s - 4) // 2 - 4) // 2 for s in sides)
     return nn.Sequential(
         *convolution(1, 16, 5),
         nn.MaxPool2d(2),
@@ -76,27 +103,33 @@ def cnn3(
         *convolution(32, 64, 3),
         nn.MaxPool2d(2),
         nn.Flatten(),
-        *mlp(nn, (64 * last**2, hidden, classes), dropout),
+        *mlp(nn, (64 * height * width, hidden, classes), dropout),
     )
 
 
 def row_lstm(
-    nn: Any, side: int = 28, classes: int = 10, hidden: int = 128, dropout: float = 0.0
+    nn: Any,
+    side: int | tuple[int, int] = 28,
+    classes: int = 10,
+    hidden: int = 128,
+    dropout: float = 0.0,
 ) -> Any:
-    """An LSTM that reads square one-channel images row by row; its last state decides.
+    """An LSTM that reads one-channel images row by row; its last state decides.
 
     Args:
         nn: ``numpy_impl.nn`` or ``torch.nn``.
-        side: of the images: so many steps, of so many features.
+        side: of square images, or their height and width: so many steps, of so many features.
         classes: number of outputs.
         hidden: width of the state.
         dropout: probability before the output layer.
     """
 
+    features = side if isinstance(side, int) else side[1]
+
     class RowLSTM(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.lstm = nn.LSTM(side, hidden, batch_first=True)
+            self.lstm = nn.LSTM(features, hidden, batch_first=True)
             self.dropout = nn.Dropout(dropout)
             self.head = nn.Linear(hidden, classes)
 
@@ -192,7 +225,8 @@ def lab_init(nn: Any, model: Any, scale: float = 1.0) -> None:
         else:
             continue
         module.weight.data *= scale
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 def gpt_init(nn: Any, model: Any) -> None:

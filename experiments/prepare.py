@@ -4,12 +4,15 @@ import math
 import os
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
+from experiments import own_model
 from experiments.backend import make_backend
-from experiments.data import Dataset
+from experiments.data import Dataset, load
 from experiments.errors import UserError, need, out_of_memory
+from experiments.own_name import is_own
 from experiments.recipes import Config
 from experiments.trainer import Trainer
 
@@ -24,17 +27,35 @@ def need_packages(backend: str) -> None:
         need("tqdm", "tqdm", "the progress bar")
 
 
-def dataset(config: Config) -> str:
-    """The name of the run's data set: a language model has the text, if it says nothing."""
-    return "text" if config.model == "gpt" else config.dataset
+def load_data(config: Config, path: Path | None, unchecked: bool = False) -> Dataset:
+    """The run's data set; a language model has the text, if it says nothing.
+
+    Raises:
+        UserError: if it can't be had, or the network can't take its images.
+    """
+    name = "text" if config.model == "gpt" else config.dataset
+    data = load(name, path, lambda line: print(line, flush=True), unchecked)
+    if config.model in ("cnn", "cnn3") and min(data.train_images.shape[1:]) < 4:
+        size = "x".join(map(str, data.train_images.shape[1:]))
+        raise UserError(
+            f"--model {config.model} needs images of at least 4x4 pixels, these have {size}"
+        )
+    return data
 
 
 def make_trainer(config: Config, data: Dataset) -> Trainer:
     """The run's trainer.
 
     Raises:
-        UserError: if its network does not fit into the machine.
+        UserError: if its network does not fit into the machine, or is a faulty one of the user's.
     """
+    if is_own(config.model):
+        with own_model.blamed(config.model):
+            trainer = Trainer(config, make_backend(config.backend), data)
+            own_model.check_output(
+                config.model, trainer.predict(data.train_images[:1]), data.classes
+            )
+        return trainer
     # weights, gradients, momentum, and a copy of the weights: less is never enough
     needed = 4 * _weights(config, data) * np.dtype(config.dtype).itemsize
     hidden = " ".join(map(str, config.hidden))
@@ -53,12 +74,13 @@ def make_trainer(config: Config, data: Dataset) -> Trainer:
 
 def _weights(config: Config, data: Dataset) -> int:
     """About how many weights the network has: its large matrices' elements."""
-    width, side = config.hidden[0], data.train_images.shape[1]
+    width, (height, *_) = config.hidden[0], data.train_images.shape[1:]
     if config.model == "lstm":
-        return 4 * width * (side + width)
+        return 4 * width * (height + width)
     if config.model == "gpt":
         return 12 * config.layers * width**2
-    first = 32 * (side // 4) ** 2 if config.model == "cnn" else data.train_images[0].size
+    pixels = data.train_images[0].size
+    first = 2 * pixels if config.model == "cnn" else pixels
     return sum(a * b for a, b in pairwise([first, *config.hidden, data.classes]))
 
 

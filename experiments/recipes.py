@@ -23,7 +23,8 @@ from experiments.declare import (
     typed,
 )
 from experiments.errors import UserError
-from experiments.models import MODELS
+from experiments.models import ACTIVATIONS, MODELS
+from experiments.own_name import OWN, is_own, short
 
 BACKENDS = ("numpy", "torch")
 RUN, NETWORK, OPTIMIZER = "what to run", "network", "optimizer"
@@ -32,10 +33,16 @@ AUGMENTATION = "transformations of the training images, drawn anew for each"
 GROUPS = (RUN, NETWORK, OPTIMIZER, SCHEDULE, AUGMENTATION, STOPPING, DATA)
 
 _TEST = ("evaluate",)  # also used by --evaluate
-_SIZES = Rule("hold sizes of at least 1", lambda sizes, _: min(sizes, default=0) >= 1)
+_USE = ("evaluate", "predict")
+_SIZES = Rule("hold sizes of at least 1", lambda sizes, _: min(sizes, default=1) >= 1)
 _ONE_SIZE = Rule(
     "be one size, but for the mlp",
-    lambda sizes, run: run.model == "mlp" or len(sizes) == 1,
+    lambda sizes, run: run.model == "mlp" or len(sizes) <= 1,
+)
+_MODEL = Rule(
+    f"be one of {', '.join(MODELS)} or {OWN}",
+    lambda value, _: value in MODELS or is_own(value),
+    MODELS,
 )
 _HEADS = Rule(
     "divide --hidden",
@@ -45,6 +52,7 @@ _OF_MODEL = Rule(
     "be text for the gpt, and images for the others",
     lambda data, run: data == "auto" or (data == "text") == (run.model == "gpt"),
 )
+_BUILT_IN = ("model", *MODELS)
 _MOMENTGD = ("optimizer", "momentgd")
 _ELSE_1 = Rule(
     "be 1 unless the optimizer is momentgd",
@@ -54,7 +62,7 @@ _ELSE_0 = Rule(
     "be 0 for momentgd (use sgd, which has the same momentum)",
     lambda value, run: value == 0 or run.optimizer != "momentgd",
 )
-_OF_IMAGES = ("model", "mlp", "cnn", "cnn3", "lstm")
+_OF_IMAGES = ("model", "mlp", "cnn", "cnn3", "lstm", OWN)
 _FACTORS = Rule(
     "be one factor or the smallest and the largest, within 0.001..1000",
     lambda factors, _: len(factors) in (1, 2) and 0.001 <= factors[0] <= factors[-1] <= 1000,
@@ -73,15 +81,30 @@ _INCREASING = Rule(
 class Config:
     """Everything that decides a run's result, and nothing else; each field is a flag."""
 
-    backend: Annotated[str, Flag(RUN, "what computes", also=_TEST), one_of(*BACKENDS)] = "numpy"
+    backend: Annotated[str, Flag(RUN, "what computes", also=_USE), one_of(*BACKENDS)] = "numpy"
     recipe: Annotated[str, Flag(RUN, "row of the lab's table, see --list", metavar="NAME")] = ""
     dataset: Annotated[
         str,
-        Flag(DATA, "auto: MNIST, else the bundled digits; Python's docstrings for gpt", also=_TEST),
-        one_of("auto", "mnist", "digits", "text"),
+        Flag(
+            DATA,
+            "auto: what --data holds, else MNIST, else the bundled digits; Python's docstrings for "
+            "gpt",
+            also=_TEST,
+        ),
+        one_of("auto", "mnist", "digits", "text", "fashion-mnist", "kmnist", "own"),
         _OF_MODEL,
     ] = "auto"
-    model: Annotated[str, Flag(NETWORK, "which network", also=_TEST), one_of(*MODELS)] = "mlp"
+    model: Annotated[
+        str,
+        Flag(
+            NETWORK,
+            f"{', '.join(MODELS)}, or FILE.py:FUNCTION, a function of nn (and of size and classes, "
+            "if it has such parameters) that returns your own",
+            also=_TEST,
+            metavar="NAME",
+        ),
+        _MODEL,
+    ] = "mlp"
     hidden: Annotated[
         tuple[int, ...],
         Flag(
@@ -91,11 +114,27 @@ class Config:
                 "model",
                 {"mlp": (600,), "cnn": (128,), "cnn3": (128,), "lstm": (128,), "gpt": (128,)},
             ),
+            needs=_BUILT_IN,
             also=_TEST,
         ),
         _SIZES,
         _ONE_SIZE,
     ] = ()
+    activation: Annotated[
+        str,
+        Flag(NETWORK, "between the linear layers", needs=("model", "mlp"), also=_TEST),
+        one_of(*ACTIVATIONS),
+    ] = "relu"
+    batch_norm: Annotated[
+        bool,
+        Flag(
+            NETWORK,
+            "normalise what convolutions give",
+            needs=("model", "cnn"),
+            also=_TEST,
+            off=True,
+        ),
+    ] = False
     layers: Annotated[
         int, Flag(NETWORK, "blocks", needs=("model", "gpt"), also=_TEST), AT_LEAST_1
     ] = 5
@@ -115,7 +154,9 @@ class Config:
         ),
         one_of("untied", "tied"),
     ] = "untied"
-    epochs: Annotated[int, Flag(SCHEDULE, "passes over the training data"), AT_LEAST_1] = 10
+    epochs: Annotated[
+        int, Flag(SCHEDULE, "passes over the training data", also=("resume",)), AT_LEAST_1
+    ] = 10
     batch_size: Annotated[
         int, Flag(SCHEDULE, "images, or pieces of text, in each iteration"), AT_LEAST_1
     ] = 128
@@ -146,7 +187,12 @@ class Config:
     ] = 0.0
     dropout: Annotated[
         float,
-        Flag(NETWORK, "probability, in the linear layers and the blocks", also=_TEST),
+        Flag(
+            NETWORK,
+            "probability, in the linear layers and the blocks",
+            needs=_BUILT_IN,
+            also=_TEST,
+        ),
         FRACTION,
     ] = 0.0
     scheduler: Annotated[
@@ -269,7 +315,7 @@ class Config:
     def name(self) -> str:
         """What to call the run: its recipe and each change to it; its model without a recipe."""
         changes = [f"+{key}={_short(value)}" for key, value in self.changed.items()]
-        return "".join([self.recipe or self.model, *changes])
+        return "".join([self.recipe or short(self.model), *changes])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -291,7 +337,9 @@ class Config:
         unknown = sorted(values.keys() - known.keys())
         if unknown:
             raise UserError(f"unknown configuration fields: {', '.join(unknown)}")
-        return cls(**{k: typed(known[k], v) for k, v in values.items()})
+        own = is_own(str(values.get("model")))  # which has no hidden layers that we know of
+        given = {k: v for k, v in values.items() if not (own and v == [])}
+        return cls(**{k: typed(known[k], v) for k, v in given.items()})
 
 
 # where and how exactly a run computes: a recipe says nothing of these
@@ -301,6 +349,8 @@ BESIDE_RECIPES = {field.name for field in declared(Config) if field.flag.group i
 def _short(value: Any) -> str:
     if isinstance(value, list):
         return "-".join(map(str, value))
+    if isinstance(value, str):
+        return short(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -463,3 +513,25 @@ def resolve(recipe: str | None, overrides: Mapping[str, Any]) -> Config:
             raise UserError(f"--recipe must be one of {', '.join(RECIPES)}, got {recipe!r}")
         values = {**RECIPES[recipe].values, "recipe": recipe}
     return Config(**{**values, **overrides})
+
+
+def amended(saved: Mapping[str, Any], overrides: Mapping[str, Any]) -> Config:
+    """A saved configuration with some fields replaced; what hangs on these follows, if it did.
+
+    Args:
+        saved: plain values, as :meth:`Config.as_dict` gives them.
+        overrides: Config fields.
+
+    Raises:
+        UserError: for a field that does not exist, of a wrong type, or out of range.
+    """
+    config, followers = Config.from_dict(saved), set()
+    for field in declared(Config):
+        chooser, defaults = field.flag.by
+        if chooser in overrides and getattr(config, field.name) == defaults.get(
+            getattr(config, chooser)
+        ):
+            followers.add(field.name)
+    own = {field.name: getattr(config, field.name) for field in declared(Config)}
+    kept = {name: value for name, value in own.items() if name not in followers}
+    return Config(**{**kept, **overrides})

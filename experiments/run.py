@@ -3,78 +3,115 @@
 import dataclasses
 import json
 import math
-import platform
 import shlex
 import sys
 import textwrap
 import time
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from experiments import checkpoint, text
+from experiments.about import about, identity, versions
 from experiments.curves import plot_run
-from experiments.data import load
+from experiments.data import Dataset, recorded_path
 from experiments.declare import declared
 from experiments.doctor import examine
-from experiments.errors import UserError, need, out_of_memory, silence, tell
+from experiments.errors import NotFinite, UserError, need, out_of_memory, silence, tell
 from experiments.files import read_json, write_atomically
-from experiments.flags import lack, remarks, ways_out
-from experiments.folder import BEST, CHECKPOINT, CONFIG, CURVES, LAST, METRICS, RESULT, RunFolder
-from experiments.outcome import divergence, overflow_is_reported_later, result_line
-from experiments.prepare import check_evaluations, dataset, make_trainer, need_packages
-from experiments.recipes import TRANSFORMED, Config
-from experiments.trainer import (
-    Callbacks,
-    NotFinite,
-    State,
-    Trainer,
-    accuracy,
-    mean_cross_entropy,
+from experiments.flags import Job, lack, remarks, ways_out
+from experiments.folder import (
+    BEST,
+    CHECKPOINT,
+    CONFIG,
+    CURVES,
+    EVENTS,
+    LAST,
+    METRICS,
+    RESULT,
+    TABLE,
+    RunFolder,
 )
+from experiments.metrics import Events, need_tensorboard, table
+from experiments.outcome import (
+    class_accuracies,
+    class_line,
+    confusion_matrix,
+    divergence,
+    overflow_is_reported_later,
+    result_line,
+)
+from experiments.own_model import blamed
+from experiments.own_name import absolute
+from experiments.prepare import check_evaluations, load_data, make_trainer, need_packages
+from experiments.recipes import TRANSFORMED, Config
+from experiments.trainer import Callbacks, State, Trainer, accuracy, mean_cross_entropy
+
+__all__ = ["doctor", "resume", "saved_values", "summary", "train", "versions"]
 
 
 @overflow_is_reported_later()
-def train(config: Config, data_dir: Path | None, out: Path | None) -> int:
+def train(config: Config, job: Job, command: str) -> int:
     """Run ``config`` from the start into a new folder; the exit code."""
     need_packages(config.backend)
-    data = load(dataset(config), data_dir, log=_say)
-    config = dataclasses.replace(config, dataset=data.name)
+    if job.tensorboard:
+        need_tensorboard()
+    data = load_data(config, job.data, job.no_checksum)
+    config = dataclasses.replace(config, dataset=data.name, model=absolute(config.model))
     trainer = make_trainer(config, data)
     check_evaluations(trainer)
     name = f"{config.name}-{config.backend}-seed{config.seed}"
-    with RunFolder.create(out, name) as folder:
-        return _reported(folder, lambda: _start(trainer, folder))
+    with RunFolder.create(job.out, name) as folder:
+
+        def work() -> int:
+            write_atomically(folder.path / CONFIG, _json(about(trainer, [command])))
+            return _go(trainer, folder, job.tensorboard)
+
+        return _reported(folder, work)
 
 
 @overflow_is_reported_later()
-def doctor(config: Config, data_dir: Path | None) -> int:
+def doctor(config: Config, job: Job) -> int:
     """Examine a run instead of running it; 1 if there is something to look at."""
     if config.backend == "torch":
         need("PyTorch", "torch", "--backend torch")
-    data = load(dataset(config), data_dir, log=_say)
+    data = load_data(config, job.data, job.no_checksum)
     _say(f"data: {data.source}")
     found = []
-    for advice in examine(make_trainer(config, data)):
-        _say(str(advice))
-        found.append(advice.well)
+    with blamed(config.model):
+        for advice in examine(make_trainer(config, data)):
+            _say(str(advice))
+            found.append(advice.well)
     return 0 if all(found) else 1
 
 
 @overflow_is_reported_later()
-def resume(path: Path, data_dir: Path | None) -> int:
-    """Go on with an interrupted run, to the result of the uninterrupted one; the exit code."""
-    config, about = _read_config(path / CONFIG)
+def resume(path: Path, epochs: int | None, job: Job, command: str) -> int:
+    """Go on with an interrupted run, to the result of the uninterrupted one; the exit code.
+
+    With ``epochs``, to that of a run which was started with so many.
+    """
+    config, noted = _read_config(path / CONFIG)
+    longer = epochs is not None and epochs != config.epochs
+    if longer and config.scheduler == "cosine":
+        raise UserError(
+            f"{path} can't be prolonged: with --scheduler cosine every learning rate hangs on the "
+            f"number of epochs, so that one with {epochs} has to begin anew: python train.py "
+            f"--config {shlex.quote(str(path / CONFIG))} --epochs {epochs}"
+        )
+    config = dataclasses.replace(config, epochs=epochs) if epochs is not None else config
     with RunFolder(path) as folder:
         folder.tidy()
         need_packages(config.backend)
-        data = load(dataset(config), data_dir, log=_say)
-        if data.checksum != about["checksum"]:
+        events = job.tensorboard or (path / EVENTS).exists()
+        if events:
+            need_tensorboard()
+        data = load_data(config, job.data or recorded_path(noted["data"]))
+        if data.checksum != noted["data"]["checksum"]:
             raise UserError(
-                f"{path}: the run was started on {about['source']}, this is {data.source}"
+                f"{path}: the run was started on {noted['data']['source']}, this is {data.source}"
             )
         trainer = make_trainer(config, data)
         check_evaluations(trainer)
@@ -82,18 +119,27 @@ def resume(path: Path, data_dir: Path | None) -> int:
             _restore(trainer, path / CHECKPOINT)
         else:
             _say(f"{path} has no checkpoint yet: starting from the beginning")
-        return _reported(folder, lambda: _go(trainer, folder))
+        state = trainer.state
+        if state.epoch > config.epochs:
+            raise UserError(f"--epochs {epochs}: {path} has done {state.epoch} epochs already")
+        if longer and state.stopped_early:
+            raise UserError(
+                f"{path} can't be prolonged: it stopped early, after epoch {state.epoch}, as a run "
+                f"that was started with --epochs {epochs} would have"
+            )
+        if (path / RESULT).exists() and not longer:
+            more = "" if state.stopped_early else "; --epochs beside --resume prolongs it"
+            _say(f"{path} is finished, after {state.epoch} epochs{more}")
+            return 0
 
+        def work() -> int:
+            if longer:
+                (path / RESULT).unlink(missing_ok=True)  # a folder that has it is complete
+                commands = [*noted.get("commands", []), command]
+                write_atomically(path / CONFIG, _json(about(trainer, commands)))
+            return _go(trainer, folder, events)
 
-def versions() -> dict[str, str]:
-    """The versions that a result depends on, without importing anything."""
-    found = {"python": platform.python_version()}
-    for package in ("numpy", "torch"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+        return _reported(folder, work)
 
 
 def summary(model: Any, backend: Any, image: np.ndarray) -> str:
@@ -105,9 +151,10 @@ def summary(model: Any, backend: Any, image: np.ndarray) -> str:
             output = output[0]
         shapes[name] = "(N, " + ", ".join(map(str, output.shape[1:])) + ")"
 
+    layers = list(model.named_children()) or [("", model)]
     hooks = [
         layer.register_forward_hook(lambda _, inputs, output, name=name: note(name, output))
-        for name, layer in model.named_children()
+        for name, layer in layers
     ]
     model.eval()
     backend.predict(model, image)
@@ -115,7 +162,7 @@ def summary(model: Any, backend: Any, image: np.ndarray) -> str:
     for hook in hooks:
         hook.remove()
     rows, counted, total = [("layer", "output shape", "parameters")], set[int](), 0
-    for name, layer in model.named_children():
+    for name, layer in layers:
         own = {id(p): math.prod(p.shape) for p in layer.parameters() if id(p) not in counted}
         counted |= own.keys()
         count = sum(own.values())
@@ -126,12 +173,12 @@ def summary(model: Any, backend: Any, image: np.ndarray) -> str:
     return "\n".join(f"  {a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows)
 
 
-def _read_config(file: Path) -> tuple[Config, dict[str, str]]:
-    """The configuration of a run folder, and what it says of its data."""
-    about = read_json(file, "a run folder made by train.py")
-    if not isinstance(about, dict):
-        raise UserError(f"{file}: must hold a JSON object, got {str(about)[:60]}")
-    values, data = about.get("config"), about.get("data")
+def _read_config(file: Path) -> tuple[Config, dict[str, Any]]:
+    """The configuration of a run folder, and all that it notes."""
+    noted = read_json(file, "a run folder made by train.py")
+    if not isinstance(noted, dict):
+        raise UserError(f"{file}: must hold a JSON object, got {str(noted)[:60]}")
+    values, data = noted.get("config"), noted.get("data")
     if not isinstance(values, dict):
         raise UserError(f"{file}: has no configuration ('config')")
     missing = [f.name for f in dataclasses.fields(Config) if f.name not in values]
@@ -145,16 +192,32 @@ def _read_config(file: Path) -> tuple[Config, dict[str, str]]:
     for key in ("checksum", "source"):
         if not isinstance(data.get(key), str):
             raise UserError(f"{file}: does not say which data the run was on ('data', {key!r})")
-    return config, data
+    commands = noted.get("commands", [])
+    if not isinstance(commands, list):
+        raise UserError(f"{file}: 'commands' must be a list, got {str(commands)[:60]}")
+    return config, {**noted, "data": data}
 
 
-def _identity(trainer: Trainer) -> dict[str, Any]:
-    """What a checkpoint must share with the run that goes on from it."""
-    return {**trainer.config.as_dict(), "data": trainer.data.checksum}
+def saved_values(file: Path) -> tuple[dict[str, Any], Path | None]:
+    """The configuration in a run's config.json, or in the folder that has it, and its data's path.
+
+    Raises:
+        UserError: if it holds none.
+    """
+    file = file / CONFIG if file.is_dir() else file
+    found = read_json(file, "a run's config.json")
+    values = found.get("config", found) if isinstance(found, dict) else None
+    if not isinstance(values, dict):
+        raise UserError(f"{file}: has no configuration ('config')")
+    try:
+        Config.from_dict(values)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from None
+    return values, recorded_path(found.get("data"))
 
 
 def _restore(trainer: Trainer, file: Path) -> None:
-    state = checkpoint.load_state(file, _identity(trainer))
+    state = checkpoint.load_state(file, identity(trainer))
     try:
         trainer.resume(State(**state))
     except (TypeError, KeyError, ValueError, RuntimeError, AttributeError, AssertionError) as error:
@@ -162,24 +225,14 @@ def _restore(trainer: Trainer, file: Path) -> None:
         raise UserError(f"{file}: does not fit this run ({said})") from None
 
 
-def _start(trainer: Trainer, folder: RunFolder) -> int:
-    config, data = trainer.config, trainer.data
-    about = {
-        "name": config.name,
-        "changed": config.changed,
-        "config": config.as_dict(),
-        "data": {"name": data.name, "source": data.source, "checksum": data.checksum},
-        "versions": versions(),
-    }
-    write_atomically(folder.path / CONFIG, _json(about))
-    return _go(trainer, folder)
-
-
 def _reported(folder: RunFolder, work: Callable[[], int]) -> int:
     """Do ``work`` in a run folder; whatever ends it early becomes a line that says how to go on."""
     go_on = f"go on with: python train.py --resume {shlex.quote(str(folder.path))}"
     try:
         return work()
+    except UserError:  # a fault of the user's own network
+        folder.discard()
+        raise
     except NotFinite as error:
         folder.discard()
         tell(f"train.py: stopped: {error}")
@@ -204,7 +257,12 @@ def _reported(folder: RunFolder, work: Callable[[], int]) -> int:
     return code
 
 
-def _go(trainer: Trainer, folder: RunFolder) -> int:
+def _go(trainer: Trainer, folder: RunFolder, events: bool) -> int:
+    with blamed(trainer.config.model):
+        return _run(trainer, folder, events)
+
+
+def _run(trainer: Trainer, folder: RunFolder, events: bool) -> int:
     config, data, backend = trainer.config, trainer.data, trainer.backend
     _say(f"data: {data.source}")
     if config.changed:
@@ -212,12 +270,14 @@ def _go(trainer: Trainer, folder: RunFolder) -> int:
     values = {**config.as_dict(), "recipe": config.recipe and config.name}
     idle = {field.name for field in declared(config) if lack(config, field)}
     idle |= set() if config.transformations else TRANSFORMED.keys()
-    described = [f"{k}={v}" for k, v in values.items() if k not in idle and v not in ("", "none")]
+    described = [
+        f"{k}={v}" for k, v in values.items() if k not in idle and v not in ("", "none", [])
+    ]
     _say("configuration: " + " ".join(described).replace(", ", ","))
     for line in remarks(config, trainer.total_steps):
         _say(line)
     _say(summary(trainer.model, backend, trainer.images(data.test_images[:1])))
-    with _Progress(trainer, folder.path) as report:
+    with _Progress(trainer, folder.path, Events() if events else None) as report:
         trainer.callbacks = Callbacks(
             report.on_step, report.on_epoch, report.on_warning, report.on_checkpoint
         )
@@ -247,6 +307,8 @@ def _finish(trainer: Trainer, folder: Path, state: State) -> None:
         "steps": state.step,
         "stopped_early": state.stopped_early,
         "seconds": state.seconds,
+        "data": data.as_dict(),
+        **_by_class(last, data),
         "predictions": last.argmax(1).tolist(),
     }
     title = f"{config.name}, {config.backend}, {data.name}, seed {config.seed}"
@@ -254,18 +316,28 @@ def _finish(trainer: Trainer, folder: Path, state: State) -> None:
     # the last file to appear: a folder that has it is complete
     write_atomically(folder / RESULT, _json(result))
     _say(result_line(last, data))
+    if not data.symbols:
+        _say(class_line(np.array(result["confusion"]), data.names))
     if data.symbols:
         _say("the model writes:\n" + textwrap.indent(text.write(trainer), "  | ", lambda _: True))
     _say(f"run folder: {folder}")
 
 
+def _by_class(logits: np.ndarray, data: Dataset) -> dict[str, Any]:
+    """Of images: the accuracy of each class, and what was taken for what."""
+    if data.symbols:
+        return {}
+    confusion = confusion_matrix(logits.argmax(1), data.test_labels, data.classes)
+    return {"class_accuracy": class_accuracies(confusion), "confusion": confusion.tolist()}
+
+
 class _Progress:
     """Shows a run and keeps its folder up to date: a bar on a terminal, lines elsewhere."""
 
-    def __init__(self, trainer: Trainer, folder: Path) -> None:
-        self._trainer, self._folder = trainer, folder
-        config = trainer.config
-        self._metadata = {"name": config.name, "config": config.as_dict()}
+    def __init__(self, trainer: Trainer, folder: Path, events: Events | None) -> None:
+        self._trainer, self._folder, self._events = trainer, folder, events
+        config, data = trainer.config, trainer.data.as_dict()
+        self._metadata = {"name": config.name, "config": config.as_dict(), "data": data}
         self._bar = None
         self._started = time.perf_counter() - trainer.state.seconds
         if sys.stderr.isatty():
@@ -300,8 +372,11 @@ class _Progress:
         checkpoint.save_arrays(folder / LAST, state.weights, self._metadata)
         lines = "".join(json.dumps(record) + "\n" for record in state.history)
         write_atomically(folder / METRICS, lines.encode())
+        write_atomically(folder / TABLE, table(state.history))
+        if self._events is not None:
+            write_atomically(folder / EVENTS, self._events.grown(state.history))
         values = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
-        checkpoint.save_state(folder / CHECKPOINT, values, _identity(self._trainer))
+        checkpoint.save_state(folder / CHECKPOINT, values, identity(self._trainer))
 
     def __enter__(self) -> "_Progress":
         return self

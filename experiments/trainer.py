@@ -2,24 +2,23 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from experiments import own_model
 from experiments.augment import augment
 from experiments.data import Dataset, split, to_float
+from experiments.errors import NotFinite
 from experiments.flags import ways_out
 from experiments.models import cnn, cnn3, gpt, gpt_init, lab_init, mlp, row_lstm
+from experiments.own_name import is_own
 from experiments.recipes import Config
 
 Array = np.ndarray
 _EVALUATION_BATCH = 500
-
-
-class NotFinite(Exception):
-    """The loss, a gradient or a weight became infinite or NaN."""
 
 
 @dataclass
@@ -54,17 +53,20 @@ class Callbacks:
 
 def build_model(config: Config, backend: Any, data: Dataset) -> Any:
     """The configuration's network with its initial values, drawn in its own precision."""
-    nn, (side, *_), classes = backend.nn, data.train_images.shape[1:], data.classes
+    nn, size, classes = backend.nn, data.train_images.shape[1:], data.classes
+    if is_own(config.model):
+        return own_model.build(config.model, nn, size, classes, config.dtype)
     width, dropout = config.hidden[0], config.dropout
     if config.model == "mlp":
-        sizes = (math.prod(data.train_images.shape[1:]), *config.hidden, classes)
-        model = mlp(nn, sizes, dropout)
+        model = mlp(nn, (math.prod(size), *config.hidden, classes), dropout, config.activation)
     elif config.model == "gpt":
         tied = config.head == "tied"
-        model = gpt(nn, classes, side, width, config.layers, config.heads, dropout, tied)
+        model = gpt(nn, classes, size[0], width, config.layers, config.heads, dropout, tied)
+    elif config.model == "cnn":
+        model = cnn(nn, size, classes, width, dropout, config.batch_norm)
     else:
-        build = {"cnn": cnn, "cnn3": cnn3, "lstm": row_lstm}[config.model]
-        model = build(nn, side, classes, width, dropout)
+        build = cnn3 if config.model == "cnn3" else row_lstm
+        model = build(nn, size, classes, width, dropout)
     model = model.double() if config.dtype == "float64" else model
     if config.model in ("mlp", "cnn"):
         lab_init(nn, model, config.init_scale)
@@ -145,12 +147,11 @@ class Trainer:
         self.optimizer = build_optimizer(config, backend, self.model)
         self.scheduler = build_scheduler(config, backend, self.optimizer, self.total_steps)
         self.state = State()
-        self._movement = self._watched()
+        self._movement = self._watch()
 
-    def _watched(self) -> "_Movement":
-        """The parameters alone: what a batch norm keeps of its batches moves without learning."""
-        arrays = self.backend.arrays(self.model)
-        return _Movement({name: arrays[name] for name, _ in self.model.named_parameters()})
+    def _watch(self) -> "_Movement":
+        learnt = {name for name, _ in self.model.named_parameters()}
+        return _Movement(self.backend.arrays(self.model), learnt)
 
     def images(self, raw: Array) -> Array:
         """Pixels, or symbols, as the model takes them."""
@@ -187,7 +188,7 @@ class Trainer:
             self.scheduler.load_state_dict(state.scheduler)
         assert state.rng is not None
         self.backend.set_rng_state(state.rng)
-        self._movement = self._watched()
+        self._movement = self._watch()
 
     def run(self) -> State:
         """Train to the end (or to the early stop) and return the state.
@@ -322,15 +323,15 @@ class Trainer:
 
 
 class _Movement:
-    """Whether the last step moved any parameter, and left it finite, found out cheaply.
+    """Whether the last step moved any parameter, and left all finite, found out cheaply.
 
     A sample of every array is looked at after each step. Only when none of it moved are whole
     copies kept over the next step, so that silence about a dead update is impossible and a
     sample's chance stillness raises no alarm.
     """
 
-    def __init__(self, arrays: dict[str, Array]) -> None:
-        self._arrays = arrays
+    def __init__(self, arrays: dict[str, Array], learnt: Collection[str]) -> None:
+        self._arrays, self._learnt = arrays, learnt  # the others, statistics, always move
         self._samples = {name: self._sample(array) for name, array in arrays.items()}
         self._whole: dict[str, Array] | None = None
 
@@ -340,7 +341,7 @@ class _Movement:
 
     def moved(self) -> bool:
         samples = {name: self._sample(array) for name, array in self._arrays.items()}
-        still = all(np.array_equal(samples[name], self._samples[name]) for name in samples)
+        still = all(np.array_equal(samples[name], self._samples[name]) for name in self._learnt)
         self._samples = samples
         if not still:
             self._whole = None
@@ -348,7 +349,7 @@ class _Movement:
         previous, self._whole = self._whole, {n: a.copy() for n, a in self._arrays.items()}
         if previous is None:
             return True
-        return any(not np.array_equal(previous[n], a) for n, a in self._arrays.items())
+        return any(not np.array_equal(previous[n], self._arrays[n]) for n in self._learnt)
 
     def is_finite(self) -> bool:
         """Whether the samples hold neither NaN nor infinity."""

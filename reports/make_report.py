@@ -178,7 +178,7 @@ def _at_hand(flags: argparse.Namespace) -> bool:
 
     if flags.dataset == "digits" or flags.data_dir or os.environ.get("MNIST_DIR"):
         return True
-    stems = [name.replace("-idx", "[-.]idx") for name, _, _ in FILES.values()]
+    stems = [name.replace("-idx", "[-.]idx") for name, _ in FILES.values()]
     return all(any([*DOWNLOADED.glob(s), *DOWNLOADED.glob(f"{s}.gz")]) for s in stems)
 
 

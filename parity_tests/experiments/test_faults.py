@@ -79,16 +79,16 @@ def whole(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("writes", range(11))
+@pytest.mark.parametrize("writes", range(13))
 def test_a_full_disk(writes, whole, tmp_path, monkeypatch, capsys) -> None:
-    """Each write in turn: config, then best, last, metrics, checkpoint an epoch, figure, result."""
+    """Each write in turn: config; best, last, two metrics, checkpoint an epoch; figure, result."""
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(files.os, "fsync", Disk(writes).fsync)
         said = refusal(capsys, *QUICK, "--out", str(out), code=1)
     assert "No space left on device" in said
     assert str(out) in said
-    if writes < 5:
+    if writes < 6:
         assert "nothing was stored yet" in said
         assert not out.exists()
         return

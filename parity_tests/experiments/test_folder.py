@@ -240,7 +240,7 @@ def test_pipes_and_folders_in_a_file_s_place(tmp_path, capsys) -> None:
     )
     assert "it is a named pipe" in refusal(capsys, "--evaluate", str(tmp_path / "pipe"))
     said = refusal(capsys, "--evaluate", str(tmp_path))
-    assert f"is a folder; --evaluate takes a file, {tmp_path / 'last.safetensors'}" in said
+    assert f"{tmp_path}: has no last.safetensors: it is no run folder" in said
 
 
 @pytest.fixture(scope="module")

@@ -45,6 +45,7 @@ def test_a_run_leaves_its_folder(backend, tmp_path, capsys) -> None:
         "config.json",
         "curves.png",
         "last.safetensors",
+        "metrics.csv",
         "metrics.jsonl",
         "result.json",
     }
@@ -289,7 +290,10 @@ def test_weights_that_are_not_finite_are_never_saved(
         (["--lr", "nan"], "--lr must be above 0 and finite, got nan"),
         (["--lr", "fast"], "argument --lr: invalid float value: 'fast'"),
         (["--backend", "jax"], "--backend must be one of numpy, torch, got 'jax'"),
-        (["--model", "rnn"], "--model must be one of mlp, cnn, cnn3, lstm, gpt, got 'rnn'"),
+        (
+            ["--model", "rnn"],
+            "--model must be one of mlp, cnn, cnn3, lstm, gpt or FILE.py:FUNCTION, got 'rnn'",
+        ),
         (["--hidden", "0"], "--hidden must hold sizes of at least 1"),
         (["--model", "cnn", "--hidden", "3", "4"], "--hidden must be one size, but for the mlp"),
         (["--epochs", "0"], "--epochs must be at least 1, got 0"),

@@ -169,7 +169,7 @@ def test_what_a_report_writes_does_not_make_its_commit_dirty(tmp_path, monkeypat
 
 
 def test_without_training_nothing_is_downloaded(tmp_path, here, monkeypatch, capsys) -> None:
-    def download(log: Any) -> str:
+    def download(log: Any, name: str) -> str:
         raise AssertionError("a download was tried")
 
     monkeypatch.setattr(experiments.data, "_download", download)
@@ -184,7 +184,7 @@ def test_without_training_nothing_is_downloaded(tmp_path, here, monkeypatch, cap
     assert contents(tmp_path) == before
     folder = tmp_path / experiments.data.DOWNLOADED
     folder.mkdir(parents=True)
-    names = [name for name, _, _ in experiments.data.FILES.values()]
+    names = [name for name, *_ in experiments.data.FILES.values()]
     for name in (*names[:2], names[2].replace("-idx", ".idx") + ".gz"):
         (folder / name).touch()
     assert make_report.main(["--no-train"]) == 2
