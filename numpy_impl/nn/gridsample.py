@@ -5,14 +5,14 @@ combinations of positions, that its values are made of.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
 from numpy_impl.kernels.elementwise import silently
-from numpy_impl.kernels.windows import channels_first, channels_last
+from numpy_impl.kernels.segments import add_at_columns, take_columns
 from numpy_impl.nn.upsampling import cubic, cubic_slope
 
 Array = np.ndarray
@@ -45,11 +45,11 @@ def affine_grid_backward(grad_output: Array, base: Array) -> Array:
 
 
 class _Taps(NamedTuple):
-    """What points read along an axis: T positions, (T, N, P), that may lie outside."""
+    """What points read along an axis: T positions, (T, N*P), that may lie outside."""
 
     positions: Array
     weights: Array
-    slopes: Array  # d weights / d grid
+    slopes: Array | None  # d weights / d grid; None where they are 0
 
 
 def _unnormalised(grid: Array, size: int, align_corners: bool) -> tuple[Array, float]:
@@ -87,13 +87,17 @@ def _taps(grid: Array, size: int, mode: str, padding_mode: str, align_corners: b
     place, growth = _unnormalised(grid, size, align_corners)
     if mode == "bicubic":
         below = np.floor(place)
-        offsets = np.arange(-1, 3).reshape(-1, 1, 1)
-        distance = (offsets - (place - below)).astype(place.dtype)
-        positions, _ = _padded(below + offsets, size, padding_mode, align_corners)
-        return _Taps(positions, cubic(distance, -0.75), cubic_slope(distance, -0.75) * -growth)
+        above = place - below
+        positions, _ = _padded(
+            below + np.arange(-1, 3).reshape(-1, 1), size, padding_mode, align_corners
+        )
+        distances = -1 - above, -above, 1 - above, 2 - above
+        weights = [cubic(distance, -0.75) for distance in distances]
+        slopes = [cubic_slope(distance, -0.75) * -growth for distance in distances]
+        return _Taps(positions, np.stack(weights), np.stack(slopes))
     place, slope = _padded(place, size, padding_mode, align_corners)
     if mode == "nearest":
-        return _Taps(np.rint(place)[None], np.ones_like(place)[None], np.zeros_like(place)[None])
+        return _Taps(np.rint(place)[None], np.ones_like(place)[None], None)
     below = np.floor(place)
     above = place - below
     slope = slope * growth
@@ -103,7 +107,10 @@ def _taps(grid: Array, size: int, mode: str, padding_mode: str, align_corners: b
 
 
 class Samples:
-    """The pixels of an input (N, C, S...) that a grid (N, O..., n) reads, and their weights."""
+    """The pixels of an input (N, C, S...) that a grid (N, O..., n) reads, and their weights.
+
+    The pixels have a frame of zeros, (C, N * (S + 2)...): whatever lies outside is in it.
+    """
 
     @silently
     def __init__(
@@ -111,62 +118,74 @@ class Samples:
     ) -> None:
         n, channels, *sizes = input.shape
         self.shape, self.grid_shape = input.shape, grid.shape
-        # a pixel a row, behind them one of zeros for all that lies outside: (N S... + 1, C)
-        self.pixels = np.zeros((n * math.prod(sizes) + 1, channels), input.dtype)
-        self.pixels[:-1].reshape(n, *sizes, channels)[...] = channels_last(input)
-        points = grid.reshape(n, math.prod(grid.shape[1:-1]), len(sizes))
+        self.framed = channels, n, *(size + 2 for size in sizes)
+        pixels = np.zeros(self.framed, input.dtype)
+        pixels[self.inside] = input.swapaxes(0, 1)
+        self.pixels = pixels.reshape(channels, math.prod(self.framed[1:]))
         # x is the last axis
+        points = np.ascontiguousarray(grid.reshape(-1, len(sizes)).T)[::-1]  # (n, N*P)
         self.taps = [
-            _taps(points[..., -1 - axis], size, mode, padding_mode, align_corners)
-            for axis, size in enumerate(sizes)
+            _taps(along, size, mode, padding_mode, align_corners)
+            for along, size in zip(points, sizes, strict=True)
         ]
+        # where each begins in the flat frame, axis by axis: a pixel is their sum
+        sample = np.arange(n).repeat(math.prod(grid.shape[1:-1]))
+        self.starts = [sample * math.prod(self.framed[2:])]
+        for axis, (size, taps) in enumerate(zip(sizes, self.taps, strict=True)):
+            # (fmin and fmax: not a number is outside)
+            places = np.fmin(np.fmax(taps.positions, -1), size).astype(np.intp) + 1
+            self.starts.append(places * math.prod(self.framed[3 + axis :]))
+
+    @property
+    def inside(self) -> tuple[slice, ...]:
+        """What the frame surrounds, of (C, N, (S + 2)...)."""
+        return (slice(None),) * 2 + (slice(1, -1),) * (len(self.framed) - 2)
 
     def reads(self) -> Iterator[tuple[Array, list[Array], list[Array]]]:
-        """For each combination of positions: which pixels, (N, P), their weights and slopes."""
-        n, _, *sizes = self.shape
-        for combination in product(*(range(len(taps.positions)) for taps in self.taps)):
+        """For each combination of positions: which pixels, (N*P,), their weights and slopes."""
+        sample, *starts = self.starts
+        for combination in product(*(range(len(places)) for places in starts)):
             chosen = list(zip(combination, self.taps, strict=True))
-            pixel, is_inside = np.arange(n)[:, None], np.ones((), bool)
-            for size, (k, taps) in zip(sizes, chosen, strict=True):
-                position = taps.positions[k]
-                here = (position >= 0) & (position < size)
-                is_inside = is_inside & here
-                pixel = pixel * size + np.where(here, position, 0).astype(np.int64)
-            pixel = np.where(is_inside, pixel, len(self.pixels) - 1)
-            yield pixel, [t.weights[k] for k, t in chosen], [t.slopes[k] for k, t in chosen]
+            pixel = sum((places[k] for k, places in zip(combination, starts, strict=True)), sample)
+            slopes = [t.slopes[k] for k, t in chosen if t.slopes is not None]
+            yield pixel, [t.weights[k] for k, t in chosen], slopes
 
 
 @silently
 def grid_sample(samples: Samples) -> Array:
     """The values at the points: (N, C, S...) at (N, O..., n) -> (N, C, O...)."""
-    total = np.zeros((), samples.pixels.dtype)
+    total: Array | None = None  # (C, N*P)
     for pixel, weights, _ in samples.reads():
-        values = np.take(samples.pixels, pixel, axis=0)  # (N, P, C)
-        values *= _product(weights)[..., None]
-        total = np.add(total, values, out=values)
+        values = take_columns(samples.pixels, pixel)
+        values *= _product(weights)
+        total = values if total is None else np.add(total, values, out=total)
+    assert total is not None
     n, *points, _ = samples.grid_shape
-    return channels_first(total.reshape(n, *points, samples.shape[1]))
+    return np.ascontiguousarray(total.reshape(samples.shape[1], n, *points).swapaxes(0, 1))
 
 
 @silently
-def grid_sample_backward(grad_output: Array, samples: Samples) -> tuple[Array, Array]:
+def grid_sample_backward(
+    grad_output: Array, samples: Samples, needs: Sequence[bool] = (True, True)
+) -> tuple[Array | None, Array | None]:
     """Gradients for the input, where pixels' add up, and for the grid, by the weights' slopes."""
-    n, channels, *sizes = samples.shape
-    points = math.prod(samples.grid_shape[1:-1])
-    grad = channels_last(grad_output).reshape(n, points, channels)
+    n, channels, *points = grad_output.shape
+    grad = grad_output.swapaxes(0, 1).reshape(channels, n * math.prod(points))
     grad_pixels = np.zeros_like(samples.pixels)
-    grad_grid = np.zeros((n, points, len(sizes)), grad.dtype)
+    grad_grid = np.zeros((grad.shape[1], len(samples.taps)), grad.dtype)
     for pixel, weights, slopes in samples.reads():
-        # np.add.at(grad_pixels, pixel, ...), which is quicker with one flat index
-        index = pixel[..., None] * channels + np.arange(channels)
-        share = grad * _product(weights)[..., None]
-        np.add.at(grad_pixels.reshape(-1), index.reshape(-1), share.reshape(-1))
-        along = np.einsum("npc,npc->np", np.take(samples.pixels, pixel, axis=0), grad)
-        for axis, slope in enumerate(slopes):
-            others = _product([slope, *weights[:axis], *weights[axis + 1 :]])
-            grad_grid[..., -1 - axis] += along * others
-    grad_input = channels_first(grad_pixels[:-1].reshape(n, *sizes, channels))
-    return grad_input, grad_grid.reshape(samples.grid_shape)
+        if needs[0]:
+            add_at_columns(grad_pixels, pixel, grad * _product(weights))
+        if needs[1] and slopes:
+            along = np.einsum("cp,cp->p", take_columns(samples.pixels, pixel), grad)
+            for axis, slope in enumerate(slopes):
+                others = _product([slope, *weights[:axis], *weights[axis + 1 :]])
+                grad_grid[:, -1 - axis] += along * others
+    grad_input = grad_pixels.reshape(samples.framed)[samples.inside].swapaxes(0, 1)
+    return (
+        np.ascontiguousarray(grad_input) if needs[0] else None,
+        grad_grid.reshape(samples.grid_shape) if needs[1] else None,
+    )
 
 
 def _product(factors: list[Array]) -> Array:

@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from numpy_impl.kernels.segments import reduce_runs, sum_by_index
+from numpy_impl.kernels.segments import (
+    add_at_columns,
+    reduce_runs,
+    sum_by_index,
+    take_columns,
+)
 
 COUNTS = st.lists(st.integers(0, 5), max_size=9)
 
@@ -33,3 +38,18 @@ def test_runs(dtype, sizes, function, features) -> None:
     assert found.shape == (len(sizes), *features)
     for value, expected in zip(found, wanted, strict=True):
         np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 6), max_size=30), st.integers(0, 4))
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_columns(dtype, index, rows) -> None:
+    rng, chosen = np.random.default_rng(0), np.array(index, int)
+    values = rng.standard_normal((rows, 7)).astype(dtype)
+    found = take_columns(values, chosen)
+    np.testing.assert_array_equal(found, values[:, chosen])
+    assert found.dtype == dtype
+    totals, shares = values.copy(), rng.standard_normal((rows, len(index))).astype(dtype)
+    np.add.at(values, (slice(None), chosen), shares)
+    add_at_columns(totals, chosen, shares)
+    np.testing.assert_array_equal(totals, values)

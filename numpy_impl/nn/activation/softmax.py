@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from numpy_impl.kernels.elementwise import silently
+from numpy_impl.kernels.memory import empty_like
+from numpy_impl.kernels.threads import slicewise
 from numpy_impl.nn.checks import check_array
 from numpy_impl.nn.module import Module
 from numpy_impl.types import Array
@@ -22,33 +24,64 @@ def _short_axis_first(input: Array, dim: int) -> Array:
     return input
 
 
+def _along(fill: Callable[..., None], input: Array, *others: Array, dim: int) -> Array:
+    """A new array like ``input``, which ``fill(input, *others, output, dim)`` fills.
+
+    Slice by slice, unless ``dim`` is the first axis.
+    """
+    output = empty_like(input)
+    if input.ndim < 2 or dim % input.ndim == 0:
+        fill(input, *others, output, dim)
+    else:
+        slicewise(lambda *slices: fill(*slices, dim), input, *others, output)
+    return output
+
+
+@silently
 def softmax(input: Array, dim: int) -> Array:
     """exp(x) / sum(exp(x)) along ``dim``; the maximum is taken off first, for range."""
-    output = _exp_shifted(input, dim)
-    output /= output.sum(dim, keepdims=True)
-    return output
+    return _along(_fill_softmax, _short_axis_first(input, dim), dim=dim)
+
+
+def _fill_softmax(x: Array, y: Array, dim: int) -> None:
+    # a row of -inf alone gives NaN, as in torch
+    np.subtract(x, x.max(dim, keepdims=True, initial=-np.inf), out=y)
+    np.exp(y, out=y)
+    y /= y.sum(dim, keepdims=True)
 
 
 @silently
 def softmax_backward(grad_output: Array, output: Array, dim: int) -> Array:
     """y * (dy - sum(dy * y))."""
-    product = grad_output * output
-    return np.asarray(product - output * product.sum(dim, keepdims=True))
+    return _along(_fill_softmax_backward, grad_output, output, dim=dim)
+
+
+def _fill_softmax_backward(dy: Array, y: Array, dx: Array, dim: int) -> None:
+    np.multiply(dy, y, out=dx)
+    dx -= y * dx.sum(dim, keepdims=True)
 
 
 @silently
 def log_softmax(input: Array, dim: int) -> Array:
     """x - log(sum(exp(x))) along ``dim``, without forming the softmax."""
-    input = _short_axis_first(input, dim)
-    shifted = np.asarray(input - input.max(dim, keepdims=True, initial=-np.inf))
-    shifted -= np.log(np.exp(shifted).sum(dim, keepdims=True))
-    return shifted
+    return _along(_fill_log_softmax, _short_axis_first(input, dim), dim=dim)
+
+
+def _fill_log_softmax(x: Array, y: Array, dim: int) -> None:
+    np.subtract(x, x.max(dim, keepdims=True, initial=-np.inf), out=y)
+    y -= np.log(np.exp(y).sum(dim, keepdims=True))
 
 
 @silently
 def log_softmax_backward(grad_output: Array, output: Array, dim: int) -> Array:
     """dy - softmax * sum(dy)."""
-    return np.asarray(grad_output - np.exp(output) * grad_output.sum(dim, keepdims=True))
+    return _along(_fill_log_softmax_backward, grad_output, output, dim=dim)
+
+
+def _fill_log_softmax_backward(dy: Array, y: Array, dx: Array, dim: int) -> None:
+    np.exp(y, out=dx)
+    dx *= dy.sum(dim, keepdims=True)
+    np.subtract(dy, dx, out=dx)
 
 
 def softmin(input: Array, dim: int) -> Array:
@@ -59,13 +92,6 @@ def softmin(input: Array, dim: int) -> Array:
 def softmin_backward(grad_output: Array, output: Array, dim: int) -> Array:
     """y * (sum(dy * y) - dy)."""
     return -softmax_backward(grad_output, output, dim)
-
-
-@silently
-def _exp_shifted(input: Array, dim: int) -> Array:
-    input = _short_axis_first(input, dim)
-    # a row of -inf alone gives NaN, as in torch
-    return np.asarray(np.exp(input - input.max(dim, keepdims=True, initial=-np.inf)))
 
 
 class _OverAxis(Module):

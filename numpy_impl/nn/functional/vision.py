@@ -105,8 +105,8 @@ def grid_sample(
     if grad_mode.enabled and any(needs):
 
         def way_back(grads: list[Array], retain_graph: bool) -> list[Array]:
-            found = gridsample.grid_sample_backward(grads[0], samples)
-            return [grad for grad, needed in zip(found, needs, strict=True) if needed]
+            found = gridsample.grid_sample_backward(grads[0], samples, needs)
+            return [grad for grad in found if grad is not None]
 
         tracked = tuple(v for v in inputs if v.requires_grad)
         attach([result], Node("grid_sample", tracked, way_back))

@@ -90,15 +90,21 @@ class MSELoss(PairLoss):
 @elementwise
 def huber_loss(x: Array, y: Array, delta: float = 1.0) -> Array:
     """(x - y)**2 / 2 up to delta, from there on delta * (abs(x - y) - delta / 2)."""
-    size = np.abs(x - y)
-    held = np.minimum(size, delta)
-    return held * (size - held / 2)
+    size = np.asarray(x - y)
+    np.abs(size, out=size)
+    held = size.clip(None, delta)
+    size -= held * 0.5
+    size *= held
+    return size
 
 
 @elementwise
 def huber_loss_backward(dy: Array, x: Array, y: Array, delta: float = 1.0) -> Array:
     """dy * (x - y), the difference held between -delta and delta."""
-    return np.clip(x - y, -delta, delta) * dy
+    held = np.asarray(x - y)
+    held.clip(-delta, delta, out=held)
+    held *= dy
+    return held
 
 
 class HuberLoss(PairLoss):
@@ -137,11 +143,16 @@ class HuberLoss(PairLoss):
 @elementwise
 def smooth_l1_loss(x: Array, y: Array, beta: float = 1.0) -> Array:
     """(x - y)**2 / (2 beta) up to beta, from there on abs(x - y) - beta / 2."""
-    size = np.abs(x - y)
+    size = np.asarray(x - y)
+    np.abs(size, out=size)
     if beta == 0:
         return size
-    held = np.minimum(size, beta)
-    return held / beta * (size - held / 2)
+    held = size.clip(None, beta)
+    size -= held * 0.5
+    if beta != 1:
+        held /= beta
+    size *= held
+    return size
 
 
 @elementwise
@@ -149,7 +160,12 @@ def smooth_l1_loss_backward(dy: Array, x: Array, y: Array, beta: float = 1.0) ->
     """dy * (x - y) / beta, the quotient held between -1 and 1."""
     if beta == 0:
         return l1_loss_backward(dy, x, y)
-    return np.clip((x - y) / beta, -1, 1) * dy
+    held = np.asarray(x - y)
+    if beta != 1:
+        held /= beta
+    held.clip(-1, 1, out=held)
+    held *= dy
+    return held
 
 
 class SmoothL1Loss(PairLoss):
