@@ -19,18 +19,11 @@ import argparse
 import dataclasses
 import shlex
 
+from experiments.config import BESIDE_RECIPES, GROUPS, Config, amended, resolve
 from experiments.declare import add_flags
 from experiments.errors import UserError, need, out_of_memory, silence, tell
 from experiments.flags import Job, check_effect, check_job
-from experiments.recipes import (
-    BESIDE_RECIPES,
-    DEFAULT_RECIPE,
-    GROUPS,
-    RECIPES,
-    Config,
-    amended,
-    resolve,
-)
+from experiments.recipes import DEFAULT_RECIPE, RECIPES
 from experiments.threads import set_threads
 
 # Nothing here may import NumPy before --threads has been read: BLAS counts its threads once.

@@ -4,8 +4,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from experiments.config import BACKENDS
 from experiments.errors import UserError
-from experiments.recipes import BACKENDS
 
 Array = np.ndarray
 

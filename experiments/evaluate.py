@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments import checkpoint, pictures
+from experiments.config import Config, amended
 from experiments.data import Dataset, recorded_path
 from experiments.errors import UserError, need, tell
 from experiments.folder import BEST, LAST
@@ -20,7 +21,6 @@ from experiments.outcome import (
 )
 from experiments.own_model import blamed
 from experiments.prepare import load_data, make_trainer
-from experiments.recipes import Config, amended
 from experiments.trainer import Trainer
 
 _SHOWN = 3  # answers for each image

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from experiments.config import DATA, RUN, Config
 from experiments.declare import Declared, Flag, declared, spelt
 from experiments.errors import UserError
 from experiments.own_name import OWN, is_own
-from experiments.recipes import DATA, RUN, Config
 
 _OLD_RUNS = ("resume", "evaluate", "predict")
 _TEST = ("evaluate",)

@@ -10,10 +10,10 @@ import numpy as np
 
 from experiments import own_model
 from experiments.backend import make_backend
+from experiments.config import Config
 from experiments.data import Dataset, load
 from experiments.errors import UserError, need, out_of_memory
 from experiments.own_name import is_own
-from experiments.recipes import Config
 from experiments.trainer import Trainer
 
 

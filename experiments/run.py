@@ -15,6 +15,7 @@ import numpy as np
 
 from experiments import checkpoint, text
 from experiments.about import about, identity, versions
+from experiments.config import Config
 from experiments.curves import plot_run
 from experiments.data import Dataset, recorded_path
 from experiments.declare import declared
@@ -46,7 +47,7 @@ from experiments.outcome import (
 from experiments.own_model import blamed
 from experiments.own_name import absolute
 from experiments.prepare import check_evaluations, load_data, make_trainer, need_packages
-from experiments.recipes import TRANSFORMED, Config
+from experiments.recipes import TRANSFORMED
 from experiments.trainer import Callbacks, State, Trainer, accuracy, mean_cross_entropy
 
 __all__ = ["doctor", "resume", "saved_values", "summary", "train", "versions"]

@@ -10,12 +10,12 @@ import numpy as np
 
 from experiments import own_model
 from experiments.augment import augment
+from experiments.config import Config
 from experiments.data import Dataset, split, to_float
 from experiments.errors import NotFinite
 from experiments.flags import ways_out
 from experiments.models import cnn, cnn3, gpt, gpt_init, lab_init, mlp, row_lstm
 from experiments.own_name import is_own
-from experiments.recipes import Config
 
 Array = np.ndarray
 _EVALUATION_BATCH = 500

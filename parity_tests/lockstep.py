@@ -12,9 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from experiments.backend import NumpyBackend, TorchBackend
-from experiments.data import Dataset, load
-from experiments.prepare import dataset
-from experiments.recipes import RECIPES, Config, resolve
+from experiments.config import Config, resolve
+from experiments.data import Dataset
+from experiments.prepare import load_data
+from experiments.recipes import RECIPES
 from experiments.trainer import Callbacks, Trainer
 
 RTOL = 1e-8
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.steps < 1:
         parser.error(f"--steps must be at least 1, got {given.steps}")
     config = resolve(given.recipe, {"dtype": "float64"})
-    data = load(dataset(config))
+    data = load_data(config, None)
     print(f"data: {data.source}")
     ours, twin = losses(config, data, given.steps)
     off = np.abs(ours - twin) / np.abs(twin)

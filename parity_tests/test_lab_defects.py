@@ -11,8 +11,8 @@ import pytest
 
 import experiments.trainer as trainer_module
 from experiments.backend import NumpyBackend
+from experiments.config import Config
 from experiments.data import load
-from experiments.recipes import Config
 from experiments.trainer import Callbacks, Trainer
 from numpy_impl import nn, optim
 from parity_tests.cases import Case, ModuleParity

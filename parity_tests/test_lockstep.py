@@ -10,8 +10,9 @@ import torch
 import numpy_impl
 import torch_ref
 from experiments.backend import NumpyBackend, TorchBackend
+from experiments.config import Config, resolve
 from experiments.data import load
-from experiments.recipes import RECIPES, Config, resolve
+from experiments.recipes import RECIPES
 from experiments.trainer import Trainer
 from parity_tests import lockstep
 from torch_ref.convert import to_numpy

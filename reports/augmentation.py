@@ -7,8 +7,9 @@ import numpy as np
 
 from experiments.augment import augment
 from experiments.backend import make_backend
+from experiments.config import Config, resolve
 from experiments.data import Dataset, to_float
-from experiments.recipes import TRANSFORMED, Config, resolve
+from experiments.recipes import TRANSFORMED
 from reports import figures
 from reports.accuracy import BACKENDS, NAMES, Score, commands_table
 from reports.document import Content, Figure, Table

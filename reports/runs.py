@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from experiments.checkpoint import load_arrays, write_atomically
+from experiments.config import Config, resolve
 from experiments.declare import spelt
-from experiments.recipes import LAB, Config, resolve
+from experiments.recipes import LAB
 from experiments.run import versions
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from experiments import augment, checkpoint
 from experiments.backend import NumpyBackend, TorchBackend
+from experiments.config import Config, resolve
 from experiments.data import load
 from experiments.errors import UserError
 from experiments.models import cnn3
-from experiments.recipes import TRANSFORMED, Config, resolve
+from experiments.recipes import TRANSFORMED
 from experiments.trainer import Callbacks, Trainer
 from parity_tests.experiments.calls import QUICK, call, refusal, result, start
 from torch_ref.vision import import_torchvision

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from experiments.backend import NumpyBackend, TorchBackend
+from experiments.config import Config
 from experiments.data import load
 from experiments.doctor import examine
-from experiments.recipes import Config
 from experiments.trainer import Trainer
 from parity_tests.experiments.calls import call
 

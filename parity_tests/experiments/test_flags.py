@@ -8,9 +8,10 @@ import pytest
 import train
 from experiments import run
 from experiments.checkpoint import load_arrays
+from experiments.config import GROUPS, Config, resolve
 from experiments.declare import declared, spelt
 from experiments.flags import Job, remarks, ways_out
-from experiments.recipes import GROUPS, RECIPES, Config, resolve
+from experiments.recipes import RECIPES
 from parity_tests.experiments.calls import QUICK, about, call, refusal
 
 

@@ -5,9 +5,9 @@ import pytest
 
 from experiments import text
 from experiments.backend import NumpyBackend, TorchBackend
+from experiments.config import resolve
 from experiments.data import load
 from experiments.errors import UserError
-from experiments.recipes import resolve
 from experiments.trainer import Trainer
 from parity_tests.experiments.calls import about, call, refusal, result
 
@@ -86,7 +86,7 @@ def test_a_run_of_the_gpt(head, tmp_path, capsys, monkeypatch, data) -> None:
         (["--model", "gpt", "--dataset", "digits"], "--dataset must be text for the gpt"),
         (["--dataset", "text"], "--dataset must be text for the gpt, and images for the others"),
         (["--model", "gpt", "--heads", "3"], "--heads must divide --hidden, got 3"),
-        (["--model", "gpt", "--data-dir", "."], "--data-dir . has no effect with the text"),
+        (["--model", "gpt", "--data", "."], "--data . has no effect with the text"),
         (["--layers", "2"], "--layers has no effect: it needs --model gpt, this run has mlp"),
         (["--model", "lstm", "--init-scale", "2"], "--init-scale has no effect: it needs"),
         (["--model", "gpt", "--hidden", "1600000"], "GB of memory"),

@@ -11,8 +11,8 @@ import pytest
 import train
 from experiments import checkpoint, run
 from experiments.backend import NumpyBackend, TorchBackend
+from experiments.config import Config
 from experiments.data import load
-from experiments.recipes import Config
 from experiments.threads import VARIABLES
 from experiments.trainer import Callbacks, NotFinite, Trainer
 

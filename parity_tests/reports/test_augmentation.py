@@ -10,8 +10,9 @@ import pytest
 
 import numpy_impl
 import train
+from experiments.config import resolve
 from experiments.data import load
-from experiments.recipes import TRANSFORMED, resolve
+from experiments.recipes import TRANSFORMED
 from reports import augmentation, figures, ledger, make_report, runs, write
 from reports.accuracy import canonical, plan
 from reports.runs import Run
