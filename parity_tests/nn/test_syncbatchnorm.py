@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import torch_ref
 from numpy_impl import nn
 from parity_tests.cases import Case, ModuleParity
 
@@ -114,6 +115,35 @@ def test_shares_are_as_the_whole(rows, momentum, centre) -> None:
     for layer in layers:
         for name, value in twin.named_buffers():
             np.testing.assert_allclose(layer.get_buffer(name), value.numpy(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("rows", ROWS, ids=str)
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_the_twin_of_shares(rows, momentum) -> None:
+    """torch's own refuses the CPU: that of torch_ref is torch's BatchNorm of all rows, too."""
+    rng = np.random.default_rng(0)
+    whole = torch.nn.BatchNorm2d(3, momentum=momentum, dtype=torch.float64)
+    x = torch.from_numpy(rng.standard_normal((sum(rows), 3, 2, 4))).requires_grad_()
+    dy = torch.from_numpy(rng.standard_normal(x.shape))
+    expected = whole(x)
+    expected.backward(dy)
+    group, parts, upstream = Threads(len(rows)), x.detach().split(rows), dy.split(rows)
+
+    def work(rank: int) -> tuple[torch.Tensor, ...]:
+        twin = torch.nn.BatchNorm2d(3, momentum=momentum, dtype=torch.float64)
+        twin = torch_ref.nn.SyncBatchNorm.convert_sync_batchnorm(twin, group)
+        part = parts[rank].clone().requires_grad_()
+        output = twin(part)
+        output.backward(upstream[rank])
+        for name, value in whole.named_buffers():
+            torch.testing.assert_close(twin.get_buffer(name), value)
+        return output, part.grad, twin.weight.grad, twin.bias.grad
+
+    output, gradient, weight, bias = zip(*group.run(work), strict=True)
+    torch.testing.assert_close(torch.cat(output), expected)
+    torch.testing.assert_close(torch.cat(gradient), x.grad)
+    torch.testing.assert_close(sum(weight), whole.weight.grad)
+    torch.testing.assert_close(sum(bias), whole.bias.grad)
 
 
 def test_float32_far_from_zero_is_as_accurate_as_the_whole() -> None:
