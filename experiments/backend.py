@@ -1,10 +1,12 @@
 """The one place where the two backends differ: everything else runs on either."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 
 from experiments.config import BACKENDS
+from experiments.distributed import Group
 from experiments.errors import UserError
 
 Array = np.ndarray
@@ -26,9 +28,23 @@ class Backend(Protocol):
         ...
 
     def train_step(
-        self, model: Any, criterion: Any, optimizer: Any, images: Array, labels: Array
+        self,
+        model: Any,
+        criterion: Any,
+        optimizer: Any,
+        images: Array,
+        labels: Array,
+        weight: float,
+        group: Group,
     ) -> tuple[float, Array]:
-        """Forward, loss, backward, update; returns the loss and the logits."""
+        """Forward, loss, backward, update with this process's rows of a batch.
+
+        Args:
+            weight: the share of the batch that they are.
+
+        Returns:
+            Their part of the batch's mean loss, and their logits.
+        """
         ...
 
     def predict(self, model: Any, images: Array) -> Array:
@@ -65,14 +81,18 @@ class NumpyBackend:
         return self._impl.random.uniform_(np.empty(size, np.float32), low, high)
 
     def train_step(
-        self, model: Any, criterion: Any, optimizer: Any, images: Array, labels: Array
+        self,
+        model: Any,
+        criterion: Any,
+        optimizer: Any,
+        images: Array,
+        labels: Array,
+        weight: float,
+        group: Group,
     ) -> tuple[float, Array]:
-        optimizer.zero_grad()
-        logits = model(self._impl.from_numpy(images))
-        loss = criterion(logits, self._impl.from_numpy(labels))
-        loss.backward()
-        optimizer.step()
-        return loss.item(), logits.detach().numpy()
+        return _train_step(
+            self._impl.from_numpy, model, criterion, optimizer, images, labels, weight, group
+        )
 
     def predict(self, model: Any, images: Array) -> Array:
         with self._impl.no_grad():
@@ -119,14 +139,18 @@ class TorchBackend:
         return self._torch.empty(size).uniform_(low, high).numpy()
 
     def train_step(
-        self, model: Any, criterion: Any, optimizer: Any, images: Array, labels: Array
+        self,
+        model: Any,
+        criterion: Any,
+        optimizer: Any,
+        images: Array,
+        labels: Array,
+        weight: float,
+        group: Group,
     ) -> tuple[float, Array]:
-        optimizer.zero_grad()
-        logits = model(self._torch.from_numpy(images))
-        loss = criterion(logits, self._torch.from_numpy(labels))
-        loss.backward()
-        optimizer.step()
-        return loss.item(), logits.detach().numpy()
+        return _train_step(
+            self._torch.from_numpy, model, criterion, optimizer, images, labels, weight, group
+        )
 
     def predict(self, model: Any, images: Array) -> Array:
         with self._torch.no_grad():
@@ -173,6 +197,28 @@ def make_backend(name: str) -> Any:
             f"--backend torch needs PyTorch ({error}): pip install -r requirements.txt, "
             "or use --backend numpy"
         ) from None
+
+
+def _train_step(
+    tensor: Callable[[Array], Any],
+    model: Any,
+    criterion: Any,
+    optimizer: Any,
+    images: Array,
+    labels: Array,
+    weight: float,
+    group: Group,
+) -> tuple[float, Array]:
+    """The step, of either backend."""
+    optimizer.zero_grad()
+    logits = model(tensor(images))
+    # no rows have no mean; what is backpropagated then is 0, and what layers sum is summed
+    loss = weight * (criterion(logits, tensor(labels)) if weight else logits.sum())
+    loss.backward()
+    grads = (parameter.grad for parameter in model.parameters())
+    group.sum_in_place(np.asarray(grad) for grad in grads if grad is not None)
+    optimizer.step()
+    return loss.item(), logits.detach().numpy()
 
 
 def _map_leaves(tree: Any, function: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import math
 import os
 import platform
 import shutil
@@ -137,7 +138,8 @@ def to_float(images: Array, scale: float, dtype: np.dtype, flat: bool) -> Array:
     """(N, H, W) pixels -> value / scale, as (N, H*W) or (N, 1, H, W)."""
     values = images.astype(dtype)
     values /= dtype.type(scale)
-    return values.reshape(len(images), -1) if flat else values[:, None]
+    size = math.prod(images.shape[1:])  # -1 can't be told from no rows
+    return values.reshape(len(images), size) if flat else values[:, None]
 
 
 def _files(path: Path, dataset: str, unchecked: bool = False) -> Dataset:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.trainer import Trainer, accuracy, mean_cross_entropy
+from experiments.trainer import Trainer, mean_cross_entropy
 
 Array = np.ndarray
 _SAMPLE = 1000  # images that are looked at
@@ -34,18 +34,10 @@ def examine(trainer: Trainer) -> Iterator[Advice]:
     batch = slice(0, trainer.config.batch_size)
     before = {name: a.copy() for name, a in trainer.backend.arrays(trainer.model).items()}
     yield from _of_relus(trainer, images)
-    first, _ = _step(trainer, images[batch], labels[batch])
+    first, _ = trainer.step(trainer.images(images[batch]), labels[batch])
     yield from _of_gradients(trainer)
     yield _of_movement(trainer, before)
     yield _of_one_batch(trainer, images[batch], labels[batch], first)
-
-
-def _step(trainer: Trainer, raw: Array, labels: Array) -> tuple[float, Array]:
-    backend = trainer.backend
-    loss, logits = backend.train_step(
-        trainer.model, trainer.criterion, trainer.optimizer, trainer.images(raw), labels
-    )
-    return loss, logits
 
 
 def _of_data(trainer: Trainer, raw: Array, labels: Array) -> Iterator[Advice]:
@@ -141,12 +133,11 @@ def _of_movement(trainer: Trainer, before: dict[str, Array]) -> Advice:
 
 
 def _of_one_batch(trainer: Trainer, raw: Array, labels: Array, first: float) -> Advice:
-    loss, logits = first, np.zeros(0)
+    loss, share = first, 0.0
     for _ in range(_STEPS):
-        loss, logits = _step(trainer, raw, labels)
+        loss, share = trainer.step(trainer.images(raw), labels)
         if loss < 0.05 * first or not math.isfinite(loss):
             break
-    share = accuracy(logits, labels)
     measured = f"one batch, {_STEPS} times: loss {first:.3g} to {loss:.3g}, accuracy {share:.0%}"
     advice = (
         "a network that can't learn one batch by heart has a fault, or a learning rate that is too "

@@ -4,7 +4,10 @@ import contextlib
 import importlib
 import os
 import sys
+import time
 from typing import Any
+
+from experiments.launch import LAUNCH
 
 
 class UserError(Exception):
@@ -36,7 +39,13 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def tell(line: str) -> None:
-    """A line on stderr; nothing if nobody reads it."""
+    """A line on stderr; nothing if nobody reads it.
+
+    What befalls several processes one of them says: the first, whose end then ends the others.
+    """
+    if LAUNCH.rank:
+        time.sleep(1 + 0.2 * LAUNCH.rank)
+        line = f"process {LAUNCH.rank} of {LAUNCH.size}: {line}"
     try:
         print(line, file=sys.stderr, flush=True)
     except OSError:

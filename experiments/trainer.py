@@ -12,6 +12,7 @@ from experiments import own_model
 from experiments.augment import augment
 from experiments.config import Config
 from experiments.data import Dataset, split, to_float
+from experiments.distributed import Group, share_model
 from experiments.errors import NotFinite
 from experiments.flags import ways_out
 from experiments.models import cnn, cnn3, gpt, gpt_init, lab_init, mlp, row_lstm
@@ -129,12 +130,19 @@ class Trainer:
         backend: from ``experiments.backend``.
         data: the data set.
         callbacks: who hears of it.
+        group: the processes that share the run; None for this one alone.
     """
 
     def __init__(
-        self, config: Config, backend: Any, data: Dataset, callbacks: Callbacks | None = None
+        self,
+        config: Config,
+        backend: Any,
+        data: Dataset,
+        callbacks: Callbacks | None = None,
+        group: Group | None = None,
     ) -> None:
         self.config, self.backend, self.data = config, backend, data
+        self.group = group or Group()
         self.callbacks = callbacks or Callbacks()
         backend.manual_seed(config.seed)
         train, dev = split(data, backend.randperm(len(data.train_images)))
@@ -142,7 +150,7 @@ class Trainer:
         self._dev_images, self._dev_labels = dev
         self.steps_per_epoch = -(-len(self._train_images) // config.batch_size)
         self.total_steps = self.steps_per_epoch * config.epochs
-        self.model = build_model(config, backend, data)
+        self.model = share_model(backend.nn, build_model(config, backend, data), self.group)
         self.criterion = backend.nn.CrossEntropyLoss()
         self.optimizer = build_optimizer(config, backend, self.model)
         self.scheduler = build_scheduler(config, backend, self.optimizer, self.total_steps)
@@ -171,13 +179,25 @@ class Trainer:
     def predict(self, raw: Array) -> Array:
         """The logits of raw images, in evaluation mode."""
         self.model.eval()
-        batches = range(0, len(raw), _EVALUATION_BATCH)
+        starts = range(0, len(raw), _EVALUATION_BATCH)
+        own = starts[self.group.part(len(starts))]
         logits = [
             self.backend.predict(self.model, self.images(raw[i : i + _EVALUATION_BATCH]))
-            for i in batches
+            for i in own or range(len(raw), len(raw) + 1)
         ]
         self.model.train()
-        return np.concatenate(logits)
+        return self.group.joined(np.concatenate(logits), own.start, len(raw))
+
+    def step(self, images: Array, labels: Array) -> tuple[float, float]:
+        """One step with a batch, shared out: its mean loss, and the share that was right."""
+        own = self.group.share(len(images))
+        weight, images, labels = len(images[own]) / len(images), images[own], labels[own]
+        loss, logits = self.backend.train_step(
+            self.model, self.criterion, self.optimizer, images, labels, weight, self.group
+        )
+        right = weight * accuracy(logits, labels) if weight else 0.0
+        loss, right = self.group.sum(np.array([loss, right])).tolist()
+        return loss, right
 
     def resume(self, state: State) -> None:
         """Go on from a state that an earlier run handed to ``on_checkpoint``."""
@@ -218,19 +238,12 @@ class Trainer:
         losses = []
         for i in range(self.steps_per_epoch):
             chosen = order[i * batch : (i + 1) * batch]
-            labels = self._train_labels[chosen]
-            loss, logits = self.backend.train_step(
-                self.model,
-                self.criterion,
-                self.optimizer,
-                self.training_images(self._train_images[chosen]),
-                labels,
-            )
+            images = self.training_images(self._train_images[chosen])
+            loss, share = self.step(images, self._train_labels[chosen])
             lr = self.optimizer.param_groups[0]["lr"]
             if self.scheduler is not None:
                 self.scheduler.step()
             state.step += 1
-            share = accuracy(logits, labels)
             if not math.isfinite(loss):
                 raise self._not_finite(f"the loss is {loss}", lr)
             # a sample of the weights, which the loss does not always show; all at an evaluation
@@ -320,6 +333,8 @@ class Trainer:
         state.optimizer = self.backend.optimizer_state(self.optimizer)
         state.scheduler = None if self.scheduler is None else self.scheduler.state_dict()
         state.rng = self.backend.get_rng_state()
+        self.group.agree("weights", list(state.weights.values()))
+        self.group.agree("random numbers", [state.rng])
 
 
 class _Movement:

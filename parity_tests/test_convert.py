@@ -236,7 +236,7 @@ def with_method() -> torch.nn.Module:
 
 def with_class() -> torch.nn.Module:
     module = torch.nn.Sequential(torch.nn.ReLU())
-    module.kind = torch.nn.SyncBatchNorm
+    module.kind = torch.nn.DataParallel
     return module
 
 
@@ -254,11 +254,14 @@ def local() -> torch.nn.Module:
         (own_forward, r"0 \(Linear\) has a forward of its own"),
         (of_the_program, r"0 \(Net\): its class stands in the program itself"),
         (with_method, r"0 \(Sequential\): later is a bound method, Module.double"),
-        (with_class, r"0 \(Sequential\): kind is SyncBatchNorm: there is no SyncBatchNorm"),
+        (with_class, r"0 \(Sequential\): kind is DataParallel: there is no DataParallel"),
         (lambda: torch.nn.Linear(2, 2).bfloat16(), r"0 \(Linear\) holds torch.bfloat16"),
         (local, r"0 \(Net\): its class is defined inside a function or class"),
         (partial(torch.nn.LazyLinear, 3), r"0 \(LazyLinear\) is lazy: call it once first"),
-        (partial(torch.nn.SyncBatchNorm, 3), r"0 \(SyncBatchNorm\): there is no SyncBatchNorm"),
+        (
+            partial(torch.nn.DataParallel, torch.nn.ReLU()),
+            r"0 \(DataParallel\): there is no DataParallel",
+        ),
     ],
 )
 def test_what_can_t_be_converted_is_named(make, message) -> None:

@@ -134,7 +134,7 @@ def test_the_command_says_whether_a_recipe_agrees(factor, digits, monkeypatch, c
             loss, logits = super().train_step(*args)
             return loss * factor, logits
 
-    monkeypatch.setattr(lockstep, "load", lambda _: digits)
+    monkeypatch.setattr(lockstep, "load_data", lambda *_: digits)
     monkeypatch.setattr(lockstep, "TorchBackend", Off)
     code = lockstep.main(["--recipe", "momentum-10ep", "--steps", "30"])
     said = capsys.readouterr().out

@@ -20,6 +20,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from experiments.backend import make_backend
+from experiments.distributed import Group
 from experiments.models import cnn, mlp
 from experiments.programs import PROGRAMS
 from reports.parts import BATCH, PARTS, Source
@@ -159,7 +160,7 @@ class World:
         optimizer = self.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
         labels = _labels(len(images))
         step = self.backend.train_step
-        return lambda: step(model, criterion, optimizer, images, labels)
+        return lambda: step(model, criterion, optimizer, images, labels, 1.0, Group())
 
     def program(self, name: str, sizes: dict[str, Any], batch: dict[str, Any]) -> Call:
         """A training step of one of ``experiments.programs``: forward, loss, backward, SGD."""

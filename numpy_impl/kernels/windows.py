@@ -13,9 +13,10 @@ Array = np.ndarray
 Ints = tuple[int, ...]
 Pads = tuple[tuple[int, int], ...]
 Slices = tuple[slice, ...]
+MAXDIMS = 64  # of a NumPy array
 # the order of axes, by their number
-_LAST = {n: (0, *range(2, n), 1) for n in range(2, 6)}
-_FIRST = {n: (0, n - 1, *range(1, n - 1)) for n in range(2, 6)}
+_LAST = {n: (0, *range(2, n), 1) for n in range(2, MAXDIMS + 1)}
+_FIRST = {n: (0, n - 1, *range(1, n - 1)) for n in range(2, MAXDIMS + 1)}
 
 
 def channels_last(array: Array) -> Array:

@@ -1,4 +1,4 @@
-"""BatchNorm1d, BatchNorm2d, BatchNorm3d.
+"""BatchNorm1d, BatchNorm2d, BatchNorm3d, SyncBatchNorm.
 
 How it is defined: ``textbook.batch_norm`` and ``textbook.batch_norm_backward``. The pair here sums
 over batch and positions for each of C channels (``kernels/channels.py``): M = N * P values each,
@@ -6,18 +6,27 @@ P the product of the sizes after (N, C).
 """
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from numpy_impl.kernels import channels as kernels
 from numpy_impl.kernels.elementwise import silently
 from numpy_impl.kernels.groups import inverse_root
+from numpy_impl.kernels.windows import MAXDIMS
 from numpy_impl.nn.checks import check_array, check_int, float_dtype
 from numpy_impl.nn.module import Module
 from numpy_impl.nn.parameter import Parameter
 from numpy_impl.tensor.tensor import to_array
 from numpy_impl.types import Array
+
+
+class ProcessGroup(Protocol):
+    """Processes that share a batch: all that :class:`SyncBatchNorm` asks of them."""
+
+    def sum(self, array: Array) -> Array:
+        """The sum of the arrays that the processes hand in, the same in each; of their dtype."""
+        ...
 
 
 @silently
@@ -30,10 +39,12 @@ def batch_norm(
     training: bool,
     momentum: float,
     eps: float,
+    group: ProcessGroup | None = None,
 ) -> tuple[Array, tuple[Any, ...]]:
     r""":math:`y = w\,(x - \mu) / \sqrt{v + \epsilon} + b`; in training of the batch's statistics.
 
-    The running ones, if there are any, then move in place; else they serve.
+    The running ones, if there are any, then move in place; else they serve. The batch is that of
+    all processes of a ``group``.
 
     Returns:
         y, and what :func:`batch_norm_backward` needs.
@@ -44,14 +55,16 @@ def batch_norm(
         raise ValueError(f"eps must be {allowed}, got {eps}")
     channels = input.shape[1]
     x = kernels.view_of(input)
+    count = len(input) * math.prod(input.shape[2:]) if training else 0
     if training:
-        count = len(input) * math.prod(input.shape[2:])
+        mean, residual, var = kernels.moments(x, channels)
+        if group is not None:
+            mean, residual, var, count = moments_of_all(group, mean, residual, var, count)
         if count == 1:
             raise ValueError(
                 "the batch's statistics need more than 1 value per channel, "
                 f"got input of shape {input.shape}"
             )
-        mean, residual, var = kernels.moments(x, channels)
         if count:  # a batch of nothing moves nothing
             move_statistics(running_mean, running_var, mean, residual, var, count, momentum)
     else:
@@ -62,7 +75,7 @@ def batch_norm(
     scale = inverse_std if weight is None else inverse_std * weight
     shift = -residual * scale if bias is None else bias - residual * scale
     output = kernels.from_view(kernels.scale_shift(x, mean, scale, shift), input.shape)
-    return output, (x, mean, residual, inverse_std, training)
+    return output, (x, mean, residual, inverse_std, count, group)
 
 
 @silently
@@ -78,8 +91,8 @@ def batch_norm_backward(
     statistics are the batch's own they depend on x too, which takes two projections off:
     :math:`dx = \frac{w}{\sigma}\,(dy - \frac{1}{M} db - \frac{1}{M} \hat x\, dw)`.
     """
-    x, mean, residual, inverse_std, training = saved
-    through_statistics = training and needs[0] and dy.size > 0
+    x, mean, residual, inverse_std, count, group = saved
+    through_statistics = count > 0 and needs[0]  # in evaluation, or of nothing, it is 0
     channels, shape, dy = len(inverse_std), dy.shape, kernels.view_like(dy, x)
     dx = dw = db = None
     if not dy.size:
@@ -92,14 +105,30 @@ def batch_norm_backward(
     if needs[0]:
         scale = inverse_std if weight is None else inverse_std * weight
         if through_statistics:
-            m = dy.dtype.type(dy.size // channels)
-            slope = scale * (inverse_std * dw / m)
-            offset = scale * db / m - residual * slope  # x - mean less the residual
+            m = dy.dtype.type(count)
+            of_all = (dw, db) if group is None else group.sum(np.array([dw, db]))
+            slope = scale * (inverse_std * of_all[0] / m)
+            offset = scale * of_all[1] / m - residual * slope  # x - mean less the residual
             dx = kernels.scale_less(dy, scale, x, mean, slope, offset)
         else:
             dx = kernels.scale_by(dy, scale)
         dx = kernels.from_view(dx, shape)
     return dx, dw if needs[1] else None, db if needs[2] else None
+
+
+def moments_of_all(
+    group: ProcessGroup, mean: Array, residual: Array, var: Array, count: int
+) -> tuple[Array, Array, Array, int]:
+    """Each process's mean, what is left of it, variance and count -> those of all together.
+
+    About a mean p that all share, a process's own mean lies at r and its mean square at v + r^2.
+    """
+    sums = group.sum(np.concatenate([[count], count * mean.astype(np.float64)]))
+    total = int(sums[0])
+    shared = (sums[1:] / max(total, 1)).astype(mean.dtype)
+    own = mean.astype(np.float64) - shared + residual
+    own, squares = group.sum(count * np.stack([own, var + own * own])) / max(total, 1)
+    return shared, own.astype(mean.dtype), (squares - own * own).astype(mean.dtype), total
 
 
 def check_statistics(mean: Array | None, var: Array | None, may_be_none: bool) -> None:
@@ -197,7 +226,9 @@ class NormBase(Module):
 
 
 class _BatchNorm(NormBase):
-    """Forward and backward of the three."""
+    """Forward and backward of the four."""
+
+    process_group: ProcessGroup | None = None
 
     def forward(self, input: Array) -> Array:
         weight, bias = to_array(self.weight), to_array(self.bias)
@@ -215,7 +246,9 @@ class _BatchNorm(NormBase):
         if momentum is None:  # a plain average over all batches
             momentum = 0.0 if batches is None else 1 / (batches.item() + 1)
         training = self.training or (mean is None and var is None)
-        output, saved = batch_norm(input, weight, bias, mean, var, training, momentum, self.eps)
+        group = self.process_group if self.training else None
+        options = training, momentum, self.eps, group
+        output, saved = batch_norm(input, weight, bias, mean, var, *options)
         if tracks and batches is not None:
             batches += 1
         self.save_for_backward(output, saved)
@@ -288,3 +321,81 @@ class BatchNorm3d(_BatchNorm):
     """
 
     _ndims = (5,)
+
+
+class SyncBatchNorm(_BatchNorm):
+    r"""BatchNorm of a batch whose rows are shared out among processes: see :class:`BatchNorm2d`.
+
+    In training :math:`\mu, v` are those of all processes' rows together, and so are the two sums
+    in the gradient for the input; a process without any rows takes part. The gradients for weight
+    and bias are of the process's own rows, to be added up with all others'. In evaluation, and
+    without a group, it is BatchNorm.
+
+    torch's own takes GPU tensors only, and the group of its own distributed package.
+
+    Args:
+        num_features, eps, momentum, affine, track_running_stats: as :class:`BatchNorm2d`'s.
+        process_group: an object with a method ``sum(array)``: over all processes, in each of them;
+            None for this process alone.
+        device, dtype, bias: as :class:`BatchNorm2d`'s.
+
+    Shape:
+        (N, C, S...), kept.
+
+    Raises:
+        ValueError, TypeError: as :class:`BatchNorm2d`.
+
+    Source: https://pytorch.org/docs/stable/generated/torch.nn.SyncBatchNorm.html
+    """
+
+    _ndims = tuple(range(2, MAXDIMS + 1))
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        process_group: ProcessGroup | None = None,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        check_int(num_features, "num_features", 1)
+        if process_group is not None and not callable(getattr(process_group, "sum", None)):
+            raise TypeError(
+                f"process_group must have a method sum(array), or be None, got {process_group!r}"
+            )
+        options = eps, momentum, affine, track_running_stats, device, dtype
+        super().__init__(num_features, *options, bias=bias)
+        self.process_group = process_group
+
+    @classmethod
+    def convert_sync_batchnorm(
+        cls, module: Module, process_group: ProcessGroup | None = None
+    ) -> Module:
+        """``module`` with every BatchNorm in it replaced; its parameters and buffers stay.
+
+        Args:
+            module: changed in place, unless it is a BatchNorm itself.
+            process_group: of the new layers.
+        """
+        if isinstance(module, _BatchNorm):
+            sync = cls(
+                module.num_features,
+                module.eps,
+                module.momentum,
+                module.affine,
+                module.track_running_stats,
+                process_group,
+            )
+            for name in ("weight", "bias"):
+                setattr(sync, name, getattr(module, name))
+            for name in ("running_mean", "running_var", "num_batches_tracked"):
+                setattr(sync, name, getattr(module, name))
+            return sync.train(module.training)
+        for name, child in list(module.named_children()):
+            setattr(module, name, cls.convert_sync_batchnorm(child, process_group))
+        return module

@@ -80,7 +80,8 @@ def check_array(
     if found not in _FLOATS:
         raise TypeError(f"{name} must be float32 or float64, got {found}")
     if ndim and value.ndim not in ndim:
-        allowed = " or ".join(f"{n}-d" for n in ndim)
+        named = [f"{n}-d" for n in ndim]
+        allowed = " or ".join(named) if len(named) < 9 else f"at least {named[0]}"
         raise ValueError(f"{name} must be {allowed}, got shape {value.shape}")
     return value
 

@@ -148,7 +148,7 @@ def test_a_backward_that_was_never_called_is_named(make, monkeypatch) -> None:
     backend = make()
     trainer = Trainer(config, backend, load("digits"), Callbacks(on_warning=warnings.append))
 
-    def forgetful(model, criterion, optimizer, images, labels):
+    def forgetful(model, criterion, optimizer, images, *_):
         optimizer.zero_grad()
         logits = backend.predict(model, images)
         optimizer.step()

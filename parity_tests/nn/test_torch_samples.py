@@ -45,6 +45,7 @@ WITHOUT_SAMPLES = {
     "Hardsigmoid",
     "Fold",  # torch has none of these
     "Identity",
+    "SyncBatchNorm",
     *("LazyBatchNorm1d", "LazyBatchNorm2d", "LazyBatchNorm3d", "LazyLinear"),
     *("LazyInstanceNorm1d", "LazyInstanceNorm2d", "LazyInstanceNorm3d"),
     "MaxUnpool1d",
