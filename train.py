@@ -16,13 +16,17 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
     signal.signal(signal.SIGINT, _interrupted_early)
 
 import argparse
+import contextlib
 import dataclasses
+import importlib
 import shlex
+import traceback
 
 from experiments.config import BESIDE_RECIPES, GROUPS, Config, amended, resolve
 from experiments.declare import add_flags
-from experiments.errors import UserError, need, out_of_memory, silence, tell
+from experiments.errors import Lost, UserError, need, out_of_memory, silence, tell
 from experiments.flags import Job, check_effect, check_job
+from experiments.launch import LAUNCH
 from experiments.recipes import DEFAULT_RECIPE, RECIPES
 from experiments.threads import set_threads
 
@@ -42,7 +46,8 @@ examples:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line instead of the whole usage."""
-        self.exit(2, f"{self.prog}: error: {message} (--help shows the flags)\n")
+        tell(f"{self.prog}: error: {message} (--help shows the flags)")
+        sys.exit(2)
 
 
 def parse(arguments: list[str] | None) -> dict[str, Any]:
@@ -71,6 +76,10 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         tell(f"train.py: error: {error}")
         return 2
+    except Lost as error:
+        tell(f"train.py: stopped: {error}")
+        error.end_others()
+        return 1
     except KeyboardInterrupt:
         tell("\ninterrupted; nothing was written")
         return 130
@@ -93,11 +102,13 @@ def _run(given: dict[str, Any], command: str) -> int:
     beside = {field.name for field in dataclasses.fields(Job)}
     job = Job(**{name: value for name, value in given.items() if name in beside})
     pieces = {name: value for name, value in given.items() if name not in beside | {"recipe"}}
-    set_threads(job.threads)
+    set_threads(job.threads or LAUNCH.threads)
     check_job(given)
     if job.list:
         print(_recipe_list())
         return 0
+    if LAUNCH.size > 1 and (job.evaluate or job.predict or job.doctor):
+        raise UserError("several processes share a training run only: start this without them")
     need("NumPy", "numpy", "train.py")
     from experiments import evaluate, run
 
@@ -132,5 +143,27 @@ def _recipe_list() -> str:
     return "\n".join(lines)
 
 
+def _one_of_several() -> NoReturn:
+    """:func:`main`, whose failure ends all processes: one that leaves at once is noticed by their
+    launcher, while one that tidies up waits for the others, who wait for it."""
+    if LAUNCH.rank:
+        silence(sys.stdout)  # process 0 speaks for all
+    if LAUNCH.by == "mpiexec":  # which ends the others only of those that have begun
+        with contextlib.suppress(ImportError, RuntimeError):
+            importlib.import_module("mpi4py.MPI")
+    try:
+        code = main()
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 0
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    if code:
+        os._exit(code)
+    sys.exit()
+
+
 if __name__ == "__main__":
+    if LAUNCH.size > 1:
+        _one_of_several()
     sys.exit(main())

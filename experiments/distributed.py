@@ -10,6 +10,7 @@ The NumPy backend sums with MPI (mpi4py), the torch backend with torch.distribut
 
 import hashlib
 import os
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,16 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from experiments.errors import UserError
+from experiments.errors import Lost, UserError
 from experiments.launch import LAUNCH, Launch
 
 Array = np.ndarray
 # seconds between two looks at a sum that is under way, once it takes long
 _PAUSE = 1e-4
-
-
-class Lost(Exception):
-    """Another process has died, or has not been heard of for too long."""
 
 
 class Group:
@@ -97,12 +94,19 @@ class Group:
                 f"processes {', '.join(map(str, different))} have other {what} than process 0"
             )
 
+    def told(self, line: str) -> str:
+        """What process 0 says, a short line, in all of them."""
+        letters = line.encode() if self.rank == 0 else b""
+        sent = np.zeros(4096, np.uint8)
+        sent[: len(letters)] = np.frombuffer(letters, np.uint8)
+        return self.sum(sent).tobytes().rstrip(b"\0").decode()
+
     def wait(self) -> None:
         """Until all have come here."""
         self.sum(np.zeros(1))
 
     def close(self) -> None:
-        """The end, once all have come here."""
+        """The end of a run that went well, once all have come here."""
 
 
 class MPIGroup(Group):
@@ -141,8 +145,12 @@ class TorchGroup(Group):
 
         self._torch, self._distributed, self._timeout = torch, distributed, timeout
         self.rank, self.size = launch.rank, launch.size
+        self._others: list[int] = []
         with self._heard():
             distributed.init_process_group("gloo", timeout=timedelta(seconds=timeout))
+        if launch.local == launch.size:
+            ids = self.joined(np.array([os.getpid()]), self.rank, self.size).tolist()
+            self._others = ids[: self.rank] + ids[self.rank + 1 :]
 
     def sum(self, array: Array) -> Array:
         total = self._torch.from_numpy(np.array(array, order="C"))
@@ -162,15 +170,12 @@ class TorchGroup(Group):
             yield
         except RuntimeError as error:
             if time.monotonic() - started >= self._timeout:
-                raise Lost(_unheard(self._timeout)) from None
+                raise Lost(_unheard(self._timeout), self._others) from None
             raise Lost(f"another process is gone ({str(error).splitlines()[0]})") from None
 
 
-ALONE = Group()
-
-
 def make_group(backend: str, timeout: float, launch: Launch = LAUNCH) -> Group:
-    """The group of the processes that were started; a single one is :data:`ALONE`.
+    """The group of the processes that were started, this one alone or several.
 
     Args:
         backend: "numpy" or "torch".
@@ -182,7 +187,7 @@ def make_group(backend: str, timeout: float, launch: Launch = LAUNCH) -> Group:
         Lost: if the others do not come.
     """
     if launch.size == 1:
-        return ALONE
+        return Group()
     if backend == "numpy" and launch.by == "torchrun":
         raise UserError(
             "torchrun starts the torch backend alone; for --backend numpy: "
@@ -200,6 +205,8 @@ def _mpi4py() -> Any:
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
+        if LAUNCH.rank:
+            sys.exit(2)  # nobody would end this process before it said the same
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
             f"several processes of --backend numpy need mpi4py and an MPI ({said}): "
@@ -264,8 +271,3 @@ def share_model(nn: Any, model: Any, group: Group) -> Any:
         return module
 
     return nn.SyncBatchNorm.convert_sync_batchnorm(replaced(model), group)
-
-
-def end(code: int) -> None:
-    """Leave at once, and take the other processes along: their launcher ends them."""
-    os._exit(code)

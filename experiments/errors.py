@@ -3,11 +3,32 @@
 import contextlib
 import importlib
 import os
+import signal
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from experiments.launch import LAUNCH
+
+
+class Lost(Exception):
+    """Another process has died, or has not been heard of for too long.
+
+    Args:
+        message: which of the two.
+        others: processes of this machine that may be standing still, to be ended.
+    """
+
+    def __init__(self, message: str, others: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self._others = others
+
+    def end_others(self) -> None:
+        """End them, whatever they do: their launcher would give them half a minute."""
+        for process in self._others:
+            with contextlib.suppress(OSError):
+                os.kill(process, signal.SIGKILL)
 
 
 class UserError(Exception):

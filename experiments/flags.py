@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from experiments.config import DATA, RUN, Config
-from experiments.declare import Declared, Flag, declared, spelt
+from experiments.declare import POSITIVE, Declared, Flag, declared, spelt
 from experiments.errors import UserError
 from experiments.own_name import OWN, is_own
 
@@ -60,6 +60,16 @@ class Job:
     threads: Annotated[
         int | None, Flag(RUN, "BLAS threads (default: all cores)", also=_OLD_RUNS)
     ] = None
+    timeout: Annotated[
+        float,
+        Flag(
+            RUN,
+            "seconds that processes of mpiexec or torchrun wait for each other",
+            also=("resume",),
+            metavar="SECONDS",
+        ),
+        POSITIVE,
+    ] = 600.0
     data: Annotated[
         Path | None,
         Flag(

@@ -106,6 +106,23 @@ class RunFolder:
         self._lock.release()
 
 
+class Onlooker(RunFolder):
+    """A run folder as those processes see it that do not write into it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def tidy(self) -> None:
+        """Process 0 does."""
+
+    def discard(self) -> bool:
+        """Process 0 does."""
+        return False
+
+    def __exit__(self, *_: object) -> None:
+        """There is no lock of ours."""
+
+
 def _first_free(path: Path, made: list[Path]) -> Path:
     """Make ``path``, path-2, path-3 ...; mkdir decides, so that two runs never get the same."""
     if not path.parent.exists():

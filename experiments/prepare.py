@@ -12,6 +12,7 @@ from experiments import own_model
 from experiments.backend import make_backend
 from experiments.config import Config
 from experiments.data import Dataset, load
+from experiments.distributed import Group
 from experiments.errors import UserError, need, out_of_memory
 from experiments.own_name import is_own
 from experiments.trainer import Trainer
@@ -43,7 +44,7 @@ def load_data(config: Config, path: Path | None, unchecked: bool = False) -> Dat
     return data
 
 
-def make_trainer(config: Config, data: Dataset) -> Trainer:
+def make_trainer(config: Config, data: Dataset, group: Group | None = None) -> Trainer:
     """The run's trainer.
 
     Raises:
@@ -65,7 +66,7 @@ def make_trainer(config: Config, data: Dataset) -> Trainer:
             f"this machine has {_memory() / 1e9:,.0f}"
         )
     try:
-        return Trainer(config, make_backend(config.backend), data)
+        return Trainer(config, make_backend(config.backend), data, group=group)
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise

@@ -19,8 +19,9 @@ from experiments.config import Config
 from experiments.curves import plot_run
 from experiments.data import Dataset, recorded_path
 from experiments.declare import declared
+from experiments.distributed import Group, make_group
 from experiments.doctor import examine
-from experiments.errors import NotFinite, UserError, need, out_of_memory, silence, tell
+from experiments.errors import Lost, NotFinite, UserError, need, out_of_memory, silence, tell
 from experiments.files import read_json, write_atomically
 from experiments.flags import Job, lack, remarks, ways_out
 from experiments.folder import (
@@ -33,6 +34,7 @@ from experiments.folder import (
     METRICS,
     RESULT,
     TABLE,
+    Onlooker,
     RunFolder,
 )
 from experiments.metrics import Events, need_tensorboard, table
@@ -59,18 +61,40 @@ def train(config: Config, job: Job, command: str) -> int:
     need_packages(config.backend)
     if job.tensorboard:
         need_tensorboard()
-    data = load_data(config, job.data, job.no_checksum)
+    group = make_group(config.backend, job.timeout)
+    data = _in_turn(group, lambda: load_data(config, job.data, job.no_checksum))
     config = dataclasses.replace(config, dataset=data.name, model=absolute(config.model))
-    trainer = make_trainer(config, data)
+    trainer = make_trainer(config, data, group)
     check_evaluations(trainer)
-    name = f"{config.name}-{config.backend}-seed{config.seed}"
-    with RunFolder.create(job.out, name) as folder:
+    with _new_folder(group, job.out, config) as folder:
 
         def work() -> int:
-            write_atomically(folder.path / CONFIG, _json(about(trainer, [command])))
+            if group.rank == 0:
+                write_atomically(folder.path / CONFIG, _json(about(trainer, [command])))
             return _go(trainer, folder, job.tensorboard)
 
         return _reported(folder, work)
+
+
+def _in_turn(group: Group, load: Callable[[], Dataset]) -> Dataset:
+    """The data in all processes; process 0 first, which may have to download them."""
+    if group.rank:
+        group.wait()
+    data = load()
+    if not group.rank:
+        group.wait()
+    group.agree("data", [data.checksum])
+    return data
+
+
+def _new_folder(group: Group, out: Path | None, config: Config) -> RunFolder:
+    """Process 0 makes it, and tells the others where."""
+    name = f"{config.name}-{config.backend}-seed{config.seed}"
+    if group.rank == 0:
+        folder = RunFolder.create(out, name)
+        group.told(str(folder.path))
+        return folder
+    return Onlooker(Path(group.told("")))
 
 
 @overflow_is_reported_later()
@@ -103,18 +127,20 @@ def resume(path: Path, epochs: int | None, job: Job, command: str) -> int:
             f"--config {shlex.quote(str(path / CONFIG))} --epochs {epochs}"
         )
     config = dataclasses.replace(config, epochs=epochs) if epochs is not None else config
-    with RunFolder(path) as folder:
+    need_packages(config.backend)
+    group = make_group(config.backend, job.timeout)
+    with Onlooker(path) if group.rank else RunFolder(path) as folder:
         folder.tidy()
-        need_packages(config.backend)
         events = job.tensorboard or (path / EVENTS).exists()
         if events:
             need_tensorboard()
-        data = load_data(config, job.data or recorded_path(noted["data"]))
+        source = job.data or recorded_path(noted["data"])
+        data = _in_turn(group, lambda: load_data(config, source))
         if data.checksum != noted["data"]["checksum"]:
             raise UserError(
                 f"{path}: the run was started on {noted['data']['source']}, this is {data.source}"
             )
-        trainer = make_trainer(config, data)
+        trainer = make_trainer(config, data, group)
         check_evaluations(trainer)
         if folder.stored:
             _restore(trainer, path / CHECKPOINT)
@@ -131,10 +157,11 @@ def resume(path: Path, epochs: int | None, job: Job, command: str) -> int:
         if (path / RESULT).exists() and not longer:
             more = "" if state.stopped_early else "; --epochs beside --resume prolongs it"
             _say(f"{path} is finished, after {state.epoch} epochs{more}")
+            group.close()
             return 0
 
         def work() -> int:
-            if longer:
+            if longer and group.rank == 0:
                 (path / RESULT).unlink(missing_ok=True)  # a folder that has it is complete
                 commands = [*noted.get("commands", []), command]
                 write_atomically(path / CONFIG, _json(about(trainer, commands)))
@@ -234,6 +261,11 @@ def _reported(folder: RunFolder, work: Callable[[], int]) -> int:
     except UserError:  # a fault of the user's own network
         folder.discard()
         raise
+    except Lost as error:
+        whole = "nothing was stored yet" if folder.discard() else go_on
+        tell(f"train.py: stopped: {error}; {whole}")
+        error.end_others()
+        return 1
     except NotFinite as error:
         folder.discard()
         tell(f"train.py: stopped: {error}")
@@ -278,14 +310,18 @@ def _run(trainer: Trainer, folder: RunFolder, events: bool) -> int:
     for line in remarks(config, trainer.total_steps):
         _say(line)
     _say(summary(trainer.model, backend, trainer.images(data.test_images[:1])))
-    with _Progress(trainer, folder.path, Events() if events else None) as report:
-        trainer.callbacks = Callbacks(
-            report.on_step, report.on_epoch, report.on_warning, report.on_checkpoint
-        )
+    if trainer.group.rank:
         state = trainer.run()
+    else:
+        with _Progress(trainer, folder.path, Events() if events else None) as report:
+            trainer.callbacks = Callbacks(
+                report.on_step, report.on_epoch, report.on_warning, report.on_checkpoint
+            )
+            state = trainer.run()
     if state.stopped_early:
         _say(f"early stop: no better dev loss for {config.patience} epochs")
     _finish(trainer, folder.path, state)
+    trainer.group.close()
     return 0
 
 
@@ -298,6 +334,9 @@ def _finish(trainer: Trainer, folder: Path, state: State) -> None:
     backend.load_arrays(trainer.model, state.best_weights)
     best = trainer.predict(data.test_images)
     backend.load_arrays(trainer.model, state.weights)
+    written = text.write(trainer) if data.symbols else ""
+    if trainer.group.rank:
+        return
     result = {
         "test_accuracy": accuracy(last, data.test_labels),
         "test_loss": mean_cross_entropy(last, data.test_labels),
@@ -319,8 +358,8 @@ def _finish(trainer: Trainer, folder: Path, state: State) -> None:
     _say(result_line(last, data))
     if not data.symbols:
         _say(class_line(np.array(result["confusion"]), data.names))
-    if data.symbols:
-        _say("the model writes:\n" + textwrap.indent(text.write(trainer), "  | ", lambda _: True))
+    if written:
+        _say("the model writes:\n" + textwrap.indent(written, "  | ", lambda _: True))
     _say(f"run folder: {folder}")
 
 

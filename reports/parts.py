@@ -80,6 +80,7 @@ PARTS: dict[str, tuple[Any, ...]] = {
     "AvgPool3d": ("AvgPool3d(2)", (8, 16, 16, 16, 16)),
     "BatchNorm1d": ("BatchNorm1d(600)", (BATCH, 600)),
     "BatchNorm2d": ("BatchNorm2d(16)", (BATCH, 16, 28, 28)),
+    "SyncBatchNorm": ("SyncBatchNorm(16)", (BATCH, 16, 28, 28)),
     "BatchNorm3d": ("BatchNorm3d(16)", (8, 16, 16, 16, 16)),
     "Dropout": ("Dropout(0.2)", (BATCH, 600)),
     "ReLU": ("ReLU()", (BATCH, 16, 28, 28)),

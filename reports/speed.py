@@ -55,6 +55,7 @@ WHY_SLOW: dict[str, str] = {
     **dict.fromkeys(("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"), _WINDOWS),
     "BatchNorm2d": _PASSES,
     "BatchNorm3d": _PASSES,
+    "SyncBatchNorm": _PASSES,
     "BatchNorm1d": _SMALL,
     **dict.fromkeys(("ReLU", "LeakyReLU", "ReLU6", "Hardtanh"), _PASSES),
     **dict.fromkeys(("Sigmoid", "SiLU", "GLU(1)", "ELU", "CELU", "SELU", "Softplus"), _EXP),
