@@ -148,9 +148,10 @@ def _one_of_several() -> NoReturn:
     launcher, while one that tidies up waits for the others, who wait for it."""
     if LAUNCH.rank:
         silence(sys.stdout)  # process 0 speaks for all
-    if LAUNCH.by == "mpiexec":  # which ends the others only of those that have begun
+    mpi: Any = None
+    if LAUNCH.by == "mpiexec":  # from here on it ends the others of one that aborts
         with contextlib.suppress(ImportError, RuntimeError):
-            importlib.import_module("mpi4py.MPI")
+            mpi = importlib.import_module("mpi4py.MPI")
     try:
         code = main()
     except SystemExit as error:
@@ -158,6 +159,9 @@ def _one_of_several() -> NoReturn:
     except BaseException:
         traceback.print_exc()
         code = 1
+    if code and mpi is not None:
+        silence(sys.stderr)  # it would add a line that tells nobody anything
+        mpi.COMM_WORLD.Abort(code)
     if code:
         os._exit(code)
     sys.exit()
