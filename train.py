@@ -102,7 +102,7 @@ def _run(given: dict[str, Any], command: str) -> int:
     beside = {field.name for field in dataclasses.fields(Job)}
     job = Job(**{name: value for name, value in given.items() if name in beside})
     pieces = {name: value for name, value in given.items() if name not in beside | {"recipe"}}
-    set_threads(job.threads or LAUNCH.threads)
+    set_threads(LAUNCH.threads if job.threads is None else job.threads)
     check_job(given)
     if job.list:
         print(_recipe_list())
