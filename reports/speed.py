@@ -78,7 +78,8 @@ WHY_SLOW: dict[str, str] = {
     "CTCLoss": "some fifteen NumPy calls on small arrays for every time step, there and back",
     **dict.fromkeys(
         ("LSTM", "LSTM, 2 layers, both directions"),
-        "a product and some twenty NumPy calls on small arrays for every time step",
+        "the bare products take NumPy's BLAS about as long as torch the whole layer; then some "
+        "twenty calls on small arrays for every time step",
     ),
     "Identity": _COPY,
     "Flatten": _COPY,
