@@ -164,10 +164,10 @@ def names_itself(function: F) -> F:
     return call  # type: ignore[return-value]
 
 
-def warn(message: str) -> None:
-    """A UserWarning that points at the caller's own line, however many of ours lie between."""
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """A warning that points at the caller's own line, however many of ours lie between."""
     frame: FrameType | None = sys._getframe(1)
     level = 2
     while frame is not None and frame.f_code.co_filename.startswith(_NOT_THE_CALLER_S):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, UserWarning, stacklevel=level)
+    warnings.warn(message, category, stacklevel=level)

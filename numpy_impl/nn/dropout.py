@@ -1,12 +1,11 @@
 """Dropout, of single values and of whole channels, and AlphaDropout."""
 
 import math
-import warnings
 
 import numpy as np
 
 from numpy_impl.kernels.elementwise import silently
-from numpy_impl.nn.checks import check_array
+from numpy_impl.nn.checks import check_array, warn
 from numpy_impl.nn.module import Module
 from numpy_impl.random import bernoulli_mask
 
@@ -109,7 +108,7 @@ class _ChannelDropout(_Dropout):
         return _of_channels(input.shape)
 
     def _warn(self, meaning: str) -> None:
-        warnings.warn(f"{type(self).__name__}: {meaning}", UserWarning, stacklevel=5)
+        warn(f"{type(self).__name__}: {meaning}")
 
 
 class Dropout1d(_ChannelDropout):

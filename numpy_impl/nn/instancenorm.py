@@ -1,7 +1,6 @@
 """InstanceNorm1d, InstanceNorm2d, InstanceNorm3d: GroupNorm with a group for each channel."""
 
 import math
-import warnings
 from typing import Any
 
 from numpy_impl.kernels.elementwise import silently
@@ -12,7 +11,7 @@ from numpy_impl.nn.batchnorm import (
     check_statistics,
     move_statistics,
 )
-from numpy_impl.nn.checks import check_array
+from numpy_impl.nn.checks import check_array, warn
 from numpy_impl.nn.normalization import normalise, normalise_backward
 from numpy_impl.tensor.tensor import to_array
 from numpy_impl.types import Array, DType
@@ -101,7 +100,7 @@ class _InstanceNorm(NormBase):
             message = f"num_features={self.num_features} channels, got shape {input.shape}"
             if self.own_dtype() is not None:
                 raise ValueError(f"input must have {message}")
-            warnings.warn(f"input should have {message}", stacklevel=3)
+            warn(f"input should have {message}")
         own = self.training or not self.track_running_stats
         momentum = 0.0 if self.momentum is None else self.momentum
         parameters = to_array(self.weight), to_array(self.bias)

@@ -5,7 +5,6 @@ loops, where they and its loops over the rest of an array differ).
 """
 
 import math
-import warnings
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from numpy_impl.kernels import elementwise as kernels
 from numpy_impl.kernels.elementwise import elementwise, gate
 from numpy_impl.kernels.masks import as_mask, as_opposite_mask, choose, select
 from numpy_impl.nn.activation.elementwise import Gate, InPlace
+from numpy_impl.nn.checks import warn
 from numpy_impl.types import Array
 
 
@@ -87,7 +87,7 @@ class Hardtanh(Gate):
         super().__init__()
         for name, value in (("min_val", min_value), ("max_val", max_value)):
             if value is not None:
-                warnings.warn(f"{name}ue is deprecated: use {name}", FutureWarning, stacklevel=3)
+                warn(f"{name}ue is deprecated: use {name}", FutureWarning)
         self.min_val = min_val if min_value is None else min_value
         self.max_val = max_val if max_value is None else max_value
         self.inplace = inplace

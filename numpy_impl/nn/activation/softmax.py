@@ -1,6 +1,5 @@
 """Softmax, LogSoftmax, Softmin, Softmax2d."""
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 from numpy_impl.kernels.elementwise import silently
 from numpy_impl.kernels.memory import empty_like
 from numpy_impl.kernels.threads import slicewise
-from numpy_impl.nn.checks import check_array
+from numpy_impl.nn.checks import check_array, warn
 from numpy_impl.nn.module import Module
 from numpy_impl.types import Array
 
@@ -105,11 +104,9 @@ class _OverAxis(Module):
 
     def _axis(self, input: Array) -> int:
         if self.dim is None:
-            warnings.warn(
+            warn(
                 f"{type(self).__name__}: dim was not given, so torch's old choice is taken: "
-                "axis 0 for 0, 1 and 3 axes, else axis 1; pass dim",
-                UserWarning,
-                stacklevel=4,
+                "axis 0 for 0, 1 and 3 axes, else axis 1; pass dim"
             )
             return 0 if input.ndim in (0, 1, 3) else 1
         ndim = max(input.ndim, 1)  # a number counts as an axis of one

@@ -5,7 +5,6 @@ input as it is, so use what they return. (Without other halves: they are the oth
 """
 
 import inspect
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -41,7 +40,7 @@ from numpy_impl.nn.activation import (
 )
 from numpy_impl.nn.activation import slopes as _slopes
 from numpy_impl.nn.activation.smooth import Approximate
-from numpy_impl.nn.checks import check_array, names_itself
+from numpy_impl.nn.checks import check_array, names_itself, warn
 from numpy_impl.nn.functional.calls import backward_of, by_layer, by_pair
 from numpy_impl.random import exponential_
 from numpy_impl.tensor.methods import cast
@@ -216,7 +215,7 @@ def gumbel_softmax(
     Source: Jang et al. 2016, https://arxiv.org/abs/1611.01144
     """
     if eps != 1e-10:
-        warnings.warn("gumbel_softmax: eps is deprecated, and without effect", stacklevel=3)
+        warn("gumbel_softmax: eps is deprecated, and without effect")
     values = check_array(to_array(logits), "logits")
     with np.errstate(divide="ignore"):
         noise = -np.log(exponential_(np.empty(values.shape, values.dtype)))
