@@ -2,7 +2,6 @@
 
 import json
 import os
-import pickle
 import shutil
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from experiments import checkpoint, lock
 from experiments.errors import Damaged, UserError
 from experiments.folder import RunFolder
 from experiments.trainer import Trainer
-from parity_tests.experiments.calls import QUICK, about, call, refusal, result, start
+from parity_tests.experiments.calls import QUICK, about, call, refusal, result, same_run, start
 
 
 @pytest.fixture(scope="module")
@@ -214,23 +213,6 @@ def test_no_changed_bit_of_a_checkpoint_goes_unnoticed(stopped, tmp_path) -> Non
         assert again.read_bytes() == wanted.read_bytes(), place
         harmless += 1
     assert harmless < 20
-
-
-def same_run(one: Path, other: Path) -> None:
-    """Bit for bit, but for the time that they took."""
-    names = {path.name for path in one.iterdir()}
-    assert names == {path.name for path in other.iterdir()}
-    for name in names - {"config.json"}:  # which holds --out
-        if name == "result.json":
-            a, b = result(one), result(other)
-            assert a | {"seconds": 0} == b | {"seconds": 0}
-        elif name.startswith("checkpoint"):
-            states = [
-                checkpoint.load_state(folder / name) | {"seconds": 0} for folder in (one, other)
-            ]
-            assert pickle.dumps(states[0]) == pickle.dumps(states[1])
-        else:
-            assert (one / name).read_bytes() == (other / name).read_bytes(), name
 
 
 @pytest.fixture(scope="module")
