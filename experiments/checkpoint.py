@@ -8,28 +8,46 @@ from typing import Any
 
 import numpy as np
 
-from experiments.errors import UserError
+from experiments.errors import Damaged, UserError
 from experiments.files import check_regular, write_atomically
 
 Array = np.ndarray
 _ARRAY = "__array__"  # marks, in the JSON part, where an array of the other part belongs
 
 
-def save_arrays(path: Path, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> None:
-    """Arrays by name, and metadata as JSON under one key (safetensors knows strings only)."""
+def save_arrays(
+    path: Path,
+    arrays: Mapping[str, Array],
+    metadata: Mapping[str, Any],
+    before: Path | None = None,
+) -> None:
+    """Arrays by name, and metadata as JSON under one key (safetensors knows strings only).
+
+    Args:
+        path: the file.
+        arrays: float or int arrays.
+        metadata: plain values.
+        before: the name under which an older file is kept.
+    """
     from safetensors.numpy import save
 
     plain = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     text = json.dumps({**metadata, "checksum": _checksum(plain, metadata)})
-    write_atomically(path, save(plain, {"json": text}))
+    write_atomically(path, save(plain, {"json": text}), before)
 
 
 def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
     """What :func:`save_arrays` wrote; a file from elsewhere has empty metadata.
 
     Raises:
-        UserError: if the file is missing, no whole safetensors file, or not as it was written.
+        UserError: if the file is missing; Damaged if it is not whole, or not as it was written.
     """
+    arrays, metadata, _ = _load(path)
+    return arrays, metadata
+
+
+def _load(path: Path) -> tuple[dict[str, Array], dict[str, Any], bool]:
+    """Arrays and metadata, and whether a checksum vouches for them."""
     from safetensors import SafetensorError, safe_open
 
     check_regular(path, "weights as safetensors")
@@ -38,28 +56,31 @@ def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
             text = (file.metadata() or {}).get("json", "{}")
             arrays = {name: file.get_tensor(name) for name in list(file.keys())}
     except (SafetensorError, OSError, ValueError, TypeError) as error:
-        raise UserError(
+        raise Damaged(
             f"{path}: not a whole safetensors file of float or int arrays ({error})"
         ) from None
     try:
         metadata = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: its metadata are not valid JSON ({error})") from None
+        raise Damaged(f"{path}: its metadata are not valid JSON ({error})") from None
     if not isinstance(metadata, dict):
-        raise UserError(f"{path}: its metadata must be a JSON object, got {text[:60]}")
+        raise Damaged(f"{path}: its metadata must be a JSON object, got {text[:60]}")
     written = metadata.pop("checksum", None)
     if written is not None and written != _checksum(arrays, metadata):
-        raise UserError(f"{path}: damaged (its contents do not have the checksum that it records)")
-    return arrays, metadata
+        raise Damaged(f"{path}: damaged (its contents do not have the checksum that it records)")
+    return arrays, metadata, written is not None
 
 
-def save_state(path: Path, state: Any, run: Mapping[str, Any] | None = None) -> None:
+def save_state(
+    path: Path, state: Any, run: Mapping[str, Any] | None = None, before: Path | None = None
+) -> None:
     """Any nesting of dicts, lists, numbers, strings and arrays.
 
     Args:
         path: the file.
         state: what to keep.
         run: plain values that say which run it belongs to.
+        before: the name under which an older file is kept.
     """
     arrays: dict[str, Array] = {}
 
@@ -78,7 +99,7 @@ def save_state(path: Path, state: Any, run: Mapping[str, Any] | None = None) -> 
         return value
 
     tree = plain(state)
-    save_arrays(path, arrays, {"state": tree, "run": dict(run or {})})
+    save_arrays(path, arrays, {"state": tree, "run": dict(run or {})}, before)
 
 
 def load_state(path: Path, run: Mapping[str, Any] | None = None) -> Any:
@@ -89,9 +110,10 @@ def load_state(path: Path, run: Mapping[str, Any] | None = None) -> Any:
         run: what ``save_state`` must have been given; None takes the state of any run.
 
     Raises:
-        UserError: if the file is missing, not one of those, or of another run.
+        UserError: if the file is missing, not one of those, or of another run; Damaged if it is
+            not as it was written.
     """
-    arrays, metadata = load_arrays(path)
+    arrays, metadata, vouched = _load(path)
 
     def nested(value: Any) -> Any:
         if isinstance(value, dict) and _ARRAY in value:
@@ -102,6 +124,8 @@ def load_state(path: Path, run: Mapping[str, Any] | None = None) -> Any:
             return [nested(item) for item in value]
         return value
 
+    if not vouched:
+        raise Damaged(f"{path}: damaged (it records no checksum)")
     if "state" not in metadata:
         raise UserError(f"{path}: holds weights, not a training state")
     if run is not None:

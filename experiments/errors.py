@@ -35,6 +35,10 @@ class UserError(Exception):
     """Printed without a traceback; the program exits with 2."""
 
 
+class Damaged(UserError):
+    """A file is not as it was written."""
+
+
 class NotFinite(Exception):
     """The loss, a gradient or a weight became infinite or NaN."""
 

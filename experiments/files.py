@@ -1,6 +1,7 @@
 """Files that are written whole or not at all, and read only if they are files."""
 
 import contextlib
+import errno
 import json
 import os
 import stat
@@ -11,6 +12,7 @@ from typing import Any
 
 from experiments.errors import UserError
 
+_NO_SYNC_HERE = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # some network file systems
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -20,27 +22,52 @@ _KINDS = {
 }
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, before: Path | None = None) -> None:
     """Write beside ``path`` and rename: whoever reads sees the old file or the new one.
 
+    Args:
+        path: the file.
+        content: what it is to hold.
+        before: the old file's new name; None drops it. For a moment there is no ``path``.
+
     Raises:
-        OSError: with ``path`` as its filename; the old file is still whole.
+        OSError: with ``path`` as its filename; the old file is still whole, or the new one is.
     """
     temporary = None
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            rest = memoryview(content)
+            while rest:  # a write may take less than it is given
+                rest = rest[os.write(handle, rest) :]
+            os.fsync(handle)
+        finally:
+            os.close(handle)
         os.chmod(temporary, 0o644)
+        if before is not None and path.exists():
+            os.replace(path, before)
         os.replace(temporary, path)
+        _sync_folder(path.parent)
     except BaseException as error:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise OSError(error.errno, error.strerror, str(path)) from None
         raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new name survives a power cut only once its folder is on the disk, too."""
+    if os.name == "nt":  # opens no folders
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_SYNC_HERE:
+            raise
+    finally:
+        os.close(handle)
 
 
 def remove_leftovers(folder: Path, names: Iterable[str]) -> None:

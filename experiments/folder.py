@@ -13,10 +13,10 @@ CONFIG = "config.json"
 METRICS, TABLE = "metrics.jsonl", "metrics.csv"
 EVENTS = "events.out.tfevents.0.run"  # TensorBoard looks for such names
 LAST, BEST = "last.safetensors", "best.safetensors"
-CHECKPOINT = "checkpoint.safetensors"
+CHECKPOINT, BEFORE = "checkpoint.safetensors", "checkpoint-before.safetensors"  # the last two
 CURVES = "curves.png"
 RESULT = "result.json"
-FILES = (CONFIG, METRICS, TABLE, EVENTS, LAST, BEST, CHECKPOINT, CURVES, RESULT)
+FILES = (CONFIG, METRICS, TABLE, EVENTS, LAST, BEST, CHECKPOINT, BEFORE, CURVES, RESULT)
 _LONGEST_NAME = 80
 
 
@@ -72,7 +72,7 @@ class RunFolder:
     @property
     def stored(self) -> bool:
         """Whether an epoch's checkpoint is there."""
-        return (self.path / CHECKPOINT).exists()
+        return any((self.path / name).exists() for name in (CHECKPOINT, BEFORE))
 
     def tidy(self) -> None:
         """Remove the unfinished files of a run that was killed while it wrote."""

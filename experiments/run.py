@@ -21,10 +21,20 @@ from experiments.data import Dataset, recorded_path
 from experiments.declare import declared
 from experiments.distributed import Group, make_group
 from experiments.doctor import examine
-from experiments.errors import Lost, NotFinite, UserError, need, out_of_memory, silence, tell
+from experiments.errors import (
+    Damaged,
+    Lost,
+    NotFinite,
+    UserError,
+    need,
+    out_of_memory,
+    silence,
+    tell,
+)
 from experiments.files import read_json, write_atomically
 from experiments.flags import Job, lack, remarks, ways_out
 from experiments.folder import (
+    BEFORE,
     BEST,
     CHECKPOINT,
     CONFIG,
@@ -143,7 +153,7 @@ def resume(path: Path, epochs: int | None, job: Job, command: str) -> int:
         trainer = make_trainer(config, data, group)
         check_evaluations(trainer)
         if folder.stored:
-            _restore(trainer, path / CHECKPOINT)
+            _restore(trainer, path)
         else:
             _say(f"{path} has no checkpoint yet: starting from the beginning")
         state = trainer.state
@@ -154,15 +164,17 @@ def resume(path: Path, epochs: int | None, job: Job, command: str) -> int:
                 f"{path} can't be prolonged: it stopped early, after epoch {state.epoch}, as a run "
                 f"that was started with --epochs {epochs} would have"
             )
-        if (path / RESULT).exists() and not longer:
+        complete = state.stopped_early or state.epoch == config.epochs  # else one was damaged
+        if (path / RESULT).exists() and complete and not longer:
             more = "" if state.stopped_early else "; --epochs beside --resume prolongs it"
             _say(f"{path} is finished, after {state.epoch} epochs{more}")
             group.close()
             return 0
 
         def work() -> int:
-            if longer and group.rank == 0:
+            if group.rank == 0:
                 (path / RESULT).unlink(missing_ok=True)  # a folder that has it is complete
+            if longer and group.rank == 0:
                 commands = [*noted.get("commands", []), command]
                 write_atomically(path / CONFIG, _json(about(trainer, commands)))
             return _go(trainer, folder, events)
@@ -244,8 +256,33 @@ def saved_values(file: Path) -> tuple[dict[str, Any], Path | None]:
     return values, recorded_path(found.get("data"))
 
 
-def _restore(trainer: Trainer, file: Path) -> None:
-    state = checkpoint.load_state(file, identity(trainer))
+def _restore(trainer: Trainer, folder: Path) -> None:
+    """Go on from the newest checkpoint, or from the one before if that one is damaged."""
+    file, before, group = folder / CHECKPOINT, folder / BEFORE, trainer.group
+    if group.rank:
+        group.wait()  # until process 0 has put a sound one in its place
+    elif not file.exists():  # a kill came between two renames
+        before.replace(file)
+    try:
+        state = checkpoint.load_state(file, identity(trainer))
+    except Damaged as damage:
+        try:
+            state = checkpoint.load_state(before, identity(trainer))
+        except UserError as error:
+            raise UserError(
+                f"{damage}; {error}: no checkpoint is left to go on from, so that the run has to "
+                f"begin anew: python train.py --config {shlex.quote(str(folder / CONFIG))}"
+            ) from None
+        _take(trainer, before, state)
+        before.replace(file)
+        tell(f"WARNING: {damage}; going on from the one before, of epoch {trainer.state.epoch}")
+    else:
+        _take(trainer, file, state)
+    if not group.rank:
+        group.wait()
+
+
+def _take(trainer: Trainer, file: Path, state: Any) -> None:
     try:
         trainer.resume(State(**state))
     except (TypeError, KeyError, ValueError, RuntimeError, AttributeError, AssertionError) as error:
@@ -317,6 +354,8 @@ def _run(trainer: Trainer, folder: RunFolder, events: bool) -> int:
             trainer.callbacks = Callbacks(
                 report.on_step, report.on_epoch, report.on_warning, report.on_checkpoint
             )
+            if trainer.state.epoch:  # of a later one, if a kill or a damaged checkpoint cost it
+                report.write(trainer.state, improved=True)
             state = trainer.run()
     if state.stopped_early:
         _say(f"early stop: no better dev loss for {config.patience} epochs")
@@ -406,6 +445,13 @@ class _Progress:
         self._write(f"WARNING: {message}", sys.stderr)
 
     def on_checkpoint(self, state: State, improved: bool) -> None:
+        self.write(state, improved)
+        values = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
+        folder, run = self._folder, identity(self._trainer)
+        checkpoint.save_state(folder / CHECKPOINT, values, run, before=folder / BEFORE)
+
+    def write(self, state: State, improved: bool) -> None:
+        """Everything of an epoch that people read."""
         folder = self._folder
         if improved:
             checkpoint.save_arrays(folder / BEST, state.best_weights, self._metadata)
@@ -415,8 +461,6 @@ class _Progress:
         write_atomically(folder / TABLE, table(state.history))
         if self._events is not None:
             write_atomically(folder / EVENTS, self._events.grown(state.history))
-        values = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
-        checkpoint.save_state(folder / CHECKPOINT, values, identity(self._trainer))
 
     def __enter__(self) -> "_Progress":
         return self

@@ -37,3 +37,19 @@ def test_changing_the_imports_is_the_port(capsys) -> None:
     )
     assert len(ours) == 5
     assert ours == pytest.approx(theirs, rel=1e-5)
+
+
+def test_what_you_can_rely_on_names_tests_that_exist() -> None:
+    section = README.read_text().split("## What you can rely on\n")[1].split("\n## ")[0]
+    promises = [row for row in section.splitlines() if row.startswith("| ")][1:]
+    folder = README.parent / "parity_tests"
+    assert len(promises) >= 10
+    for row in promises:
+        held_by, part = row.split(" | ")[1], folder
+        tests = re.findall(r"`([\w/]+\.py)`", held_by)
+        assert tests, row
+        for test in tests:  # a name alone stands in the folder of the one before it
+            part = part if "/" not in test else (folder / test).parent
+            assert (part / Path(test).name).exists() or (folder / test).exists(), test
+        for module in re.findall(r"`python -m parity_tests\.(\w+)`", held_by):
+            assert (folder / f"{module}.py").exists(), module

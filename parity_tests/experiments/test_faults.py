@@ -59,7 +59,7 @@ def test_a_run_that_fails_in_its_first_epoch_leaves_no_folder(tmp_path, capsys) 
 
 
 class Disk:
-    """Full from the ``whole``-th write on."""
+    """Full from the ``whole``-th fsync on."""
 
     def __init__(self, whole: int) -> None:
         self.whole, self._fsync = whole, os.fsync
@@ -84,7 +84,8 @@ def test_a_full_disk(writes, whole, tmp_path, monkeypatch, capsys) -> None:
     """Each write in turn: config; best, last, two metrics, checkpoint an epoch; figure, result."""
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(files.os, "fsync", Disk(writes).fsync)
+        # each write syncs its file, and then the folder
+        patch.setattr(files.os, "fsync", Disk(2 * writes).fsync)
         said = refusal(capsys, *QUICK, "--out", str(out), code=1)
     assert "No space left on device" in said
     assert str(out) in said

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from experiments import checkpoint, lock
-from experiments.errors import UserError
+from experiments.errors import Damaged, UserError
 from experiments.folder import RunFolder
 from experiments.trainer import Trainer
-from parity_tests.experiments.calls import QUICK, about, call, refusal, result, start
+from parity_tests.experiments.calls import QUICK, about, call, refusal, result, same_run, start
 
 
 @pytest.fixture(scope="module")
@@ -179,12 +179,118 @@ def test_a_checkpoint_that_is_none_of_train_py_s(stopped, capsys) -> None:
     assert "holds weights, not a training state" in refusal(capsys, "--resume", str(stopped))
 
 
-def test_one_changed_bit_of_a_checkpoint_is_noticed(stopped, capsys) -> None:
-    file = stopped / "checkpoint.safetensors"
-    content = bytearray(file.read_bytes())
-    content[-5] ^= 1
-    file.write_bytes(content)
-    assert "damaged" in refusal(capsys, "--resume", str(stopped))
+def flipped(content: bytes, place: int, bit: int = 0) -> bytes:
+    """``content`` with one other bit."""
+    changed = bytearray(content)
+    changed[place] ^= 1 << bit
+    return bytes(changed)
+
+
+DAMAGES = {
+    "a bit of an array": lambda content: flipped(content, -5),
+    "a bit of the header": lambda content: flipped(content, 100),
+    "a bit of its length": lambda content: flipped(content, 7),
+    "cut": lambda content: content[:-1],
+    "cut in the header": lambda content: content[:100],
+    "empty": lambda content: b"",
+    "zeros": lambda content: bytes(len(content)),
+}
+
+
+def test_no_changed_bit_of_a_checkpoint_goes_unnoticed(stopped, tmp_path) -> None:
+    """The state is that which was written, or there is none."""
+    content, file = (stopped / "checkpoint.safetensors").read_bytes(), tmp_path / "state"
+    again, wanted = tmp_path / "again", tmp_path / "wanted"
+    checkpoint.save_state(wanted, checkpoint.load_state(stopped / "checkpoint.safetensors"))
+    head, rng, harmless = 8 + int.from_bytes(content[:8], "little"), np.random.default_rng(0), 0
+    for place in [*range(40), *rng.integers(0, head, 300), *rng.integers(head, len(content), 60)]:
+        file.write_bytes(flipped(content, place, rng.integers(8)))
+        try:
+            state = checkpoint.load_state(file)
+        except Damaged:
+            continue
+        checkpoint.save_state(again, state)  # 1e-05 and 1E-05 are one number
+        assert again.read_bytes() == wanted.read_bytes(), place
+        harmless += 1
+    assert harmless < 20
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory) -> tuple[Path, Path]:
+    """A run of three epochs, and the same interrupted after its second."""
+    whole = tmp_path_factory.mktemp("three")
+    assert call(*QUICK, "--epochs", "3", "--out", str(whole / "run")) == 0
+    stopped = tmp_path_factory.mktemp("two") / "run"
+    return whole / "run", interrupted(stopped, pytest.MonkeyPatch(), "--epochs", "3", epoch=2)
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_of_a_damaged_checkpoint_the_one_before_is_used(damage, three, tmp_path, capsys) -> None:
+    whole, out = three[0], shutil.copytree(three[1], tmp_path / "run")
+    file = out / "checkpoint.safetensors"
+    file.write_bytes(damage(file.read_bytes()))
+    capsys.readouterr()
+    assert call("--resume", str(out)) == 0
+    said = capsys.readouterr().err
+    assert said.startswith(f"WARNING: {file}: ")
+    assert "; going on from the one before, of epoch 1\n" in said
+    assert said.count("\n") == 1
+    same_run(whole, out)
+
+
+def test_the_files_of_a_later_epoch_go_back_with_the_checkpoint(
+    three, tmp_path, monkeypatch
+) -> None:
+    """Weights, metrics and table are those of the epoch that is gone on from, at once."""
+    out = shutil.copytree(three[1], tmp_path / "run")
+    file = out / "checkpoint.safetensors"
+    file.write_bytes(b"")
+
+    def interrupt(trainer: Trainer) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "_epoch", interrupt)
+    assert call("--resume", str(out)) == 130
+    state = checkpoint.load_state(file)
+    assert state["epoch"] == 1
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == state["history"]
+    assert len((out / "metrics.csv").read_text().splitlines()) == 1 + state["step"]
+    for name, weights in (("last", "weights"), ("best", "best_weights")):
+        stored = checkpoint.load_arrays(out / f"{name}.safetensors")[0]
+        for key, array in state[weights].items():
+            np.testing.assert_array_equal(stored[key], array)
+
+
+def test_a_finished_run_whose_checkpoint_is_damaged_is_repaired(three, tmp_path, capsys) -> None:
+    out = shutil.copytree(three[0], tmp_path / "run")
+    (out / "checkpoint.safetensors").write_bytes(b"")
+    assert call("--resume", str(out)) == 0
+    assert "of epoch 2\n" in capsys.readouterr().err
+    same_run(three[0], out)
+
+
+def test_a_kill_between_the_two_renames_of_a_checkpoint(three, tmp_path, capsys) -> None:
+    out = shutil.copytree(three[1], tmp_path / "run")
+    (out / "checkpoint.safetensors").unlink()
+    capsys.readouterr()
+    assert call("--resume", str(out)) == 0
+    assert capsys.readouterr().err == ""
+    same_run(three[0], out)
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_no_sound_checkpoint_at_all(epoch, stopped, three, tmp_path, capsys) -> None:
+    out = stopped if epoch == 1 else shutil.copytree(three[1], tmp_path / "two")
+    files = [out / "checkpoint.safetensors", out / "checkpoint-before.safetensors"]
+    for file in files[:epoch]:
+        file.write_bytes(DAMAGES["cut"](file.read_bytes()))
+    said = refusal(capsys, "--resume", str(out))
+    for file in files:
+        assert f"{file}: " in said
+    assert "no checkpoint is left to go on from" in said
+    assert f"begin anew: python train.py --config {out / 'config.json'}" in said
+    assert ("no such file" in said) == (epoch == 1)
 
 
 @pytest.mark.parametrize(

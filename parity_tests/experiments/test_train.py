@@ -41,6 +41,7 @@ def test_a_run_leaves_its_folder(backend, tmp_path, capsys) -> None:
         assert part in printed
     assert {path.name for path in out.iterdir()} == {
         "best.safetensors",
+        "checkpoint-before.safetensors",
         "checkpoint.safetensors",
         "config.json",
         "curves.png",
