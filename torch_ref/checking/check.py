@@ -9,6 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
+
 from torch_ref.checking import render
 from torch_ref.checking.drivers import Candidate, CannotDrive, Failed, drive, find_drivers, names
 from torch_ref.checking.drivers.failures import guarded
@@ -16,7 +18,7 @@ from torch_ref.checking.drivers.skeleton import skeleton
 from torch_ref.checking.judge import judge
 from torch_ref.checking.kinds import KINDS
 from torch_ref.checking.locate import located
-from torch_ref.checking.probe import Probe
+from torch_ref.checking.probe import Probe, answer
 from torch_ref.checking.verdict import CONVENTION, RIGHT, UNUSABLE, Finding, Verdict
 
 
@@ -105,8 +107,15 @@ def check_candidate(
         configurations = list(_offered(candidate)) or [kind.configurations[0]]
     else:
         configurations = [(tuple(args or ()), dict(kwargs or {}))]
+    twin = kind.twin or getattr(torch.optim if kind.role == "optimizer" else torch.nn, kind.like)
+    known = [p.name for p in names.parameters_of(twin)]
+    if unknown := [key for key in kwargs or () if key not in known]:
+        raise ValueError(
+            f"PyTorch's {kind.like} has no argument {unknown[0]}; it has {', '.join(known)}"
+        )
     try:
         probes = [p for own, named in configurations for p in kind.draw(*own, **named)]
+        answer(kind, probes[0])
     except Exception as problem:
         own, named = configurations[0]
         given = ", ".join([*map(repr, own), *(f"{key}={value!r}" for key, value in named.items())])
@@ -165,7 +174,9 @@ def load(file: str) -> ModuleType:
     path = Path(file).resolve()
     with guarded():
         source = path.read_bytes()
-        levels = [n.level for n in ast.walk(ast.parse(source)) if isinstance(n, ast.ImportFrom)]
+        levels = [
+            n.level for n in ast.walk(ast.parse(source, str(path))) if isinstance(n, ast.ImportFrom)
+        ]
         # relative imports need the packages above; a name of Python's own stays its own
         above = path.parents[min(max(levels, default=0), len(path.parents) - 1)]
         name = ".".join(path.relative_to(above).with_suffix("").parts)

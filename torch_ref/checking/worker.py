@@ -21,6 +21,9 @@ from torch_ref.checking.drivers import Candidate, CannotDrive, find_drivers
 from torch_ref.checking.drivers.failures import failed
 from torch_ref.checking.verdict import Finding, Verdict
 
+# without the working directory on the path: it may hold a random.py of theirs
+_CHILD = "import sys; del sys.path[0]; from torch_ref.checking.worker import main; main()"
+
 
 class Refused(Exception):
     """What was asked makes no sense: no finding about the code."""
@@ -66,7 +69,7 @@ def check_file(
         known = started[-1] if started else (name or Path(file).name)
         problem = _trouble(trouble, file, timeout)
         if not started:
-            problem.reason += " What trains or draws belongs under if __name__ == '__main__'."
+            problem.reason += " What a file trains belongs under if __name__ == '__main__'."
         verdicts.append(unusable(known, like or "", problem))
         if name or not started:
             return verdicts
@@ -77,7 +80,7 @@ def _run(request: dict[str, Any]) -> tuple[list[Any], str]:
     """What a child wrote, and its last words."""
     with tempfile.TemporaryDirectory() as folder:
         answers, words = Path(folder) / "answers", Path(folder) / "words"
-        command = [sys.executable, "-m", "torch_ref.checking.worker", str(answers), str(words)]
+        command = [sys.executable, "-c", _CHILD, str(answers), str(words)]
         root = str(Path(__file__).parents[2])
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
         environment = {**os.environ, "PYTHONPATH": path, "MPLBACKEND": "Agg"}
@@ -104,7 +107,9 @@ def _trouble(words: str, file: str, timeout: float) -> CannotDrive:
         reason = f"it runs for more than {timeout:g} seconds: an endless loop, or very slow code."
     else:
         fatal = re.search(r"Fatal Python error: (.*)", words)
-        reason = f"Python crashed: {fatal.group(1) if fatal else 'it ended without a word'}."
+        reason = "it ends the whole program, without a word."
+        if fatal:
+            reason = f"Python crashed: {fatal.group(1)}."
     place = re.search(rf'File "({re.escape(str(Path(file).resolve()))})", line (\d+)', words)
     if place is None:
         return CannotDrive(reason)
@@ -216,7 +221,3 @@ def main() -> None:
             put(dataclasses.asdict(unusable(name, "", failed(problem))))
         put({"done": True})
         os._exit(0)  # threads of theirs may still run
-
-
-if __name__ == "__main__":
-    main()

@@ -69,14 +69,14 @@ class AdapterDriver:
             return self._call(self._fresh(probe), probe, between=other)
 
     def _fresh(self, probe: Probe) -> Any:
-        return self._ask("make", **self._taken(names.twin_options(self.kind, probe)))
+        return self._ask("make", **self._taken("make", names.twin_options(self.kind, probe)))
 
-    def _taken(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Of PyTorch's arguments those that the adapter's make takes."""
-        make = self._method("make")
-        if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(make).parameters.values()):
+    def _taken(self, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Of what PyTorch names those that a method of the adapter takes."""
+        method = self._method(name)
+        if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(method).parameters.values()):
             return dict(options)
-        taken = {p.name for p in names.parameters_of(make)}
+        taken = {p.name for p in names.parameters_of(method)}
         return {name: value for name, value in options.items() if name in taken}
 
     def _method(self, name: str) -> Callable[..., Any]:
@@ -102,8 +102,7 @@ class AdapterDriver:
         """Parameters and buffers into the component, and its mode."""
         held = {n: np.array(v) for n, v in {**probe.parameters, **probe.buffers}.items()}
         if held:
-            taken = {p.name for p in names.parameters_of(self._method("set"))}
-            self._ask("set", it, **{n: v for n, v in held.items() if n in taken})
+            self._ask("set", it, **self._taken("set", held))
 
     def _forward(self, it: Any, probe: Probe) -> Array:
         if hasattr(self.adapter, "mode"):
@@ -159,7 +158,7 @@ class AdapterDriver:
 
     def _steps(self, probe: Probe) -> Parts:
         values = [np.array(value) for value in probe.parameters.values()]
-        options = self._taken(names.twin_options(self.kind, probe))
+        options = self._taken("make", names.twin_options(self.kind, probe))
         it = self._ask("make", values, **options)
         parts: Parts = {}
         for i, gradients in enumerate(probe.gradients, 1):

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import sysconfig
+import textwrap
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,7 +56,7 @@ def guarded() -> Iterator[None]:
 
 def failed(problem: BaseException) -> Failed:
     """An exception of people's code as a sentence, with the last line that is theirs."""
-    reason = f"{type(problem).__name__}: {problem}".removesuffix(": ")
+    reason = textwrap.shorten(f"{type(problem).__name__}: {problem}".removesuffix(": "), 300)
     if isinstance(problem, MemoryError):
         reason = f"MemoryError: it needs more memory than it may have. {problem}".strip()
     elif isinstance(problem, SystemExit):
