@@ -1,5 +1,7 @@
 """The library: is a component right?"""
 
+import ast
+import dataclasses
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -7,11 +9,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
+
 from torch_ref.checking import render
-from torch_ref.checking.drivers import Candidate, CannotDrive, drive, find_drivers, names
+from torch_ref.checking.drivers import Candidate, CannotDrive, Failed, drive, find_drivers, names
+from torch_ref.checking.drivers.failures import guarded
+from torch_ref.checking.drivers.skeleton import skeleton
 from torch_ref.checking.judge import judge
 from torch_ref.checking.kinds import KINDS
 from torch_ref.checking.locate import located
+from torch_ref.checking.probe import Probe, answer
 from torch_ref.checking.verdict import CONVENTION, RIGHT, UNUSABLE, Finding, Verdict
 
 
@@ -38,6 +45,7 @@ def check(
     args: Sequence[Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     backward: Callable[..., Any] | None = None,
+    adapter: Any = None,
 ) -> Result:
     """Your own layer, loss or optimizer beside its PyTorch twin.
 
@@ -46,10 +54,13 @@ def check(
         like: torch's name, where the component's own doesn't tell.
         args, kwargs: the twin's constructor's; a few usual ones if neither is given.
         backward: the function that goes back, of a pair; found by its name if it isn't given.
+        adapter: a class that says what can't be guessed (drivers/adapter.py); where guessing stops
+            the result prints one to fill in.
 
     Raises:
-        ValueError: if ``like`` is not known.
+        ValueError: if ``like`` is not known, or its class does not take the arguments.
     """
+    like = like or getattr(adapter, "like", None)
     if like is not None and like not in KINDS:
         raise ValueError(f"like is {like!r}; it can be {', '.join(KINDS)}")
     name = component.__name__
@@ -60,8 +71,9 @@ def check(
         (candidate,) = find_drivers(module, name, like)
     except CannotDrive as problem:
         return Result([unusable(name, like or "", problem)])
-    if backward is not None:
-        candidate = Candidate(name, component, backward, candidate.kind)
+    candidate = dataclasses.replace(
+        candidate, backward=backward or candidate.backward, adapter=adapter
+    )
     return Result([check_candidate(candidate, args, kwargs)])
 
 
@@ -72,13 +84,14 @@ def assert_right(
     kwargs: Mapping[str, Any] | None = None,
     backward: Callable[..., Any] | None = None,
     strict: bool = False,
+    adapter: Any = None,
 ) -> None:
     """:func:`check` for tests; ``strict``: conventions of its own count as wrong.
 
     Raises:
         AssertionError: with the whole answer, if the component is not right.
     """
-    result = check(component, like, args, kwargs, backward)
+    result = check(component, like, args, kwargs, backward, adapter)
     if result.verdict not in ((RIGHT,) if strict else (RIGHT, CONVENTION)):
         raise AssertionError(f"\n{result}")
 
@@ -94,21 +107,42 @@ def check_candidate(
         configurations = list(_offered(candidate)) or [kind.configurations[0]]
     else:
         configurations = [(tuple(args or ()), dict(kwargs or {}))]
+    twin = kind.twin or getattr(torch.optim if kind.role == "optimizer" else torch.nn, kind.like)
+    known = [p.name for p in names.parameters_of(twin)]
+    if unknown := [key for key in kwargs or () if key not in known]:
+        raise ValueError(
+            f"PyTorch's {kind.like} has no argument {unknown[0]}; it has {', '.join(known)}"
+        )
     try:
         probes = [p for own, named in configurations for p in kind.draw(*own, **named)]
-        if kind.role == "optimizer":
-            probes = probes[:1]
+        answer(kind, probes[0])
+    except Exception as problem:
+        own, named = configurations[0]
+        given = ", ".join([*map(repr, own), *(f"{key}={value!r}" for key, value in named.items())])
+        raise ValueError(f"PyTorch's {kind.like} can't be made of ({given}): {problem}") from None
+    if kind.role == "optimizer":
+        probes = probes[:1]
+    try:
         driver = drive(candidate, *configurations[0])
+    except CannotDrive as problem:
+        verdict = unusable(candidate.name, kind.like, problem)
+        if isinstance(problem, Failed) and not problem.may_be_misled:
+            return verdict
+        return _with_skeleton(verdict, candidate, probes[0])
+    try:
         verdict = judge(candidate.name, kind, driver, probes)
     except CannotDrive as problem:
         return unusable(candidate.name, kind.like, problem)
+    if any(finding.key == "missing" for finding in verdict.findings):
+        verdict = _with_skeleton(verdict, candidate, probes[0])
     return located(verdict, candidate)
 
 
 def _offered(candidate: Candidate) -> Iterator[tuple[tuple[Any, ...], Mapping[str, Any]]]:
     """The usual configurations, without those for which the code has no arguments."""
     kind = candidate.kind
-    taken = [p.name for p in names.parameters_of(candidate.component)]
+    make = getattr(candidate.adapter, "make", candidate.component)
+    taken = [p.name for p in names.parameters_of(make)]
     takes_all = any(n.endswith(("param", "params", "config")) for n in taken[1:])
     for args, kwargs in kind.configurations:
         offered = {names.spelled(kind, n, dict(kwargs)) for n in taken}
@@ -123,14 +157,42 @@ def unusable(name: str, like: str, problem: CannotDrive) -> Verdict:
     return Verdict(name, like, "", [finding])
 
 
+def _with_skeleton(verdict: Verdict, candidate: Candidate, probe: Probe) -> Verdict:
+    """With an adapter to fill in, unless there is one."""
+    if candidate.adapter is not None:
+        return verdict
+    written = skeleton(candidate.name, candidate.component, candidate.kind, probe)
+    return dataclasses.replace(verdict, skeleton=written)
+
+
 def load(file: str) -> ModuleType:
-    """People's file as a module; the modules beside it can be imported from it."""
+    """People's file as a module; the modules beside it can be imported from it.
+
+    Raises:
+        CannotDrive: if it is no Python file, or fails.
+    """
     path = Path(file).resolve()
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise CannotDrive(f"{file} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    sys.path.insert(0, str(path.parent))
-    spec.loader.exec_module(module)
+    with guarded():
+        source = path.read_bytes()
+        levels = [
+            n.level for n in ast.walk(ast.parse(source, str(path))) if isinstance(n, ast.ImportFrom)
+        ]
+        # relative imports need the packages above; a name of Python's own stays its own
+        above = path.parents[min(max(levels, default=0), len(path.parents) - 1)]
+        name = ".".join(path.relative_to(above).with_suffix("").parts)
+        if name in sys.modules and getattr(sys.modules[name], "__file__", "") != str(path):
+            name = f"checked_{name}"
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise CannotDrive(f"{file} is no Python file")
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        first = [str(above), str(path.parent)]
+        sys.path[:0] = first
+        try:
+            spec.loader.exec_module(module)
+        finally:  # behind the libraries: a random.py of theirs is not for everyone
+            for folder in first:
+                if folder in sys.path:
+                    sys.path.remove(folder)
+            sys.path += first
     return module

@@ -48,6 +48,7 @@ class Verdict:
         style: how it was driven.
         findings: each part's.
         conventions: layouts that were found.
+        skeleton: an adapter to fill in, where guessing stopped.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Verdict:
     style: str
     findings: Sequence[Finding]
     conventions: Sequence[str] = ()
+    skeleton: str = ""
 
     @property
     def verdict(self) -> str:

@@ -2,8 +2,11 @@
 
 import contextlib
 import io
+import sysconfig
+import textwrap
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,19 @@ class CannotDrive(Exception):
 class Failed(CannotDrive):
     """People's code raised."""
 
+    @property
+    def may_be_misled(self) -> bool:
+        """Whether another way of calling it could help: not what is unwritten or not there."""
+        return self.reason.split(":")[0] not in _THEIRS
+
+
+_THEIRS = (
+    "NotImplementedError", "NameError", "ImportError", "ModuleNotFoundError", "SyntaxError",
+    "MemoryError", "RecursionError", "SystemExit",
+)  # fmt: skip
+_PACKAGE = str(Path(__file__).parents[1])
+_LIBRARIES = tuple(sysconfig.get_paths()[key] for key in ("stdlib", "purelib", "platlib"))
+
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
@@ -34,19 +50,34 @@ def guarded() -> Iterator[None]:
             yield
     except CannotDrive:
         raise
-    except Exception as problem:
-        own = __file__.rsplit("/", 1)[0]
-        frames = traceback.extract_tb(problem.__traceback__)
-        theirs = [
-            f
-            for f in frames
-            if not f.filename.startswith(own) and "/site-packages/" not in f.filename
-        ]
-        reason = f"{type(problem).__name__}: {problem}"
-        if not theirs:
-            raise Failed(reason) from problem
-        last = theirs[-1]
-        raise Failed(reason, last.filename, last.lineno or 0, last.line or "") from problem
+    except (Exception, SystemExit) as problem:
+        raise failed(problem) from problem
+
+
+def failed(problem: BaseException) -> Failed:
+    """An exception of people's code as a sentence, with the last line that is theirs."""
+    reason = textwrap.shorten(f"{type(problem).__name__}: {problem}".removesuffix(": "), 300)
+    if isinstance(problem, MemoryError):
+        reason = f"MemoryError: it needs more memory than it may have. {problem}".strip()
+    elif isinstance(problem, SystemExit):
+        reason = "SystemExit: it ends the program."
+    elif isinstance(problem, EOFError):
+        reason = "EOFError: it asks for input from the keyboard; a check has none."
+    elif isinstance(problem, SyntaxError):
+        place = (problem.filename or "", problem.lineno or 0, (problem.text or "").strip())
+        return Failed(f"{type(problem).__name__}: {problem.msg}", *place)
+    elif isinstance(problem, RecursionError):
+        reason = "RecursionError: it calls itself without end."
+    frames = [
+        f
+        for f in traceback.extract_tb(problem.__traceback__)
+        if not f.filename.startswith((_PACKAGE, "<frozen", "<__array_function__"))
+        and not f.filename.startswith(_LIBRARIES)
+    ]
+    if not frames:
+        return Failed(reason)
+    last = frames[-1]
+    return Failed(reason, last.filename, last.lineno or 0, last.line or "")
 
 
 def array(value: Any) -> np.ndarray | None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from torch_ref.checking.drivers import names
+from torch_ref.checking.drivers.adapter import AdapterDriver
 from torch_ref.checking.drivers.failures import CannotDrive, Failed
 from torch_ref.checking.drivers.functions import FunctionDriver, partner
 from torch_ref.checking.drivers.layers import TURNS, LayerDriver, method, plans
@@ -22,12 +23,13 @@ from torch_ref.checking.probe import Kind, answer
 
 @dataclass(frozen=True)
 class Candidate:
-    """A component that was recognised: its name, itself, its way back, what it is taken for."""
+    """A component: its name, itself, its way back, what it is taken for, its adapter."""
 
     name: str
     component: Any
     backward: Any
     kind: Kind
+    adapter: Any = None
 
 
 def find_drivers(
@@ -130,7 +132,9 @@ def drive(candidate: Candidate, args: Any = None, kwargs: Any = None) -> Any:
 
 def _ways(candidate: Candidate) -> Iterator[Any]:
     kind, component = candidate.kind, candidate.component
-    if kind.role == "loss":
+    if candidate.adapter is not None:
+        yield AdapterDriver(candidate.adapter, kind)
+    elif kind.role == "loss":
         yield from loss_drivers(component, candidate.backward, kind)
     elif kind.role == "optimizer":
         yield from optimizer_drivers(component, kind)
