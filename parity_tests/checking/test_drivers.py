@@ -61,7 +61,8 @@ def deviating(stem, name, like):
     """The parts that differ from the twin's, over all configurations and experiments."""
     (candidate,) = find_drivers(load(stem), name, like)
     kind, parts = KINDS[like], set()
-    for args, kwargs in kind.configurations:
+    every = kind.configurations[:1] if kind.role == "optimizer" else kind.configurations
+    for args, kwargs in every:
         driver = drive(candidate, args, kwargs)
         for probe in kind.draw(*args, **kwargs):
             found = driver.run(probe)

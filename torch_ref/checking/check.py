@@ -8,7 +8,14 @@ from types import ModuleType
 from typing import Any
 
 from torch_ref.checking import render
-from torch_ref.checking.drivers import Candidate, CannotDrive, drive, find_drivers, names
+from torch_ref.checking.drivers import (
+    Candidate,
+    CannotDrive,
+    drive,
+    find_drivers,
+    names,
+    optimizers,
+)
 from torch_ref.checking.judge import judge
 from torch_ref.checking.kinds import KINDS
 from torch_ref.checking.locate import located
@@ -96,8 +103,6 @@ def check_candidate(
         configurations = [(tuple(args or ()), dict(kwargs or {}))]
     try:
         probes = [p for own, named in configurations for p in kind.draw(*own, **named)]
-        if kind.role == "optimizer":
-            probes = probes[:1]
         driver = drive(candidate, *configurations[0])
         verdict = judge(candidate.name, kind, driver, probes)
     except CannotDrive as problem:
@@ -110,9 +115,16 @@ def _offered(candidate: Candidate) -> Iterator[tuple[tuple[Any, ...], Mapping[st
     kind = candidate.kind
     taken = [p.name for p in names.parameters_of(candidate.component)]
     takes_all = any(n.endswith(("param", "params", "config")) for n in taken[1:])
+    if kind.role == "optimizer":
+        taken_options = optimizers.offered(candidate.component, kind)
+        plain = {k: v for k, v in kind.configurations[0][1].items() if k in {*taken_options, "lr"}}
+        yield (), plain
+        more = [kwargs for _, kwargs in kind.configurations[1:] if set(kwargs) <= taken_options]
+        yield from (((), kwargs) for kwargs in more)
+        return
     for args, kwargs in kind.configurations:
         offered = {names.spelled(kind, n, dict(kwargs)) for n in taken}
-        if takes_all or set(kwargs) <= offered or kind.role == "optimizer":
+        if takes_all or set(kwargs) <= offered:
             yield args, kwargs
 
 
