@@ -1,5 +1,6 @@
 """The library: is a component right?"""
 
+import dataclasses
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -95,7 +96,37 @@ def check_candidate(
     args: Sequence[Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
 ) -> Verdict:
-    """A component that was recognised; code that does not run is a finding, no exception."""
+    """A component that was recognised; code that does not run is a finding, no exception.
+
+    A loss that is not right is tried as its like of logits or probabilities, too: names don't tell.
+    """
+    verdict = _checked(candidate, args, kwargs)
+    other = _SIBLINGS.get(candidate.kind.like)
+    if other is None or verdict.verdict in (RIGHT, CONVENTION):
+        return verdict
+    sibling = _checked(dataclasses.replace(candidate, kind=KINDS[other[0]]), args, kwargs)
+    told, known = (
+        all(f.verdict == RIGHT or f.key not in _UNTOLD for f in v.findings)
+        for v in (verdict, sibling)
+    )
+    if sibling.verdict in (RIGHT, CONVENTION) or (known and not told):
+        return dataclasses.replace(sibling, conventions=[*sibling.conventions, other[1]])
+    return verdict
+
+
+_UNTOLD = ("", "missing", "does not run", "follows forward")
+_LOGITS, _PROBABILITIES = "the loss takes logits", "the loss takes probabilities"
+_SIBLINGS = {
+    "ProbabilityLoss": ("CrossEntropyLoss", _LOGITS),
+    "CrossEntropyLoss": ("ProbabilityLoss", _PROBABILITIES),
+    "BCELoss": ("BCEWithLogitsLoss", _LOGITS),
+    "BCEWithLogitsLoss": ("BCELoss", _PROBABILITIES),
+}
+
+
+def _checked(
+    candidate: Candidate, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None
+) -> Verdict:
     kind = candidate.kind
     if args is None and kwargs is None:
         configurations = list(_offered(candidate)) or [kind.configurations[0]]

@@ -34,7 +34,8 @@ def judge(name: str, kind: Kind, driver: Any, probes: Sequence[Probe]) -> Verdic
         cases = [Case(probe, answer(kind, probe), driver.run(probe)) for probe in probes]
     bench = _Bench(kind, driver, cases)
     if kind.role == "loss":
-        findings = losses.judge(kind.like, cases, bench.tolerance, bench.part)
+        tolerance = max(bench.tolerance, losses.tolerance(kind.like))
+        findings = losses.judge(kind.like, cases, tolerance, bench.part)
     elif kind.role == "optimizer":
         findings = optimizers.judge(kind.like, driver, cases, bench.tolerance)
     else:
@@ -67,9 +68,10 @@ class _Bench:
         self.is_single = bool(results) and all(value.dtype == np.float32 for value in results)
         self.tolerance = SINGLE if self.is_single else DOUBLE
 
-    def part(self, part: str) -> Finding:
-        """One part, in all experiments."""
-        offered = [case for case in self.cases if part in case.found and part in case.expected]
+    def part(self, part: str, cases: Sequence[Case] | None = None) -> Finding:
+        """One part, in all experiments or some."""
+        held = self.cases if cases is None else cases
+        offered = [case for case in held if part in case.found and part in case.expected]
         if not offered:
             return Finding(part, WRONG, f"{part} was not found: is it computed at all?", "missing")
         errors = [error(case.found[part], case.expected[part]) for case in offered]
