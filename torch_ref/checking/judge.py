@@ -26,7 +26,7 @@ def judge(name: str, kind: Kind, driver: Any, probes: Sequence[Probe]) -> Verdic
         probes: the experiments.
     """
     if kind.like == "Dropout":
-        findings = dropout.judge(driver, probes)
+        findings = [*dropout.judge(driver, probes), *_spoilt(driver)]
         return Verdict(name, kind.like, driver.style, findings, _remarks(driver))
     if kind.role == "optimizer":
         cases = list(_trajectories(kind, driver, probes))

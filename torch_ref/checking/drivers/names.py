@@ -50,7 +50,8 @@ UPSTREAM = (
     "dout", "dy", "grad", "gradoutput", "dvalues", "delta", "outputgradient", "upstream", "dz",
     "da", "gradient", "outgrad", "gradout", "d", "error", "dl", "dldy", "dldout",
 )  # fmt: skip
-TRAINING = ("training", "train", "istraining", "istrain", "trainingmode", "trainmode", "intraining")
+TRAINING = ("training", "train", "istraining", "istrain", "trainingmode", "trainmode", "intraining",
+            "trainflg", "trainflag", "trainphase")  # fmt: skip
 EVALUATION = ("test", "testing", "eval", "inference", "evaluate", "istest", "predict", "testmode")
 RATE = ("lr", "learningrate", "eta", "rate", "stepsize", "learnrate")
 CACHE = ("cache", "ctx", "context", "saved", "memory", "mem", "caches", "state")
