@@ -1,6 +1,7 @@
 """A component beside its twin: is each part right, a convention, or wrong and why?"""
 
 import dataclasses
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -43,7 +44,7 @@ def judge(name: str, kind: Kind, driver: Any, probes: Sequence[Probe]) -> Verdic
         findings = [bench.part(part) for part in parts if part != "num_batches_tracked"]
         findings = [*_settled(findings), *bench.second_call()]
     findings = [*findings, *_spoilt(driver)]
-    return Verdict(name, kind.like, driver.style, findings, _remarks(driver))
+    return Verdict(name, kind.like, driver.style, findings, _remarks(driver, bench.is_single))
 
 
 def _trajectories(kind: Kind, driver: Any, probes: Sequence[Probe]) -> Iterator[Case]:
@@ -203,6 +204,12 @@ def _spoilt(driver: Any) -> list[Finding]:
     ]
 
 
-def _remarks(driver: Any) -> list[str]:
+def _remarks(driver: Any, single: bool = False) -> list[str]:
+    """What was found of layouts; a shape is said once, by n, for all sizes tried."""
     others = [n for n in map(str, getattr(driver, "notes", ())) if "in place" not in n]
-    return list(dict.fromkeys([*driver.conventions, *others]))
+    others += ["computes in float32"] if single else []
+    said = [
+        re.sub(r"\b(\d\d+|[2-9])\b", "n", text) if "has the shape" in text else text
+        for text in [*driver.conventions, *others]
+    ]
+    return list(dict.fromkeys(said))
