@@ -12,7 +12,15 @@ from typing import Any
 import torch
 
 from torch_ref.checking import render
-from torch_ref.checking.drivers import Candidate, CannotDrive, Failed, drive, find_drivers, names
+from torch_ref.checking.drivers import (
+    Candidate,
+    CannotDrive,
+    Failed,
+    drive,
+    find_drivers,
+    names,
+    optimizers,
+)
 from torch_ref.checking.drivers.failures import guarded
 from torch_ref.checking.drivers.skeleton import skeleton
 from torch_ref.checking.judge import judge
@@ -101,7 +109,37 @@ def check_candidate(
     args: Sequence[Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
 ) -> Verdict:
-    """A component that was recognised; code that does not run is a finding, no exception."""
+    """A component that was recognised; code that does not run is a finding, no exception.
+
+    A loss that is not right is tried as its like of logits or probabilities, too: names don't tell.
+    """
+    verdict = _checked(candidate, args, kwargs)
+    other = _SIBLINGS.get(candidate.kind.like)
+    if other is None or verdict.verdict in (RIGHT, CONVENTION):
+        return verdict
+    sibling = _checked(dataclasses.replace(candidate, kind=KINDS[other[0]]), args, kwargs)
+    told, known = (
+        all(f.verdict == RIGHT or f.key not in _UNTOLD for f in v.findings)
+        for v in (verdict, sibling)
+    )
+    if sibling.verdict in (RIGHT, CONVENTION) or (known and not told):
+        return dataclasses.replace(sibling, conventions=[*sibling.conventions, other[1]])
+    return verdict
+
+
+_UNTOLD = ("", "missing", "does not run", "follows forward")
+_LOGITS, _PROBABILITIES = "the loss takes logits", "the loss takes probabilities"
+_SIBLINGS = {
+    "ProbabilityLoss": ("CrossEntropyLoss", _LOGITS),
+    "CrossEntropyLoss": ("ProbabilityLoss", _PROBABILITIES),
+    "BCELoss": ("BCEWithLogitsLoss", _LOGITS),
+    "BCEWithLogitsLoss": ("BCELoss", _PROBABILITIES),
+}
+
+
+def _checked(
+    candidate: Candidate, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None
+) -> Verdict:
     kind = candidate.kind
     if args is None and kwargs is None:
         configurations = list(_offered(candidate)) or [kind.configurations[0]]
@@ -120,8 +158,6 @@ def check_candidate(
         own, named = configurations[0]
         given = ", ".join([*map(repr, own), *(f"{key}={value!r}" for key, value in named.items())])
         raise ValueError(f"PyTorch's {kind.like} can't be made of ({given}): {problem}") from None
-    if kind.role == "optimizer":
-        probes = probes[:1]
     try:
         driver = drive(candidate, *configurations[0])
     except CannotDrive as problem:
@@ -144,9 +180,16 @@ def _offered(candidate: Candidate) -> Iterator[tuple[tuple[Any, ...], Mapping[st
     make = getattr(candidate.adapter, "make", candidate.component)
     taken = [p.name for p in names.parameters_of(make)]
     takes_all = any(n.endswith(("param", "params", "config")) for n in taken[1:])
+    if kind.role == "optimizer":
+        taken_options = optimizers.offered(candidate.component, kind)
+        plain = {k: v for k, v in kind.configurations[0][1].items() if k in {*taken_options, "lr"}}
+        yield (), plain
+        more = [kwargs for _, kwargs in kind.configurations[1:] if set(kwargs) <= taken_options]
+        yield from (((), kwargs) for kwargs in more)
+        return
     for args, kwargs in kind.configurations:
         offered = {names.spelled(kind, n, dict(kwargs)) for n in taken}
-        if takes_all or set(kwargs) <= offered or kind.role == "optimizer":
+        if takes_all or set(kwargs) <= offered:
             yield args, kwargs
 
 

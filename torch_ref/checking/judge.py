@@ -1,13 +1,15 @@
 """A component beside its twin: is each part right, a convention, or wrong and why?"""
 
 import dataclasses
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from torch_ref.checking.drivers.failures import CannotDrive
 from torch_ref.checking.explain import GENERAL, Case, agree, error, explain
-from torch_ref.checking.kinds import EXPLANATIONS, dropout, losses
+from torch_ref.checking.kinds import EXPLANATIONS, dropout, losses, optimizers
 from torch_ref.checking.probe import Array, Kind, Parts, Probe, answer
 from torch_ref.checking.verdict import CONVENTION, RIGHT, WRONG, Finding, Verdict
 
@@ -25,20 +27,37 @@ def judge(name: str, kind: Kind, driver: Any, probes: Sequence[Probe]) -> Verdic
         probes: the experiments.
     """
     if kind.like == "Dropout":
-        findings = dropout.judge(driver, probes)
+        findings = [*dropout.judge(driver, probes), *_spoilt(driver)]
         return Verdict(name, kind.like, driver.style, findings, _remarks(driver))
-    cases = [Case(probe, answer(kind, probe), driver.run(probe)) for probe in probes]
+    if kind.role == "optimizer":
+        cases = list(_trajectories(kind, driver, probes))
+    else:
+        cases = [Case(probe, answer(kind, probe), driver.run(probe)) for probe in probes]
     bench = _Bench(kind, driver, cases)
     if kind.role == "loss":
-        findings = losses.judge(kind.like, cases, bench.tolerance, bench.part)
+        tolerance = max(bench.tolerance, losses.tolerance(kind.like))
+        findings = losses.judge(kind.like, cases, tolerance, bench.part)
     elif kind.role == "optimizer":
-        findings = [bench.whole_trajectory()]
+        findings = optimizers.judge(kind.like, driver, cases, bench.tolerance)
     else:
         parts = dict.fromkeys(part for case in cases for part in case.expected)
         findings = [bench.part(part) for part in parts if part != "num_batches_tracked"]
         findings = [*_settled(findings), *bench.second_call()]
     findings = [*findings, *_spoilt(driver)]
-    return Verdict(name, kind.like, driver.style, findings, _remarks(driver))
+    return Verdict(name, kind.like, driver.style, findings, _remarks(driver, bench.is_single))
+
+
+def _trajectories(kind: Kind, driver: Any, probes: Sequence[Probe]) -> Iterator[Case]:
+    """An optimizer's; a state that parameters share may fail for several shapes."""
+    done: list[Case] = []
+    for probe in probes:
+        try:
+            done.append(Case(probe, answer(kind, probe), driver.run(probe)))
+        except CannotDrive:
+            found = optimizers.judge(kind.like, driver, done, DOUBLE) if done else []
+            if all(finding.verdict != WRONG for finding in found):
+                raise
+    yield from done
 
 
 class _Bench:
@@ -47,12 +66,13 @@ class _Bench:
     def __init__(self, kind: Kind, driver: Any, cases: Sequence[Case]) -> None:
         self.kind, self.driver, self.cases = kind, driver, cases
         results = [value for case in cases for value in case.found.values()]
-        self.is_single = bool(results) and all(value.dtype == np.float32 for value in results)
+        self.is_single = bool(results) and all(map(_single, results))
         self.tolerance = SINGLE if self.is_single else DOUBLE
 
-    def part(self, part: str) -> Finding:
-        """One part, in all experiments."""
-        offered = [case for case in self.cases if part in case.found and part in case.expected]
+    def part(self, part: str, cases: Sequence[Case] | None = None) -> Finding:
+        """One part, in all experiments or some."""
+        held = self.cases if cases is None else cases
+        offered = [case for case in held if part in case.found and part in case.expected]
         if not offered:
             return Finding(part, WRONG, f"{part} was not found: is it computed at all?", "missing")
         errors = [error(case.found[part], case.expected[part]) for case in offered]
@@ -69,37 +89,6 @@ class _Bench:
         verdict = CONVENTION if known.is_convention else WRONG
         about = (known.key, max(errors), where, known.then, known.textbook, heat)
         return Finding(part, verdict, says, *about)
-
-    def whole_trajectory(self) -> Finding:
-        """An optimizer's steps, as one part: the first that deviates counts."""
-        steps = list(self.cases[0].expected)
-        for step in steps:
-            if step not in self.cases[0].found:
-                return Finding("steps", WRONG, f"{step} was not made.", "missing")
-        (case,) = self.cases
-        together = Case(
-            case.probe,
-            {"step *": np.stack([case.expected[step] for step in steps])},
-            {"step *": np.stack([case.found[step] for step in steps])},
-        )
-        errors = [error(case.found[step], case.expected[step]) for step in steps]
-        if max(errors) <= self.tolerance:
-            return Finding("steps", RIGHT, error=max(errors))
-        first = next(i for i, value in enumerate(errors, 1) if value > self.tolerance)
-        where = f"from step {first} on"
-        heat = np.abs(together.found["step *"] - together.expected["step *"])
-        for known in EXPLANATIONS:
-            if self.kind.like in known.likes and known.part == "step *":
-                values = [np.asarray(known.value(case, step)) for step in steps]
-                pairs = zip(steps, values, strict=True)
-                if all(
-                    agree(case.found[step], value, 10 * self.tolerance) for step, value in pairs
-                ):
-                    verdict = CONVENTION if known.is_convention else WRONG
-                    about = (known.key, max(errors), where, known.then, known.textbook, heat)
-                    return Finding("steps", verdict, known.says, *about)
-        says = "The steps differ from PyTorch's."
-        return Finding("steps", WRONG, says, "", max(errors), where, heat=heat)
 
     def second_call(self) -> list[Finding]:
         """Two calls in a row, without clearing: the second's gradients must be its own."""
@@ -171,6 +160,13 @@ class _Bench:
         return abs(numeric - analytic) <= (2e-2 if self.is_single else 1e-5) * size
 
 
+def _single(value: Array) -> bool:
+    """Whether it was computed in float32, though it may be handed back in float64."""
+    return value.dtype == np.float32 or bool(
+        np.array_equal(value, value.astype(np.float32), equal_nan=True)
+    )
+
+
 def _place(case: Case, part: str) -> tuple[str, Array | None]:
     """Where the worst element is, in words, and the errors of all."""
     found, expected = case.found[part], case.expected[part]
@@ -215,6 +211,12 @@ def _spoilt(driver: Any) -> list[Finding]:
     ]
 
 
-def _remarks(driver: Any) -> list[str]:
+def _remarks(driver: Any, single: bool = False) -> list[str]:
+    """What was found of layouts; a shape is said once, by n, for all sizes tried."""
     others = [n for n in map(str, getattr(driver, "notes", ())) if "in place" not in n]
-    return list(dict.fromkeys([*driver.conventions, *others]))
+    others += ["computes in float32"] if single else []
+    said = [
+        re.sub(r"\b(\d\d+|[2-9])\b", "n", text) if "has the shape" in text else text
+        for text in [*driver.conventions, *others]
+    ]
+    return list(dict.fromkeys(said))

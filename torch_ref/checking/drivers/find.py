@@ -95,7 +95,7 @@ def drive(candidate: Candidate, args: Any = None, kwargs: Any = None) -> Any:
         args, kwargs = kind.configurations[0]
     probe = kind.draw(*(args or ()), **(kwargs or {}))[0]
     expected = answer(kind, probe)
-    best: tuple[int, Any] | None = None
+    best: tuple[float, Any] | None = None
     problems: list[CannotDrive] = []
     takes_batches = False
     for driver in _ways(candidate):
@@ -107,7 +107,7 @@ def drive(candidate: Candidate, args: Any = None, kwargs: Any = None) -> Any:
         except CannotDrive as problem:
             problems.append(problem)
             continue
-        bad = sum(
+        bad: float = sum(
             part not in found or error(found[part], value) > 2e-4
             for part, value in expected.items()
         )
@@ -120,6 +120,8 @@ def drive(candidate: Candidate, args: Any = None, kwargs: Any = None) -> Any:
             main not in found or np.shape(found[main]) != np.shape(expected[main])
         ):
             bad += 10  # rather one that gives the right shape
+        if hasattr(driver, "misfit"):
+            bad = driver.misfit(found, expected)
         if best is None or bad < best[0]:
             best = (bad, driver)
         if bad == 0:
@@ -127,6 +129,8 @@ def drive(candidate: Candidate, args: Any = None, kwargs: Any = None) -> Any:
     if best is not None:
         return best[1]
     theirs = [p for p in problems if isinstance(p, Failed) and p.line]
+    if kind.role == "optimizer":  # the one that came furthest
+        theirs.sort(key=lambda problem: -problem.line)
     raise (theirs or problems or [CannotDrive(f"no way to drive {candidate.name} fits")])[0]
 
 

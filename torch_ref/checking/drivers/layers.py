@@ -176,7 +176,7 @@ class LayerDriver:
 
     def _fresh(self, probe: Probe) -> "Held":
         component = self.make(**names.constructor_arguments(self.make, self.kind, probe))
-        for name in names.RATE:
+        for name in names.RATE if self.kind.like != "Dropout" else ():  # whose own rate it is
             for attribute in list(getattr(component, "__dict__", {})):
                 if names.plain(attribute) == name:
                     setattr(component, attribute, 1.0)

@@ -1,6 +1,7 @@
 """What people call things: methods, parameters, gradients, arguments."""
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -49,7 +50,8 @@ UPSTREAM = (
     "dout", "dy", "grad", "gradoutput", "dvalues", "delta", "outputgradient", "upstream", "dz",
     "da", "gradient", "outgrad", "gradout", "d", "error", "dl", "dldy", "dldout",
 )  # fmt: skip
-TRAINING = ("training", "train", "istraining", "istrain", "trainingmode", "trainmode", "intraining")
+TRAINING = ("training", "train", "istraining", "istrain", "trainingmode", "trainmode", "intraining",
+            "trainflg", "trainflag", "trainphase")  # fmt: skip
 EVALUATION = ("test", "testing", "eval", "inference", "evaluate", "istest", "predict", "testmode")
 RATE = ("lr", "learningrate", "eta", "rate", "stepsize", "learnrate")
 CACHE = ("cache", "ctx", "context", "saved", "memory", "mem", "caches", "state")
@@ -72,12 +74,13 @@ def plain(name: str) -> str:
 
 def guess_kind(name: str, kinds: Iterable[Kind]) -> Kind | None:
     """The kind whose longest alias is in a name; None if there is none."""
+    words = {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+", name)}
     name = plain(name)
     found = [
         (alias == name or name.startswith(alias) or len(alias) > 2, len(alias), kind.like, kind)
         for kind in kinds
         for alias in (*kind.aliases, plain(kind.like))
-        if (alias in name if len(alias) > 3 else alias == name or name.startswith(alias))
+        if (alias in name if len(alias) > 3 else alias in words or name.startswith(alias))
     ]
     return max(found, key=lambda f: f[:2])[3] if found else None
 
