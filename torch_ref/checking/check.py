@@ -181,7 +181,7 @@ def _offered(candidate: Candidate) -> Iterator[tuple[tuple[Any, ...], Mapping[st
     taken = [p.name for p in names.parameters_of(make)]
     takes_all = any(n.endswith(("param", "params", "config")) for n in taken[1:])
     if kind.role == "optimizer":
-        taken_options = optimizers.offered(candidate.component, kind)
+        taken_options = optimizers.offered(make, kind)
         plain = {k: v for k, v in kind.configurations[0][1].items() if k in {*taken_options, "lr"}}
         yield (), plain
         more = [kwargs for _, kwargs in kind.configurations[1:] if set(kwargs) <= taken_options]

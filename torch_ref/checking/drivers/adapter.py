@@ -34,6 +34,7 @@ import numpy as np
 
 from torch_ref.checking.drivers import names
 from torch_ref.checking.drivers.failures import CannotDrive, array, guarded
+from torch_ref.checking.drivers.optimizers import offered
 from torch_ref.checking.probe import Array, Kind, Parts, Probe
 
 
@@ -49,6 +50,7 @@ class AdapterDriver:
         self.conventions: list[str] = []
         self.notes: list[str] = []
         self.can_clear = hasattr(self.adapter, "clear")
+        self.offered = offered(self.adapter.make, kind) if kind.role == "optimizer" else set()
 
     def run(self, probe: Probe) -> Parts:
         """Everything, of a fresh component."""
