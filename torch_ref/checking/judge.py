@@ -35,8 +35,9 @@ def judge(name: str, kind: Kind, driver: Any, probes: Sequence[Probe]) -> Verdic
         findings = [bench.whole_trajectory()]
     else:
         parts = dict.fromkeys(part for case in cases for part in case.expected)
-        findings = [bench.part(part) for part in parts if part != "num_batches_tracked"]
-        findings = [*_settled(findings), *bench.second_call()]
+        findings = [bench.part(part) for part in parts if bench.is_asked(part)]
+        findings = _together(_settled(bench.beside_own_forward(findings)))
+        findings = [*findings, *bench.second_call()]
     findings = [*findings, *_spoilt(driver)]
     return Verdict(name, kind.like, driver.style, findings, _remarks(driver))
 
@@ -49,6 +50,12 @@ class _Bench:
         results = [value for case in cases for value in case.found.values()]
         self.is_single = bool(results) and all(value.dtype == np.float32 for value in results)
         self.tolerance = SINGLE if self.is_single else DOUBLE
+
+    def is_asked(self, part: str) -> bool:
+        """Whether a part must be there, or is."""
+        if part == "num_batches_tracked":
+            return False
+        return part not in self.kind.optional or any(part in case.found for case in self.cases)
 
     def part(self, part: str) -> Finding:
         """One part, in all experiments."""
@@ -63,8 +70,7 @@ class _Bench:
         known = explain([*EXPLANATIONS, *GENERAL], self.kind.like, part, offered, self.tolerance)
         if known is None:
             says = f"{part} differs from PyTorch's."
-            plain = Finding(part, WRONG, says, "", max(errors), where, heat=heat)
-            return self._beside_own_forward(plain) if part.startswith("grad") else plain
+            return Finding(part, WRONG, says, "", max(errors), where, heat=heat)
         says = known.says.replace("{part}", part).replace("{n}", str(worst.probe.rows))
         verdict = CONVENTION if known.is_convention else WRONG
         about = (known.key, max(errors), where, known.then, known.textbook, heat)
@@ -125,28 +131,49 @@ class _Bench:
                 findings.append(Finding(part, WRONG, says, "state left over"))
         return findings
 
-    def _beside_own_forward(self, finding: Finding) -> Finding:
-        """Whether a gradient that is not the twin's is at least that of people's own forward."""
-        fits = [self.own_derivative(case.probe, finding.part, case.found) for case in self.cases]
-        if None in fits:
-            return finding
-        if all(fits):
-            says = f"{finding.part} is that of your own forward, which is not PyTorch's: mend that."
-            return dataclasses.replace(finding, says=says, key="follows forward", heat=None)
-        says = f"{finding.says} It is not the gradient of your own forward either."
-        return dataclasses.replace(finding, says=says)
+    def beside_own_forward(self, findings: Sequence[Finding]) -> list[Finding]:
+        """Gradients that are not the twin's may still be those of people's own forward."""
+        output = next((f for f in findings if f.part == "output"), None)
+        if output is None:
+            return list(findings)
+        judged = []
+        for finding in findings:
+            deviates = finding.part.startswith("grad ") and finding.verdict == WRONG
+            if not deviates or finding.key == "missing" or (finding.key and output.verdict == RIGHT):
+                judged.append(finding)
+                continue
+            fits = [self.own_derivative(case.probe, finding.part, case.found) for case in self.cases]
+            told = [fit for fit in fits if fit is not None]
+            if told and not all(told):
+                says = f"{finding.says} It is not the gradient of your own forward either."
+                finding = dataclasses.replace(finding, says=says)
+            elif told and output.verdict != RIGHT:
+                mend = "" if output.verdict == CONVENTION else ", which is not PyTorch's: mend that"
+                finding = dataclasses.replace(
+                    finding,
+                    verdict=output.verdict,
+                    says=f"{finding.part} is that of your own forward{mend}.",
+                    key="follows forward",
+                    then=output.then,
+                    textbook="",
+                    heat=None,
+                )
+            judged.append(finding)
+        return judged
 
     def own_derivative(self, probe: Probe, part: str, found: Parts) -> bool | None:
         """Whether the gradient fits a numeric directional derivative of the code's own forward.
 
-        None where that can't be said: an integer input, values that are not finite.
+        None where that can't be said: an integer input, a kink, values that are not finite.
         """
         result = "loss" if self.kind.role == "loss" else "output"
         if part not in found or result not in found:
             return None
         upstream = np.ones(()) if probe.upstream is None else probe.upstream
         name = part.removeprefix("grad ")
-        value = probe.inputs[0] if name == "input" else probe.parameters.get(name)
+        arguments = ("input", *self.kind.more_inputs)
+        place = arguments.index(name) if name in arguments else None
+        value = probe.parameters.get(name) if place is None else probe.inputs[place]
         if value is None or value.dtype.kind != "f" or value.shape != found[part].shape:
             return None
         if found[result].shape != np.shape(upstream):
@@ -156,14 +183,18 @@ class _Bench:
 
         def forward(step: float) -> float:
             moved = value + step * direction
-            if name == "input":
-                changed = dataclasses.replace(probe, inputs=(moved, *probe.inputs[1:]))
+            if place is not None:
+                inputs = (*probe.inputs[:place], moved, *probe.inputs[place + 1 :])
+                changed = dataclasses.replace(probe, inputs=inputs)
             else:
                 parameters = {**probe.parameters, name: moved}
                 changed = dataclasses.replace(probe, parameters=parameters)
             return float((self.driver.run(changed)[result] * upstream).sum())
 
-        numeric = (forward(h) - forward(-h)) / (2 * h)
+        up, here, down = (forward(step) for step in (h, 0, -h))
+        numeric = (up - down) / (2 * h)
+        if abs(up + down - 2 * here) > 1e-2 * h * (1 + abs(numeric)):
+            return None  # a kink: a tie, an input of exactly 0
         analytic = float((found[part] * direction).sum())
         if not np.isfinite([numeric, analytic]).all():
             return None
@@ -202,6 +233,19 @@ def _settled(findings: Sequence[Finding]) -> list[Finding]:
         else f
         for f in findings
     ]
+
+
+def _together(findings: Sequence[Finding]) -> list[Finding]:
+    """Of a forward that deviates: whether backward belongs to it."""
+    output = next((f for f in findings if f.part == "output"), None)
+    gradients = [f for f in findings if f.part.startswith("grad ") and f.key != "missing"]
+    own = [f for f in gradients if f.key == "follows forward"]
+    if output is None or output.verdict != WRONG or not own:
+        return list(findings)
+    others = [f.part.removeprefix("grad ") for f in gradients if f not in own and f.verdict == WRONG]
+    but = f", but not the gradient for {' and '.join(others)}" if others else ""
+    says = f"{output.says} Your backward fits this forward{but}."
+    return [dataclasses.replace(output, says=says), *(f for f in findings if f is not output)]
 
 
 def _spoilt(driver: Any) -> list[Finding]:

@@ -1,20 +1,24 @@
 """What a file offers, and the way of driving it that fits."""
 
+import dataclasses
+import functools
 import inspect
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 import numpy as np
 
-from torch_ref.checking.drivers import names
+from torch_ref.checking.drivers import names, styles
 from torch_ref.checking.drivers.failures import CannotDrive, Failed
 from torch_ref.checking.drivers.functions import FunctionDriver, partner
 from torch_ref.checking.drivers.layers import TURNS, LayerDriver, method, plans
 from torch_ref.checking.drivers.losses import loss_drivers
 from torch_ref.checking.drivers.optimizers import optimizer_drivers
+from torch_ref.checking.drivers.slots import Closure
+from torch_ref.checking.drivers.tensors import TensorDriver, as_layer, tensor_class
 from torch_ref.checking.explain import error
 from torch_ref.checking.kinds import KINDS
 from torch_ref.checking.probe import Kind, answer
@@ -67,6 +71,8 @@ def find_drivers(
             and kind.role == "layer"
             and back is None
             and not _flag(value)
+            and not _returns_functions(value)
+            and not tensor_class(vars(namespace))
         ):
             continue
         found.append(Candidate(key, value, back, kind))
@@ -135,15 +141,52 @@ def _ways(candidate: Candidate) -> Iterator[Any]:
     elif kind.role == "optimizer":
         yield from optimizer_drivers(component, kind)
     elif inspect.isclass(component):
-        if method(component, names.FORWARD) is None:
-            raise CannotDrive(f"{candidate.name} has no method forward")
+        yield from _of_class(candidate)
+    elif _returns_functions(component):
+        make = functools.wraps(component)(lambda **given: Closure(component(**given)))
         for plan in plans():
-            yield LayerDriver(component, kind, plan)
+            yield LayerDriver(make, kind, plan, styles.CLOSURES)
     else:
-        backward = candidate.backward
-        if backward is not None and len(names.parameters_of(backward)) > 1:
-            for vector, matrix, turn in itertools.product(range(3), range(2), TURNS):
-                yield FunctionDriver(component, backward, kind, turn, (matrix, vector))
-        if backward is not None or _flag(component):
-            yield FunctionDriver(component, backward, kind, at="x")
-            yield FunctionDriver(component, backward, kind, at="output")
+        yield from _of_functions(candidate)
+
+
+def _of_class(candidate: Candidate) -> Iterator[Any]:
+    kind, component = candidate.kind, candidate.component
+    forward = method(component, names.FORWARD)
+    if forward is None:
+        raise CannotDrive(f"{candidate.name} has no method forward")
+    backward = method(component, names.BACKWARD)
+    if isinstance(inspect.getattr_static(component, forward.__name__, None), staticmethod):
+        yield from _of_functions(dataclasses.replace(candidate, component=forward, backward=backward))
+        return
+    tensor = tensor_class(getattr(forward, "__globals__", {}))
+    for plan in plans():
+        if backward is None and tensor is not None:
+            yield TensorDriver(component, kind, plan, tensor)
+        else:
+            yield LayerDriver(component, kind, plan)
+    if backward is not None and names.plain(backward.__name__) in names.DERIVATIVE_METHODS:
+        for at in ("x", "output"):
+            made = component()
+            yield FunctionDriver(forward.__get__(made), backward.__get__(made), kind, at=at)
+
+
+def _of_functions(candidate: Candidate) -> Iterator[Any]:
+    kind, component, backward = candidate.kind, candidate.component, candidate.backward
+    if backward is not None and len(names.parameters_of(backward)) > 1:
+        for vector, matrix, turn in itertools.product(range(3), range(2), TURNS):
+            yield FunctionDriver(component, backward, kind, turn, (matrix, vector))
+    if backward is not None or _flag(component):
+        yield FunctionDriver(component, backward, kind, at="x")
+        yield FunctionDriver(component, backward, kind, at="output")
+    elif tensor := tensor_class(getattr(component, "__globals__", {})):
+        for plan in plans():
+            yield TensorDriver(as_layer(component), kind, plan, tensor)
+
+
+def _returns_functions(function: Any) -> bool:
+    """Whether a function defines others inside that go forward or back."""
+    constants = getattr(getattr(function, "__code__", None), "co_consts", ())
+    inside = {names.plain(c.co_name) for c in constants if isinstance(c, CodeType)}
+    known = {names.plain(n) for n in (*names.FORWARD, *names.BACKWARD)}
+    return bool(inside & known)

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from torch_ref.checking.drivers import names
+from torch_ref.checking.drivers import names, styles
 from torch_ref.checking.drivers.failures import CannotDrive, array, guarded
 from torch_ref.checking.drivers.layers import ROWS, Turn, named, split
-from torch_ref.checking.drivers.slots import Layout
+from torch_ref.checking.drivers.slots import Layout, usual_layout
 from torch_ref.checking.probe import Array, Kind, Parts, Probe
 
 DERIVATIVES = (
@@ -27,17 +27,6 @@ def partner(name: str, available: list[str]) -> str | None:
     wanted = [names.plain(d.format(stem)) for d in DERIVATIVES]
     by_name = {names.plain(other): other for other in available if other != name}
     return next((by_name[w] for w in wanted if w in by_name), None)
-
-
-def layout(name: str, shape: tuple[int, ...], matrix: int, vector: int) -> Layout:
-    """The usual layouts: (out, in), (in, out) or (K, K, C, F); biases (n,), (1, n), (n, 1)."""
-    identity = tuple(range(len(shape)))
-    if len(shape) == 1:
-        return Layout(identity, (shape, (1, *shape), (*shape, 1))[vector], shape)
-    if matrix == 1 and len(shape) in (2, 4):
-        axes = (1, 0) if len(shape) == 2 else (2, 3, 1, 0)
-        return Layout(axes, tuple(shape[a] for a in axes), shape)
-    return Layout(identity, shape, shape)
 
 
 class FunctionDriver:
@@ -63,9 +52,7 @@ class FunctionDriver:
     ) -> None:
         self.forward, self.backward, self.kind = forward, backward, kind
         self.turn, self.choice, self.at = turn, choice, at
-        self.style = (
-            "functions with a cache" if at == "upstream" else "a function and its derivative"
-        )
+        self.style = styles.CACHES if at == "upstream" else styles.DERIVATIVES
         self.conventions = [turn[0]] if turn[0] else []
         if at == "output":
             self.conventions.append("the derivative takes the function's output")
@@ -83,7 +70,7 @@ class FunctionDriver:
 
     def _run(self, probe: Probe) -> Parts:
         x = np.array(self.turn[1](probe.inputs[0]))
-        layouts = {n: layout(n, v.shape, *self.choice) for n, v in probe.parameters.items()}
+        layouts = {n: usual_layout(v.shape, *self.choice) for n, v in probe.parameters.items()}
         for name, found in layouts.items():
             if (said := found.describe(name)) and said not in self.conventions:
                 self.conventions.append(said)

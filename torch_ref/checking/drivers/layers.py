@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from torch_ref.checking.drivers import names
+from torch_ref.checking.drivers import names, styles
 from torch_ref.checking.drivers.failures import CannotDrive, array, guarded
 from torch_ref.checking.drivers.slots import (
     Layout,
@@ -16,6 +16,7 @@ from torch_ref.checking.drivers.slots import (
     find_gradient,
     find_parameter,
     layouts,
+    usual_layout,
 )
 from torch_ref.checking.probe import Array, Kind, Parts, Probe
 
@@ -124,15 +125,23 @@ def split(result: Any) -> tuple[Array | None, list[Any]]:
 class LayerDriver:
     """Drives one class as one kind of layer."""
 
-    style = "a class with forward and backward"
-
-    def __init__(self, make: Callable[..., Any], kind: Kind, plan: Plan) -> None:
+    def __init__(self, make: Callable[..., Any], kind: Kind, plan: Plan, style: str = "") -> None:
         self.make, self.kind, self.plan = make, kind, plan
+        self.seen = {style} if style else set()
+        if plan.single:
+            self.seen.add(styles.SINGLE)
+        if plan.turn is COLUMNS:
+            self.seen.add(styles.COLUMNS)
         self.conventions = plan.conventions
         self.notes: list[str] = []
         self.can_clear = any(
             hasattr(make, n) for n in ("zero_grad", "clear_grad", "zero_grads", "clear_grads")
         )
+
+    @property
+    def style(self) -> str:
+        """By what was seen until now."""
+        return styles.most_telling(self.seen)
 
     def run(self, probe: Probe) -> Parts:
         """Forward and backward of a fresh component."""
@@ -175,7 +184,8 @@ class LayerDriver:
         return total
 
     def _fresh(self, probe: Probe) -> "Held":
-        component = self.make(**names.constructor_arguments(self.make, self.kind, probe))
+        given = names.constructor_arguments(self.make, self.kind, probe)
+        component = self.make(**given | self._handed_parameters(probe))
         for name in names.RATE:
             for attribute in list(getattr(component, "__dict__", {})):
                 if names.plain(attribute) == name:
@@ -184,25 +194,51 @@ class LayerDriver:
         self._place(held, probe)
         return held
 
+    def _handed_parameters(self, probe: Probe) -> dict[str, Array]:
+        """Parameters that the constructor takes itself, (in, out) first, columns (out, in)."""
+        handed = {}
+        options = names.twin_options(self.kind, probe)
+        columns = self.plan.turn is COLUMNS
+        for p in names.parameters_of(self.make):
+            name = names.plain(p.name)
+            torch_name = next(
+                (n for n in probe.parameters if name in names.PARAMETERS.get(n, ())), None
+            )
+            if torch_name and p.default is p.empty and p.name not in options:
+                value = probe.parameters[torch_name]
+                matrix = int(value.ndim == 2 and not columns) ^ self.plan.choice
+                layout = usual_layout(value.shape, matrix, 2 if columns else 0)
+                handed[p.name] = layout.to_theirs(value)
+        return handed
+
     def _place(self, held: "Held", probe: Probe) -> None:
         """Parameters and buffers into the component, which may have to be built or called first."""
         if not self._put(held, probe):
-            build = getattr(held.component, "build", None) or getattr(
-                held.component, "init_params", None
-            )
-            if callable(build):
-                shape = self.plan.turn[1](probe.inputs[0]).shape
-                for given in (shape, shape[1:], shape[-1]):
-                    try:
-                        build(given)
-                        if self._put(held, probe):
-                            return
-                    except Exception:
-                        continue
+            self.seen.add(styles.BUILT)
+            if self._build(held, probe):
+                return
             self._forward(held, probe)
             if not self._put(held, probe) and probe.parameters:
                 missing = [n for n in probe.parameters if n not in held.parameters]
                 raise CannotDrive(f"no attribute was found that can be {', '.join(missing)}")
+
+    def _build(self, held: "Held", probe: Probe) -> bool:
+        """Call what builds a layer, with the input's shape in some form or an optimizer."""
+        shape = self.plan.turn[1](probe.inputs[0]).shape
+        if hasattr(held.component, "set_input_shape"):
+            held.component.set_input_shape(shape[1:])
+        for name in ("build", "init_params", "initialize", "init_weights", "setup", "init"):
+            build = getattr(held.component, name, None)
+            if not callable(build):
+                continue
+            for given in ((shape,), (shape[1:],), (shape[-1],), (held.recorder,), ()):
+                try:
+                    build(*given)
+                except Exception:
+                    continue
+                if self._put(held, probe):
+                    return True
+        return False
 
     def _put(self, held: "Held", probe: Probe) -> bool:
         taken: set[int] = set()
@@ -224,6 +260,9 @@ class LayerDriver:
             held.parameters[name] = (slot, layout)
             if slot.holder is not None:  # as torch's Parameters: whoever steps also clears
                 self.can_clear = True
+                self.seen.add(styles.PARAMETERS)
+            elif isinstance(slot.owner, dict | list):
+                self.seen.add(styles.CONTAINERS)
             if (said := layout.describe(name)) and said not in self.conventions:
                 self.conventions.append(said)
         return complete
@@ -281,7 +320,8 @@ class LayerDriver:
         return parts
 
     def _backward(self, held: "Held", upstream: Array, output: Array, more: list[Any]) -> Any:
-        recorder = Recorder()
+        recorder = held.recorder
+        recorder.seen.clear()
         backward = method(held.component, names.BACKWARD)
         if backward is None:
             raise CannotDrive("there is no method backward")
@@ -314,13 +354,16 @@ class LayerDriver:
         """The gradient of a parameter, wherever the code leaves it."""
         slot, _ = held.parameters[name]
         if (recorded := recorder.gradient(before)) is not None:
+            self.seen.add(styles.UPDATING)
             return recorded
         after = np.asarray(slot.get())
         if after.shape == before.shape and not np.array_equal(after, before, equal_nan=True):
+            self.seen.add(styles.UPDATING)
             self._note("updates its parameters in backward")
             return before - after
         kept = find_gradient(held.component, name, slot)
         if kept is not None:
+            self.seen.add(styles.ATTRIBUTES)
             return kept
         usual = names.PARAMETERS.get(name, (name,))
         for value in returned:
@@ -356,6 +399,7 @@ class Held:
         self.component = component
         self.parameters: dict[str, tuple[Slot, Layout]] = {}
         self.given: list[Array] = []
+        self.recorder = Recorder()
 
     def before(self, name: str) -> Array:
         return np.asarray(self.parameters[name][0].get())

@@ -19,6 +19,7 @@ BACKWARD = (
     "backward_prop", "backward_propagation", "back", "gradient", "grad", "derivative", "prime",
     "df", "deriv", "backpropagation", "compute_gradients",
 )  # fmt: skip
+DERIVATIVE_METHODS = ("gradient", "grad", "derivative", "prime", "df", "deriv")
 LOSS_FORWARD = ("loss", "calculate", "cost", "compute_loss", "get_loss", "value", "error", *FORWARD)
 LOSS_BACKWARD = ("loss_gradient", "delta", "dloss", "loss_grad", "input_gradient", *BACKWARD)
 PARAMETERS: Mapping[str, tuple[str, ...]] = {

@@ -1,9 +1,11 @@
 """Where a component of somebody else's keeps its arrays, and in which layout."""
 
+import contextlib
 import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import CellType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -44,6 +46,9 @@ class Slot:
 
 def slots(component: Any, prefix: str = "", depth: int = 0) -> Iterator[Slot]:
     """All arrays in reach: attributes, entries of dicts and lists, data of parameter objects."""
+    if isinstance(component, Closure):
+        yield from _cells(component)
+        return
     if isinstance(component, dict):
         items: Any = list(component.items())
     elif isinstance(component, list):
@@ -68,6 +73,50 @@ def slots(component: Any, prefix: str = "", depth: int = 0) -> Iterator[Slot]:
                 if isinstance(getattr(value, holder, None), np.ndarray):
                     yield Slot(name, component, holder, value)
                     break
+
+
+class Closure:
+    """What a function returned that holds functions: (forward, backward), or a dict of them."""
+
+    def __init__(self, made: Any) -> None:
+        entries = made if isinstance(made, dict) else dict(enumerate(made))
+        self.functions = {
+            (str(key) if isinstance(made, dict) else value.__name__): value
+            for key, value in entries.items()
+            if isinstance(value, FunctionType)
+        }
+        known = {names.plain(n) for n in (*names.FORWARD, *names.BACKWARD)}
+        if not known & {names.plain(n) for n in self.functions}:
+            usual = ("forward", "backward")
+            self.functions = dict(zip(usual, self.functions.values(), strict=False))
+        vars(self).update(self.functions)
+        self.others = [v for v in entries.values() if isinstance(v, dict | list)]
+
+    def cells(self) -> dict[str, CellType]:
+        """The variables that the functions share, those that hold something."""
+        found: dict[str, CellType] = {}
+        for function in self.functions.values():
+            shared = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+            for name, cell in shared:
+                with contextlib.suppress(ValueError):  # not assigned yet
+                    if cell.cell_contents is not None:
+                        found[name] = cell
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        cells = self.cells() if "functions" in vars(self) else {}
+        if name not in cells:
+            raise AttributeError(name)
+        return cells[name].cell_contents
+
+
+def _cells(closure: Closure) -> Iterator[Slot]:
+    for name, cell in closure.cells().items():
+        value = cell.cell_contents
+        if isinstance(value, np.ndarray | np.floating | float):
+            yield Slot(name, cell, "cell_contents")
+        elif isinstance(value, dict | list):
+            yield from slots(value, name, 1)
 
 
 @dataclass(frozen=True)
@@ -126,6 +175,17 @@ def layouts(theirs: tuple[int, ...], wanted: tuple[int, ...]) -> list[Layout]:
         elif theirs == (int(np.prod(wanted[1:])), wanted[0]):
             found = [Layout((*identity[1:], 0), theirs, wanted)]
     return found
+
+
+def usual_layout(shape: tuple[int, ...], matrix: int, vector: int) -> Layout:
+    """Where no array shows it: (out, in), (in, out) or (K, K, C, F); biases (n,), (1, n), (n, 1)."""
+    identity = tuple(range(len(shape)))
+    if len(shape) == 1:
+        return Layout(identity, (shape, (1, *shape), (*shape, 1))[vector], shape)
+    if matrix == 1 and len(shape) in (2, 4):
+        axes = (1, 0) if len(shape) == 2 else (2, 3, 1, 0)
+        return Layout(axes, tuple(shape[a] for a in axes), shape)
+    return Layout(identity, shape, shape)
 
 
 def find_parameter(
@@ -199,11 +259,19 @@ class Recorder:
         self.lr = self.learning_rate = self.eta = 1.0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        arrays = [a for a in (*args, *kwargs.values()) if isinstance(a, np.ndarray)]
-        if len(arrays) >= 2:
-            self.seen.append((arrays[0].copy(), arrays[1].copy()))
-            return arrays[0] - arrays[1]
-        return arrays[0] if arrays else None
+        given = [_contents(a) for a in (*args, *kwargs.values())]
+        given = [entry for value in given for entry in value]
+        if len(given) < 2:
+            return args[0] if args else None
+        parameters, gradients = given[:2]
+        if isinstance(parameters, np.ndarray):
+            self.seen.append((parameters.copy(), np.array(gradients)))
+            return parameters - gradients
+        keys = parameters if isinstance(parameters, dict) else range(len(parameters))
+        for key, gradient in zip(keys, _values(gradients), strict=False):
+            self.seen.append((np.array(parameters[key]), np.array(gradient)))
+            parameters[key] = parameters[key] - gradient
+        return parameters
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__"):
@@ -215,3 +283,16 @@ class Recorder:
             if parameter.shape == value.shape and np.array_equal(parameter, value):
                 return gradient
         return None
+
+
+def _contents(value: Any) -> list[Any]:
+    """Arrays and containers among an optimizer's arguments; of a layer, its params and grads."""
+    if isinstance(value, np.ndarray | dict | list):
+        return [value]
+    return [
+        held for name in ("params", "grads") if isinstance(held := getattr(value, name, None), dict)
+    ]
+
+
+def _values(gradients: Any) -> Any:
+    return gradients.values() if isinstance(gradients, dict) else gradients
