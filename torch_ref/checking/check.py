@@ -109,7 +109,7 @@ def _offered(candidate: Candidate) -> Iterator[tuple[tuple[Any, ...], Mapping[st
     """The usual configurations, without those for which the code has no arguments."""
     kind = candidate.kind
     taken = [p.name for p in names.parameters_of(candidate.component)]
-    takes_all = any(n.endswith(("param", "params", "config")) for n in taken[1:])
+    takes_all = any(n.endswith(("param", "params", "config", "hparameters")) for n in taken[1:])
     for args, kwargs in kind.configurations:
         offered = {names.spelled(kind, n, dict(kwargs)) for n in taken}
         if takes_all or set(kwargs) <= offered or kind.role == "optimizer":

@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from torch_ref.checking.explain import GENERAL, Case, agree, error, explain
+from torch_ref.checking.drivers.failures import CannotDrive
+from torch_ref.checking.explain import GENERAL, Case, Explanation, agree, error, explain
 from torch_ref.checking.kinds import EXPLANATIONS, dropout, losses
 from torch_ref.checking.probe import Array, Kind, Parts, Probe, answer
 from torch_ref.checking.verdict import CONVENTION, RIGHT, WRONG, Finding, Verdict
 
 # by the dtype that the code computes in: a share of the largest expected value
 DOUBLE, SINGLE = 1e-7, 2e-4
+_TRAINING = "{} after a forward in evaluation is that of training."
+_FROZEN = "backward must not be called in evaluation, as fine-tuning with frozen statistics would"
 
 
 def judge(name: str, kind: Kind, driver: Any, probes: Sequence[Probe]) -> Verdict:
@@ -27,7 +30,7 @@ def judge(name: str, kind: Kind, driver: Any, probes: Sequence[Probe]) -> Verdic
     if kind.like == "Dropout":
         findings = dropout.judge(driver, probes)
         return Verdict(name, kind.like, driver.style, findings, _remarks(driver))
-    cases = [Case(probe, answer(kind, probe), driver.run(probe)) for probe in probes]
+    cases, failures = _results(kind, driver, probes)
     bench = _Bench(kind, driver, cases)
     if kind.role == "loss":
         findings = losses.judge(kind.like, cases, bench.tolerance, bench.part)
@@ -38,8 +41,46 @@ def judge(name: str, kind: Kind, driver: Any, probes: Sequence[Probe]) -> Verdic
         findings = [bench.part(part) for part in parts if bench.is_asked(part)]
         findings = _together(_settled(bench.beside_own_forward(findings)))
         findings = [*findings, *bench.second_call()]
-    findings = [*findings, *_spoilt(driver)]
+    findings = [*findings, *failures, *_spoilt(driver)]
     return Verdict(name, kind.like, driver.style, findings, _remarks(driver))
+
+
+def _results(
+    kind: Kind, driver: Any, probes: Sequence[Probe]
+) -> tuple[list[Case], list[Finding]]:
+    """All experiments, and a finding where the code raises in some.
+
+    Experiments for which a right component need not be made count only if they go well.
+    """
+    cases: list[Case] = []
+    failures: dict[str, Finding] = {}
+    first: CannotDrive | None = None
+    for probe in probes:
+        try:
+            case = Case(probe, answer(kind, probe), driver.run(probe))
+        except CannotDrive as problem:
+            first = first or problem
+            if not probe.is_extra:
+                failure = _raised(probe, problem)
+                failures.setdefault(failure.line, failure)
+            continue
+        if probe.is_extra and not agree(case.found["output"], case.expected["output"], SINGLE):
+            continue
+        cases.append(case)
+    if first is not None and not cases:
+        raise first
+    return cases, list(failures.values())
+
+
+def _raised(probe: Probe, problem: CannotDrive) -> Finding:
+    file = problem.file.rsplit("/", 1)[-1]
+    line = f"{file}:{problem.line}: {problem.source}" if file else ""
+    if ":-" in problem.source.replace(" ", "") and not probe.kwargs.get("padding"):
+        says = "[p:-p] leaves nothing at padding p = 0: cut the padding off by [p:p + size]."
+        return Finding("run", WRONG, says, "[p:-p] at p = 0", line=line)
+    says = f"It fails where others work: {problem.reason}"
+    where = _with(probe).strip(" ()")
+    return Finding("run", WRONG, says, "does not run", where=where, line=line)
 
 
 class _Bench:
@@ -67,7 +108,13 @@ class _Bench:
         if max(errors) <= self.tolerance:
             return Finding(part, RIGHT, error=max(errors))
         where, heat = _place(worst, part)
-        known = explain([*EXPLANATIONS, *GENERAL], self.kind.like, part, offered, self.tolerance)
+        known = self._known(part, offered)
+        training = [case for case in offered if case.probe.training]
+        if known is None and part.startswith("grad ") and 0 < len(training) < len(offered):
+            if all(agree(c.found[part], c.expected[part], self.tolerance) for c in training):
+                about = ("backward of training", max(errors), where, _FROZEN, "", heat)
+                return Finding(part, CONVENTION, _TRAINING.format(part), *about)
+            known = self._known(part, training)
         if known is None:
             says = f"{part} differs from PyTorch's."
             return Finding(part, WRONG, says, "", max(errors), where, heat=heat)
@@ -75,6 +122,9 @@ class _Bench:
         verdict = CONVENTION if known.is_convention else WRONG
         about = (known.key, max(errors), where, known.then, known.textbook, heat)
         return Finding(part, verdict, says, *about)
+
+    def _known(self, part: str, cases: Sequence[Case]) -> Explanation | None:
+        return explain([*EXPLANATIONS, *GENERAL], self.kind.like, part, cases, self.tolerance)
 
     def whole_trajectory(self) -> Finding:
         """An optimizer's steps, as one part: the first that deviates counts."""
@@ -213,9 +263,14 @@ def _place(case: Case, part: str) -> tuple[str, Array | None]:
         where = f"at {[int(i) for i in at]}: {found[at]:.6g} for {expected[at]:.6g}"
     else:
         where = f"shape {found.shape} for {expected.shape}"
-    options = ", ".join(f"{key}={value}" for key, value in case.probe.kwargs.items())
-    with_ = " and ".join(filter(None, [options, case.probe.note]))
-    return where + (f" (with {with_})" if with_ else ""), heat
+    return where + _with(case.probe), heat
+
+
+def _with(probe: Probe) -> str:
+    """What is special about an experiment, in brackets."""
+    options = ", ".join(f"{key}={value}" for key, value in probe.kwargs.items())
+    words = " and ".join(filter(None, [options, probe.note]))
+    return f" (with {words})" if words else ""
 
 
 def _settled(findings: Sequence[Finding]) -> list[Finding]:

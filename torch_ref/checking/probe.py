@@ -37,6 +37,7 @@ class Probe:
         buffers: a layer's state before the call, by torch's name.
         training: the mode.
         note: what the experiment is for, in words that go on "with ...": "padding 0".
+        is_extra: an input that a right component need not be made for, such as one more axis.
     """
 
     args: tuple[Any, ...] = ()
@@ -48,6 +49,7 @@ class Probe:
     buffers: Mapping[str, Array] = field(default_factory=dict)
     training: bool = True
     note: str = ""
+    is_extra: bool = False
 
     @property
     def rows(self) -> int:

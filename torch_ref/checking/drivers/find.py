@@ -101,6 +101,7 @@ def drive(candidate: Candidate, args: Any = None, kwargs: Any = None) -> Any:
     expected = answer(kind, probe)
     best: tuple[int, Any] | None = None
     problems: list[CannotDrive] = []
+    furthest: list[CannotDrive] = []
     takes_batches = False
     for driver in _ways(candidate):
         plan = getattr(driver, "plan", None)
@@ -110,14 +111,19 @@ def drive(candidate: Candidate, args: Any = None, kwargs: Any = None) -> Any:
             found = driver.run(probe)
         except CannotDrive as problem:
             problems.append(problem)
+            if getattr(driver, "went_forward", False):
+                furthest.append(problem)
             continue
         bad = sum(
             part not in found or error(found[part], value) > 2e-4
             for part, value in expected.items()
         )
-        takes_batches = takes_batches or all(
-            part in found and np.shape(found[part]) == np.shape(value)
-            for part, value in expected.items()
+        takes_batches = takes_batches or (
+            (plan is None or not plan.single)
+            and all(
+                part in found and np.shape(found[part]) == np.shape(value)
+                for part, value in expected.items()
+            )
         )
         main = "loss" if kind.role == "loss" else "output"
         if main in expected and (
@@ -131,7 +137,7 @@ def drive(candidate: Candidate, args: Any = None, kwargs: Any = None) -> Any:
     if best is not None:
         return best[1]
     theirs = [p for p in problems if isinstance(p, Failed) and p.line]
-    raise (theirs or problems or [CannotDrive(f"no way to drive {candidate.name} fits")])[0]
+    raise (furthest or theirs or problems or [CannotDrive(f"no way to drive {candidate.name} fits")])[0]
 
 
 def _ways(candidate: Candidate) -> Iterator[Any]:
@@ -167,14 +173,14 @@ def _of_class(candidate: Candidate) -> Iterator[Any]:
             yield LayerDriver(component, kind, plan)
     if backward is not None and names.plain(backward.__name__) in names.DERIVATIVE_METHODS:
         for at in ("x", "output"):
-            made = component()
+            made = component(**names.constructor_arguments(component, kind, kind.draw()[0]))
             yield FunctionDriver(forward.__get__(made), backward.__get__(made), kind, at=at)
 
 
 def _of_functions(candidate: Candidate) -> Iterator[Any]:
     kind, component, backward = candidate.kind, candidate.component, candidate.backward
     if backward is not None and len(names.parameters_of(backward)) > 1:
-        for vector, matrix, turn in itertools.product(range(3), range(2), TURNS):
+        for vector, matrix, turn in itertools.product(range(4), range(2), TURNS):
             yield FunctionDriver(component, backward, kind, turn, (matrix, vector))
     if backward is not None or _flag(component):
         yield FunctionDriver(component, backward, kind, at="x")

@@ -22,11 +22,21 @@ FORWARDS = ("_forward", "_fwd", "_fprop", "forward_")
 def partner(name: str, available: list[str]) -> str | None:
     """The function that goes back, of one that goes forward."""
     stem = name
+    by_name = {names.plain(other): other for other in available if other != name}
+    for way, back in (("forward", "backward"), ("forward", "back"), ("fwd", "bwd")):
+        if way in name and names.plain(name.replace(way, back)) in by_name:
+            return by_name[names.plain(name.replace(way, back))]
     for affix in FORWARDS:
         stem = stem.replace(affix, "")
     wanted = [names.plain(d.format(stem)) for d in DERIVATIVES]
-    by_name = {names.plain(other): other for other in available if other != name}
     return next((by_name[w] for w in wanted if w in by_name), None)
+
+
+class Context:
+    """Stands in for torch's ctx: keeps what forward saves."""
+
+    def save_for_backward(self, *values: Any) -> None:
+        self.saved_tensors = self.saved_values = self.saved = values
 
 
 class FunctionDriver:
@@ -40,6 +50,7 @@ class FunctionDriver:
     """
 
     can_clear = False
+    went_forward = False
 
     def __init__(
         self,
@@ -77,12 +88,14 @@ class FunctionDriver:
         theirs = {n: layouts[n].to_theirs(v) for n, v in probe.parameters.items()}
         options = self._options(probe)
         copy = x.copy()
+        self.context = Context()
         args = self._arguments(self.forward, [x, *theirs.values()], theirs, options, probe)
         output, more = split(self.forward(**args))
         self._spoilt(x, copy, "forward changes its input in place")
         if output is None:
             raise CannotDrive("the function returns no array")
         parts: Parts = {"output": np.array(self.turn[2](output))}
+        self.went_forward = True
         for name in probe.buffers:
             held = named(options, names.PARAMETERS.get(name, (name,)))
             if held is not None:
@@ -92,6 +105,8 @@ class FunctionDriver:
         if self.at != "upstream":
             parts["grad input"] = np.array(self.turn[2](upstream * self._derivative(x, output)))
             return parts
+        if len(more) == 1 and more[0] is None and not probe.training:
+            return parts  # nothing is kept for backward in evaluation
         assert self.backward is not None
         copy = upstream.copy()
         cache = more[0] if len(more) == 1 else tuple(more) if more else x
@@ -176,7 +191,10 @@ class FunctionDriver:
     ) -> dict[str, Any]:
         given: dict[str, Any] = {}
         left = list(positional)
-        for place, p in enumerate(names.parameters_of(function)):
+        wanted = names.parameters_of(function)
+        if wanted and names.plain(wanted[0].name) in ("ctx", "context"):
+            given[wanted.pop(0).name] = self.context
+        for place, p in enumerate(wanted):
             name = names.plain(p.name)
             parameter = next((n for n in theirs if name in names.PARAMETERS.get(n, ())), None)
             spelled = names.spelled(self.kind, p.name, options)
@@ -198,6 +216,9 @@ class FunctionDriver:
             elif place and spelled in options:
                 value = options[str(spelled)]
             elif place and p.default is not p.empty:
+                usual = names.torch_default(self.kind, p)
+                if usual is not None:
+                    given[p.name] = usual
                 continue
             elif left:
                 value = left[0]

@@ -133,6 +133,7 @@ class LayerDriver:
         if plan.turn is COLUMNS:
             self.seen.add(styles.COLUMNS)
         self.conventions = plan.conventions
+        self.went_forward = False
         self.notes: list[str] = []
         self.can_clear = any(
             hasattr(make, n) for n in ("zero_grad", "clear_grad", "zero_grads", "clear_grads")
@@ -186,10 +187,11 @@ class LayerDriver:
     def _fresh(self, probe: Probe) -> "Held":
         given = names.constructor_arguments(self.make, self.kind, probe)
         component = self.make(**given | self._handed_parameters(probe))
-        for name in names.RATE:
-            for attribute in list(getattr(component, "__dict__", {})):
-                if names.plain(attribute) == name:
-                    setattr(component, attribute, 1.0)
+        options = names.twin_options(self.kind, probe)
+        for attribute in list(getattr(component, "__dict__", {})):
+            is_option = names.spelled(self.kind, attribute, options) in options
+            if names.plain(attribute) in names.RATE and not is_option:
+                setattr(component, attribute, 1.0)
         held = Held(component)
         self._place(held, probe)
         return held
@@ -221,6 +223,10 @@ class LayerDriver:
             if not self._put(held, probe) and probe.parameters:
                 missing = [n for n in probe.parameters if n not in held.parameters]
                 raise CannotDrive(f"no attribute was found that can be {', '.join(missing)}")
+        elif any(name not in held.parameters for name in probe.buffers):
+            training = dataclasses.replace(probe, training=True)
+            self._forward(held, training)  # which may make what is kept from call to call
+            self._put(held, probe)
 
     def _build(self, held: "Held", probe: Probe) -> bool:
         """Call what builds a layer, with the input's shape in some form or an optimizer."""
@@ -231,7 +237,11 @@ class LayerDriver:
             build = getattr(held.component, name, None)
             if not callable(build):
                 continue
-            for given in ((shape,), (shape[1:],), (shape[-1],), (held.recorder,), ()):
+            wanted = [names.plain(p.name) for p in names.parameters_of(build)]
+            shapes: list[tuple[Any, ...]] = [(shape,), (shape[1:],), (shape[-1],), ()]
+            if wanted and wanted[0] in names.OPTIMIZER:
+                shapes = [(held.recorder,)]
+            for given in shapes:
                 try:
                     build(*given)
                 except Exception:
@@ -295,6 +305,7 @@ class LayerDriver:
     def _call(self, held: "Held", probe: Probe, between: Probe | None = None) -> Parts:
         _, back = self.plan.turn[1:]
         output, more = self._forward(held, probe)
+        self.went_forward = True
         parts: Parts = {"output": np.array(back(output))}
         first = held.given
         if between is not None:

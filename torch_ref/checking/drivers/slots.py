@@ -127,13 +127,22 @@ class Layout:
     shape: tuple[int, ...]
     torch_shape: tuple[int, ...]
 
+    @property
+    def is_spread(self) -> bool:
+        """A bias for each position, (channels, height, width)."""
+        return len(self.torch_shape) == 1 and len(self.shape) == 3
+
     def to_theirs(self, value: Array) -> Array:
+        if self.is_spread:
+            return np.ascontiguousarray(np.broadcast_to(value[:, None, None], self.shape))
         return np.ascontiguousarray(value.transpose(self.axes)).reshape(self.shape)
 
     def to_torch(self, value: Array) -> Array:
         """A gradient back in torch's layout; as it is where its shape is neither's."""
         value = np.asarray(value)
         permuted = tuple(self.torch_shape[a] for a in self.axes)
+        if self.is_spread and value.shape == self.shape:
+            return value.sum((1, 2))
         if value.size != int(np.prod(self.torch_shape)):
             return value
         if value.shape != self.shape:
@@ -145,6 +154,14 @@ class Layout:
     def describe(self, name: str) -> str:
         if len(self.torch_shape) == 2 and self.axes == (1, 0) and name.startswith("weight"):
             return f"{name}s are (in, out)" if name == "weight" else f"{name} is (in, out)"
+        if self.is_spread:
+            return f"{name} has a value for each position; their gradients' sum is judged"
+        if len(self.torch_shape) == 1 and self.shape == (1, *self.torch_shape):
+            return f"{name} is (1, n)"
+        if len(self.torch_shape) == 1 and self.shape == (*self.torch_shape, 1):
+            return f"{name} is (n, 1)"
+        if self.axes == (2, 3, 1, 0):
+            return f"{name} is (height, width, in, out)"
         if self.axes != tuple(range(len(self.axes))):
             return f"{name} has torch's axes in the order {self.axes}"
         if self.shape != self.torch_shape:
@@ -157,6 +174,8 @@ def layouts(theirs: tuple[int, ...], wanted: tuple[int, ...]) -> list[Layout]:
 
     Positions stay in their order (height before width), only channels move.
     """
+    if len(wanted) == 1 and len(theirs) == 3 and wanted[0] == theirs[0]:
+        return [Layout((0,), theirs, wanted)]
     if int(np.prod(theirs)) != int(np.prod(wanted)):
         return []
     found = []
@@ -178,10 +197,11 @@ def layouts(theirs: tuple[int, ...], wanted: tuple[int, ...]) -> list[Layout]:
 
 
 def usual_layout(shape: tuple[int, ...], matrix: int, vector: int) -> Layout:
-    """Where no array shows it: (out, in), (in, out) or (K, K, C, F); biases (n,), (1, n), (n, 1)."""
+    """Where no array shows it: (out, in), (in, out) or (K, K, C, F); and biases."""
     identity = tuple(range(len(shape)))
     if len(shape) == 1:
-        return Layout(identity, (shape, (1, *shape), (*shape, 1))[vector], shape)
+        ways = (shape, (1, *shape), (*shape, 1), (1, 1, 1, *shape))
+        return Layout(identity, ways[vector], shape)
     if matrix == 1 and len(shape) in (2, 4):
         axes = (1, 0) if len(shape) == 2 else (2, 3, 1, 0)
         return Layout(axes, tuple(shape[a] for a in axes), shape)
@@ -195,6 +215,7 @@ def find_parameter(
     fitting = [
         (i, slot) for i, slot in enumerate(slots(component))
         if i not in taken and np.ndim(slot.get()) >= 1 and layouts(np.shape(slot.get()), wanted)
+        and (np.ndim(slot.get()) < 3 or len(wanted) > 1 or slot.name.startswith("b"))
         and not names.looks_like_gradient(slot.name)
     ]  # fmt: skip
     spelled = names.PARAMETERS.get(name, (names.plain(name),))

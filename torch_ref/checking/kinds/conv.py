@@ -53,6 +53,7 @@ SPELLINGS = {
         "num_kernels",
         "f",
         "n_c",
+        "depth",
     ),
     "kernel_size": (
         "kernel_size",

@@ -19,7 +19,7 @@ def _activation(like: str, *aliases: str, at_0: bool = False, **spellings: tuple
         inputs.append((large(6, 5), "large inputs"))
         if at_0:
             inputs.append((tied(5, 4), "inputs of exactly 0"))
-        return layer_probes(like, inputs, args, kwargs)
+        return layer_probes(like, inputs, args, kwargs, extra=("four axes",))
 
     return Kind(like, "layer", aliases, (((), {}),), draw, spellings)
 
