@@ -17,10 +17,11 @@ from torch_ref.checking.drivers.functions import FunctionDriver, partner
 from torch_ref.checking.drivers.layers import TURNS, LayerDriver, method, plans
 from torch_ref.checking.drivers.losses import loss_drivers
 from torch_ref.checking.drivers.optimizers import optimizer_drivers
+from torch_ref.checking.drivers.recurrent import recurrent_drivers
 from torch_ref.checking.drivers.slots import Closure
 from torch_ref.checking.drivers.tensors import TensorDriver, as_layer, tensor_class
 from torch_ref.checking.explain import error
-from torch_ref.checking.kinds import KINDS
+from torch_ref.checking.kinds import KINDS, recurrent
 from torch_ref.checking.probe import Kind, answer
 
 
@@ -60,6 +61,8 @@ def find_drivers(
         if (name is not None and key != name) or (name is None and key in backwards):
             continue
         kind = KINDS[like] if like else names.guess_kind(key, KINDS.values())
+        if not like and kind is not None and kind.like in ("RNN", "LSTM", "GRU"):
+            kind = KINDS[f"{kind.like}Cell"] if _takes_state(value) else kind
         if kind is None:
             if name is not None:
                 raise CannotDrive(f"what {name} should be can't be guessed: say it, --like Linear")
@@ -77,6 +80,13 @@ def find_drivers(
             continue
         found.append(Candidate(key, value, back, kind))
     return found
+
+
+def _takes_state(component: Any) -> bool:
+    """Whether a class asks for the state before, as a cell does."""
+    forward = method(component, names.FORWARD) if inspect.isclass(component) else None
+    wanted = names.parameters_of(forward) if forward else []
+    return any("prev" in p.name and p.default is p.empty for p in wanted)
 
 
 def _flag(function: Any) -> bool:
@@ -146,6 +156,8 @@ def _ways(candidate: Candidate) -> Iterator[Any]:
         yield from loss_drivers(component, candidate.backward, kind)
     elif kind.role == "optimizer":
         yield from optimizer_drivers(component, kind)
+    elif kind.like in recurrent.LIKES:
+        yield from recurrent_drivers(component, candidate.backward, kind)
     elif inspect.isclass(component):
         yield from _of_class(candidate)
     elif _returns_functions(component):

@@ -178,7 +178,8 @@ class LayerDriver:
                 upstream=probe.upstream[i : i + 1],
             )
             for part, value in self._call(self._fresh(cut), cut).items():
-                if part in ("output", "grad input") and part in total:
+                of_inputs = [f"grad {n}" for n in ("input", *self.kind.more_inputs)]
+                if part in ("output", *of_inputs) and part in total:
                     total[part] = np.concatenate([total[part], value])
                 else:
                     total[part] = total[part] + value if part in total else value

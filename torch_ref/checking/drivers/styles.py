@@ -21,7 +21,10 @@ STYLES = (
 PLAIN = "a class with forward and backward"
 """A class without parameters, or one that hands all its gradients back."""
 
-_FIRST = (TENSORS, CLOSURES, BUILT, SINGLE, COLUMNS, UPDATING, PARAMETERS, CONTAINERS, ATTRIBUTES)
+_FIRST = (
+    TENSORS, CACHES, CLOSURES, BUILT, SINGLE, COLUMNS, UPDATING, PARAMETERS, CONTAINERS,
+    ATTRIBUTES,
+)  # fmt: skip
 
 
 def most_telling(seen: set[str]) -> str:
