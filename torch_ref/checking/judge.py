@@ -45,9 +45,7 @@ def judge(name: str, kind: Kind, driver: Any, probes: Sequence[Probe]) -> Verdic
     return Verdict(name, kind.like, driver.style, findings, _remarks(driver))
 
 
-def _results(
-    kind: Kind, driver: Any, probes: Sequence[Probe]
-) -> tuple[list[Case], list[Finding]]:
+def _results(kind: Kind, driver: Any, probes: Sequence[Probe]) -> tuple[list[Case], list[Finding]]:
     """All experiments, and a finding where the code raises in some.
 
     Experiments for which a right component need not be made count only if they go well.
@@ -189,10 +187,16 @@ class _Bench:
         judged = []
         for finding in findings:
             deviates = finding.part.startswith("grad ") and finding.verdict == WRONG
-            if not deviates or finding.key == "missing" or (finding.key and output.verdict == RIGHT):
+            if (
+                not deviates
+                or finding.key == "missing"
+                or (finding.key and output.verdict == RIGHT)
+            ):
                 judged.append(finding)
                 continue
-            fits = [self.own_derivative(case.probe, finding.part, case.found) for case in self.cases]
+            fits = [
+                self.own_derivative(case.probe, finding.part, case.found) for case in self.cases
+            ]
             told = [fit for fit in fits if fit is not None]
             if told and not all(told):
                 says = f"{finding.says} It is not the gradient of your own forward either."
@@ -297,7 +301,9 @@ def _together(findings: Sequence[Finding]) -> list[Finding]:
     own = [f for f in gradients if f.key == "follows forward"]
     if output is None or output.verdict != WRONG or not own:
         return list(findings)
-    others = [f.part.removeprefix("grad ") for f in gradients if f not in own and f.verdict == WRONG]
+    others = [
+        f.part.removeprefix("grad ") for f in gradients if f not in own and f.verdict == WRONG
+    ]
     but = f", but not the gradient for {' and '.join(others)}" if others else ""
     says = f"{output.says} Your backward fits this forward{but}."
     return [dataclasses.replace(output, says=says), *(f for f in findings if f is not output)]

@@ -147,7 +147,9 @@ def drive(candidate: Candidate, args: Any = None, kwargs: Any = None) -> Any:
     if best is not None:
         return best[1]
     theirs = [p for p in problems if isinstance(p, Failed) and p.line]
-    raise (furthest or theirs or problems or [CannotDrive(f"no way to drive {candidate.name} fits")])[0]
+    raise (
+        furthest or theirs or problems or [CannotDrive(f"no way to drive {candidate.name} fits")]
+    )[0]
 
 
 def _ways(candidate: Candidate) -> Iterator[Any]:
@@ -175,7 +177,9 @@ def _of_class(candidate: Candidate) -> Iterator[Any]:
         raise CannotDrive(f"{candidate.name} has no method forward")
     backward = method(component, names.BACKWARD)
     if isinstance(inspect.getattr_static(component, forward.__name__, None), staticmethod):
-        yield from _of_functions(dataclasses.replace(candidate, component=forward, backward=backward))
+        yield from _of_functions(
+            dataclasses.replace(candidate, component=forward, backward=backward)
+        )
         return
     tensor = tensor_class(getattr(forward, "__globals__", {}))
     for plan in plans():

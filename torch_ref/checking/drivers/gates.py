@@ -165,7 +165,7 @@ def piece_of(
     if len(flat) == 1 and (plain.startswith("b") or listed):
         own = gates(flat[0])
         second = plain in _BOTH_BIASES
-        return own and Piece("b2" if second else "b", own, shape)
+        return Piece("b2" if second else "b", own, shape) if own else None
     if len(flat) != 2 or not (plain.startswith(("w", "u", "k", "r")) or listed):
         return None
     for rows, width, turned in ((flat[0], flat[1], False), (flat[1], flat[0], True)):

@@ -411,6 +411,7 @@ class Held:
         self.component = component
         self.parameters: dict[str, tuple[Slot, Layout]] = {}
         self.given: list[Array] = []
+        self.pieces: list[tuple[Slot, Any]] = []  # of recurrent layers
         self.recorder = Recorder()
 
     def before(self, name: str) -> Array:

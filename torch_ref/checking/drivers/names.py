@@ -50,8 +50,18 @@ UPSTREAM = (
     "dout", "dy", "grad", "gradoutput", "dvalues", "delta", "outputgradient", "upstream", "dz",
     "da", "gradient", "outgrad", "gradout", "d", "error", "dl", "dldy", "dldout",
 )  # fmt: skip
-TRAINING = ("training", "train", "istraining", "istrain", "trainingmode", "trainmode", "intraining",
-            "trainflg", "trainflag", "phasetrain")
+TRAINING = (
+    "training",
+    "train",
+    "istraining",
+    "istrain",
+    "trainingmode",
+    "trainmode",
+    "intraining",
+    "trainflg",
+    "trainflag",
+    "phasetrain",
+)
 EVALUATION = ("test", "testing", "eval", "inference", "evaluate", "istest", "predict", "testmode")
 RATE = ("lr", "learningrate", "eta", "rate", "stepsize", "learnrate")
 CACHE = ("cache", "ctx", "context", "saved", "memory", "mem", "caches", "state")
@@ -193,7 +203,7 @@ def constructor_arguments(make: Callable[..., Any], kind: Kind, probe: Probe) ->
                 open_.append(p.name)
         elif kind.role == "layer" and (usual := torch_default(kind, p)) is not None:
             given[p.name] = usual
-    left = [options[name] for name in options if name not in used and options[name] is not None]
-    for name, value in zip(open_, left, strict=False):
+    others = [options[name] for name in options if name not in used and options[name] is not None]
+    for name, value in zip(open_, others, strict=False):
         given[name] = value
     return given

@@ -25,7 +25,11 @@ from torch_ref.checking.drivers.layers import (
 from torch_ref.checking.drivers.slots import Slot, find_gradient, slots
 from torch_ref.checking.probe import Array, Kind, Parts, Probe
 
-TIME_FIRST: Turn = ("(time, batch, features)", lambda a: a.swapaxes(0, 1), lambda a: a.swapaxes(0, 1))
+TIME_FIRST: Turn = (
+    "(time, batch, features)",
+    lambda a: a.swapaxes(0, 1),
+    lambda a: a.swapaxes(0, 1),
+)
 TIME_LAST: Turn = (
     "(features, batch, time)",
     lambda a: a.transpose(2, 0, 1),
@@ -37,8 +41,8 @@ ONE_COLUMNS: Turn = (
     lambda a: a[..., 0][None],
 )
 _STATE = ("h", "h0", "hprev", "prevh", "hidden", "state", "hstate", "aprev", "a0", "htprev", "hp",
-          "initialhidden", "prevhidden", "hiddenstate", "prevstate", "hinit", "states", "hx", "init",
-          "hiddenprev", "hpre", "stateprev", "initstate", "hcprev")  # fmt: skip
+          "initialhidden", "prevhidden", "hiddenstate", "prevstate", "hinit", "states", "hx",
+          "init", "hiddenprev", "hpre", "stateprev", "initstate", "hcprev")  # fmt: skip
 _CELL = ("c", "c0", "cprev", "prevc", "cell", "cstate", "cellstate", "ctprev", "cp", "cinit",
          "prevcell", "cellprev", "cpre")  # fmt: skip
 _INPUTS = ("x", "xt", "inputs", "xs", "inp", "input", "data", "seq", "sequence")
@@ -55,7 +59,9 @@ def recurrent_drivers(make: Any, backward: Any, kind: Kind) -> Iterator["Recurre
     turns = [(t, False) for t in several] + [(t, True) for t in single]
     for order in orders:
         seen = set()
-        for (turn, is_single), joined, turned in itertools.product(turns, ("hx", "xh"), (True, False)):
+        for (turn, is_single), joined, turned in itertools.product(
+            turns, ("hx", "xh"), (True, False)
+        ):
             driver = RecurrentDriver(
                 make, kind, Plan(turn, is_single), backward, order, joined, turned
             )
@@ -133,9 +139,13 @@ class RecurrentDriver(LayerDriver):
         """What an argument is that has no shape yet."""
         plain, rows = names.plain(name), stack.gates * stack.hidden
         if plain in ("wx", "wxh", "wih", "weightih", "wax", "u", "wi", "wxs"):
-            return self._piece(plain, _turned((rows, stack.inputs), self.turned), stack, self.turned)
+            return self._piece(
+                plain, _turned((rows, stack.inputs), self.turned), stack, self.turned
+            )
         if plain in ("wh", "whh", "weighthh", "waa"):
-            return self._piece(plain, _turned((rows, stack.hidden), self.turned), stack, self.turned)
+            return self._piece(
+                plain, _turned((rows, stack.hidden), self.turned), stack, self.turned
+            )
         if plain in ("b", "bh", "bias", "ba", "biasih", "bih"):
             columns = self.plan.turn[0] in (COLUMNS[0], TIME_LAST[0], ONE_COLUMN[0], ONE_COLUMNS[0])
             return self._piece("b", (rows, 1) if columns else (rows,), stack, self.turned)
@@ -199,7 +209,7 @@ class RecurrentDriver(LayerDriver):
         outputs, more = self._outputs(result, probe)
         parts: Parts = {"output": np.concatenate([np.array(back(o)) for o in outputs], -1)}
         upstream = self._upstreams(probe)
-        before = [(s, p, np.array(s.get())) for s, p in getattr(held, "pieces", ())]
+        before = [(s, p, np.array(s.get())) for s, p in held.pieces]
         returned = self._go_back(held, upstream, more, x, states)
         parts |= self._gradients_of_inputs(returned, probe, held)
         gradients = Stack(stack.inputs, stack.hidden, stack.gates)
@@ -256,7 +266,7 @@ class RecurrentDriver(LayerDriver):
         return pieces, given
 
     def _dictionary(self, stack: Stack, pieces: dict[str, Piece]) -> dict[str, Array]:
-        """A dict of columns' weights, Wf, bf ... Wax, Waa, ba, and of an output layer that follows."""
+        """A dict of columns' weights, Wf, bf ... Wax, Waa, ba, and an output layer's."""
         h, joined = stack.hidden, stack.hidden + stack.inputs
         if self.family == "RNN":
             shapes = {"Wax": (h, stack.inputs), "Waa": (h, h), "ba": (h, 1)}
@@ -278,8 +288,8 @@ class RecurrentDriver(LayerDriver):
         if isinstance(values[0], list | tuple) and not self.along_time:
             values = [*values[0], *values[1:]]
         wanted = np.shape(self.plan.turn[1](np.zeros(self._output_shape(probe))))
-        found = []
-        rest = []
+        found: list[Array] = []
+        rest: list[Any] = []
         count = 1 if self.along_time or self.family != "LSTM" else 2
         for value in values:
             made = _stacked(value, wanted)
@@ -421,9 +431,10 @@ def _flat(returned: Any) -> list[Any]:
 def _next(left: list[Any], shape: tuple[int, ...]) -> Array | None:
     """The first that has a shape, taken out."""
     for i, value in enumerate(left):
-        if isinstance(value, np.ndarray) and np.squeeze(value).shape == np.squeeze(
-            np.empty(shape)
-        ).shape:
+        if (
+            isinstance(value, np.ndarray)
+            and np.squeeze(value).shape == np.squeeze(np.empty(shape)).shape
+        ):
             left.pop(i)
             return value
     return None

@@ -63,7 +63,9 @@ def gru_step(
     r, z = torch.sigmoid(of_x[0] + of_h[0]), torch.sigmoid(of_x[1] + of_h[1])
     inner = of_h[2]
     if reset_first:
-        inner = torch.nn.functional.linear(r * h, w["weight_hh"].chunk(3)[2], w["bias_hh"].chunk(3)[2])
+        inner = torch.nn.functional.linear(
+            r * h, w["weight_hh"].chunk(3)[2], w["bias_hh"].chunk(3)[2]
+        )
         n = of_x[2] + inner
     else:
         n = of_x[2] + r * inner
@@ -124,13 +126,13 @@ def _draw(family: str, along_time: bool) -> Callable[..., list[Probe]]:
         for rows, note in ((2, ""), (1, "a batch of one")):
             rng = generator(family, along_time, args, sorted(kwargs.items()), rows)
             twin = _Twin(family, along_time, *args, **kwargs).double()
-            hidden = twin.weight_hh.shape[1]
+            hidden = twin.get_parameter("weight_hh").shape[1]
             parameters = {
                 name: _parameter(rng, name, tuple(value.shape))
                 for name, value in twin.named_parameters()
             }
             parameters["bias_hh"] = 0 * parameters["bias_hh"]  # most people have one bias
-            inputs = twin.weight_ih.shape[1]
+            inputs = twin.get_parameter("weight_ih").shape[1]
             if along_time:
                 given = [rng.standard_normal((rows, 4, inputs))]
             else:
@@ -172,7 +174,9 @@ def _kind(family: str, along_time: bool, *aliases: str) -> Kind:
 
 
 KINDS = (
-    _kind("RNN", True, "rnn", "rnnforward", "simplernn", "vanillarnn", "recurrent", "elman", "timernn"),
+    _kind(
+        "RNN", True, "rnn", "rnnforward", "simplernn", "vanillarnn", "recurrent", "elman", "timernn"
+    ),
     _kind("LSTM", True, "lstm", "lstmforward", "timelstm"),
     _kind("GRU", True, "gru", "gruforward", "timegru"),
     _kind("RNN", False, "rnncell", "rnnstep", "rnncellforward", "recurrentcell"),
@@ -195,7 +199,9 @@ def _variant(**changes: Any) -> Callable[[Case, str], Array | None]:
 def changed(case: Case, last_step: bool = False, only: int | None = None, **changes: Any) -> Any:
     family = _family(case)
     along_time = case.x.ndim == 3
-    w = {n: torch.from_numpy(np.array(v)).requires_grad_() for n, v in case.probe.parameters.items()}
+    w = {
+        n: torch.from_numpy(np.array(v)).requires_grad_() for n, v in case.probe.parameters.items()
+    }
     inputs = [torch.from_numpy(np.array(v)).requires_grad_() for v in case.probe.inputs]
     if only is not None:  # a weight's gradient is that of one step alone
         at = only % inputs[0].shape[1]
@@ -208,6 +214,7 @@ def changed(case: Case, last_step: bool = False, only: int | None = None, **chan
     output.backward(torch.from_numpy(upstream))
     parts = {"output": output.detach().numpy()}
     for name, tensor in zip(("input", "hidden", "cell"), inputs, strict=False):
+        assert tensor.grad is not None
         parts[f"grad {name}"] = tensor.grad.numpy()
     parts |= {f"grad {n}": v.grad.numpy() for n, v in w.items() if v.grad is not None}
     return parts
@@ -218,11 +225,16 @@ def _family(case: Case) -> str:
     return {1: "RNN", 3: "GRU", 4: "LSTM"}[rows]
 
 
-def _explanation(key: str, likes: str, part: str, says: str, value: Any, **more: Any) -> Explanation:
+def _explanation(
+    key: str, likes: str, part: str, says: str, value: Any, **more: Any
+) -> Explanation:
     return Explanation(key, part, says, value, tuple(likes.split()), **more)
 
 
-_NOTHING = "Nothing is carried back from step to step: dh at step t is the upstream's share plus what step t + 1 hands back through the state."
+_NOTHING = (
+    "Nothing is carried back from step to step: dh at step t is the upstream's share plus what "
+    "step t + 1 hands back through the state."
+)
 EXPLANATIONS = (
     _explanation(
         "nothing carried back",
@@ -301,8 +313,8 @@ EXPLANATIONS = (
         "reset before the product",
         "GRU GRUCell",
         "*",
-        "The reset gate multiplies the state before its matrix, W (r h), as in the paper; PyTorch's "
-        "multiplies the product, r (W h).",
+        "The reset gate multiplies the state before its matrix, W (r h), as in the paper; "
+        "PyTorch's multiplies the product, r (W h).",
         _variant(reset_first=True),
         then="weights are not exchanged with PyTorch's GRU",
     ),
