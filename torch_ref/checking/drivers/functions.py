@@ -89,7 +89,9 @@ class FunctionDriver:
         options = self._options(probe)
         copy = x.copy()
         self.context = Context()
-        args = self._arguments(self.forward, [x, *theirs.values()], theirs, options, probe)
+        others = [np.array(self.turn[1](value)) for value in probe.inputs[1:]]
+        positional = [x, *others, *theirs.values()]
+        args = self._arguments(self.forward, positional, theirs, options, probe)
         output, more = split(self.forward(**args))
         self._spoilt(x, copy, "forward changes its input in place")
         if output is None:
@@ -125,6 +127,7 @@ class FunctionDriver:
         return parts | self._gradients(result, layouts)
 
     def _gradients(self, result: Any, layouts: dict[str, Layout]) -> Parts:
+        others: dict[str, Array | None] = {}
         if isinstance(result, dict):
             found = {}
             for name in layouts:
@@ -136,8 +139,13 @@ class FunctionDriver:
             values = (
                 [array(v) for v in result] if isinstance(result, tuple | list) else [array(result)]
             )
-            dx, found = values[0], dict(zip(layouts, values[1:], strict=False))
+            more = self.kind.more_inputs
+            others = dict(zip(more, values[1:], strict=False))
+            dx, found = values[0], dict(zip(layouts, values[1 + len(more) :], strict=False))
         parts: Parts = {} if dx is None else {"grad input": np.array(self.turn[2](dx))}
+        parts |= {
+            f"grad {n}": np.array(self.turn[2](v)) for n, v in others.items() if v is not None
+        }
         for name, value in found.items():
             if value is not None:
                 parts[f"grad {name}"] = np.array(layouts[name].to_torch(value))
@@ -205,6 +213,11 @@ class FunctionDriver:
                 value = probe.training
             elif name == "mode":
                 value = options["mode"]
+            elif name in names.MASK:
+                if not self.kind.like.startswith("Causal"):
+                    continue
+                size = probe.inputs[0].shape[-2]
+                value = np.tril(np.ones((size, size), bool))
             elif place and x is not None and name in names.CACHE:
                 value = cache
             elif place and x is not None and name in names.INPUT_ARGUMENTS:

@@ -287,11 +287,14 @@ class LayerDriver:
         set_mode(held.component, probe.training)
         mode = "train" if probe.training else "test"
         roles = {str(i): value for i, value in enumerate(given)}
-        args, kwargs = arguments(
-            forward,
-            roles,
-            {names.TRAINING: probe.training, names.EVALUATION: not probe.training, ("mode",): mode},
-        )
+        options = {
+            names.TRAINING: probe.training,
+            names.EVALUATION: not probe.training,
+            ("mode",): mode,
+        }
+        if self.kind.like.startswith("Causal"):
+            options[names.MASK] = self._mask(forward, given[0].shape[-2])
+        args, kwargs = arguments(forward, roles, options)
         result, more = split(forward(*args, **kwargs))
         for value, copy in zip(given, copies, strict=True):
             if not np.array_equal(value, copy, equal_nan=True):
@@ -302,6 +305,14 @@ class LayerDriver:
             raise CannotDrive("forward returns no array, and keeps none")
         held.given = given
         return result, more
+
+    def _mask(self, forward: Callable[..., Any], size: int) -> Array:
+        """A causal mask, for code that takes one: True where something may be seen, or hidden."""
+        takes = any(names.plain(p.name) in names.MASK for p in names.parameters_of(forward))
+        seen = np.tril(np.ones((size, size), bool))
+        if takes and self.plan.choice and (said := "the mask is True where nothing may be seen"):
+            self.conventions = [*dict.fromkeys([*self.conventions, said])]
+        return ~seen if self.plan.choice else seen
 
     def _call(self, held: "Held", probe: Probe, between: Probe | None = None) -> Parts:
         _, back = self.plan.turn[1:]
@@ -324,6 +335,9 @@ class LayerDriver:
         dx, returned, recorder = self._backward(held, upstream, output, more)
         if dx is not None:
             parts["grad input"] = np.array(back(dx))
+        for name, value in zip(self.kind.more_inputs, returned, strict=False):
+            if (gradient := array(value)) is not None:
+                parts[f"grad {name}"] = np.array(back(gradient))
         for name in probe.parameters:
             if name in held.parameters:
                 gradient = self._gradient(held, name, before[name], returned, recorder)

@@ -63,6 +63,7 @@ TRAINING = (
     "phasetrain",
 )
 EVALUATION = ("test", "testing", "eval", "inference", "evaluate", "istest", "predict", "testmode")
+MASK = ("mask", "attnmask", "attentionmask", "causalmask")
 RATE = ("lr", "learningrate", "eta", "rate", "stepsize", "learnrate")
 CACHE = ("cache", "ctx", "context", "saved", "memory", "mem", "caches", "state")
 OPTIMIZER = ("optimizer", "opt", "optim", "optimiser", "updater")
