@@ -39,7 +39,7 @@ def lstm_backward(dh, cache):
     for t in reversed(range(dh.shape[1])):
         dx_t, back, _, *grads = lstm_step_backward(dh[:, t] + back, 0, cache[t])
         dx.insert(0, dx_t)
-        totals = [total + grad for total, grad in zip(totals, grads)]
+        totals = [total + grad for total, grad in zip(totals, grads, strict=True)]
     return np.stack(dx, axis=1), back, *totals
 
 
@@ -65,7 +65,7 @@ class LSTMCell:
         dc = dc + dh * o * (1 - t**2)
         df, dg, di, do = self.forgotten(dc, c_prev, c), dc * i, dc * g, dh * t
         da = np.hstack([df * f * (1 - f), dg * (1 - g**2), di * i * (1 - i), do * o * (1 - o)])
-        for grad, value in zip(self.grads, (x.T @ da, h_prev.T @ da, da.sum(axis=0))):
+        for grad, value in zip(self.grads, (x.T @ da, h_prev.T @ da, da.sum(axis=0)), strict=True):
             grad[...] = value
         return da @ Wx.T, da @ Wh.T, dc * f
 

@@ -112,6 +112,8 @@ def _offered(candidate: Candidate) -> Iterator[tuple[tuple[Any, ...], Mapping[st
     takes_all = any(n.endswith(("param", "params", "config", "hparameters")) for n in taken[1:])
     for args, kwargs in kind.configurations:
         offered = {names.spelled(kind, n, dict(kwargs)) for n in taken}
+        if takes_all and "Pool" in kind.like and "padding" in kwargs:
+            continue  # pool_param seldom has one
         if takes_all or set(kwargs) <= offered or kind.role == "optimizer":
             yield args, kwargs
 

@@ -14,6 +14,7 @@ from torch_ref.checking.verdict import CONVENTION, RIGHT, WRONG, Finding, Verdic
 
 # by the dtype that the code computes in: a share of the largest expected value
 DOUBLE, SINGLE = 1e-7, 2e-4
+_UNLISTED = "is not among parameters()"
 _TRAINING = "{} after a forward in evaluation is that of training."
 _FROZEN = "backward must not be called in evaluation, as fine-tuning with frozen statistics would"
 
@@ -311,7 +312,12 @@ def _together(findings: Sequence[Finding]) -> list[Finding]:
 
 def _spoilt(driver: Any) -> list[Finding]:
     """Arrays of the caller that the code changed."""
+    unknown = [n for n in dict.fromkeys(map(str, getattr(driver, "notes", ()))) if _UNLISTED in n]
+    says = "{}: an optimizer that is given parameters() will never move it."
     return [
+        Finding("parameters", WRONG, says.format(note), "parameters not registered")
+        for note in unknown
+    ] + [
         Finding(
             "arrays", WRONG, f"{note}: the caller still needs them; copy first.", "changed in place"
         )
@@ -321,5 +327,6 @@ def _spoilt(driver: Any) -> list[Finding]:
 
 
 def _remarks(driver: Any) -> list[str]:
-    others = [n for n in map(str, getattr(driver, "notes", ())) if "in place" not in n]
+    notes = map(str, getattr(driver, "notes", ()))
+    others = [n for n in notes if "in place" not in n and _UNLISTED not in n]
     return list(dict.fromkeys([*driver.conventions, *others]))

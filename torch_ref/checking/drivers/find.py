@@ -14,7 +14,7 @@ import numpy as np
 from torch_ref.checking.drivers import names, styles
 from torch_ref.checking.drivers.failures import CannotDrive, Failed
 from torch_ref.checking.drivers.functions import FunctionDriver, partner
-from torch_ref.checking.drivers.layers import TURNS, LayerDriver, method, plans
+from torch_ref.checking.drivers.layers import COLUMNS, TURNS, LayerDriver, method, plans
 from torch_ref.checking.drivers.losses import loss_drivers
 from torch_ref.checking.drivers.optimizers import optimizer_drivers
 from torch_ref.checking.drivers.recurrent import recurrent_drivers
@@ -23,6 +23,9 @@ from torch_ref.checking.drivers.tensors import TensorDriver, as_layer, tensor_cl
 from torch_ref.checking.explain import error
 from torch_ref.checking.kinds import KINDS, recurrent
 from torch_ref.checking.probe import Kind, answer
+
+# a mistake in their axis is not to be taken for samples as columns
+_ALONG_AN_AXIS = ("Softmax", "LogSoftmax", "CausalSoftmax")
 
 
 @dataclass(frozen=True)
@@ -183,6 +186,8 @@ def _of_class(candidate: Candidate) -> Iterator[Any]:
         return
     tensor = tensor_class(getattr(forward, "__globals__", {}))
     for plan in plans():
+        if plan.turn is COLUMNS and kind.like in _ALONG_AN_AXIS:
+            continue
         if backward is None and tensor is not None:
             yield TensorDriver(component, kind, plan, tensor)
         else:
@@ -197,6 +202,8 @@ def _of_functions(candidate: Candidate) -> Iterator[Any]:
     kind, component, backward = candidate.kind, candidate.component, candidate.backward
     if backward is not None and len(names.parameters_of(backward)) > 1:
         for vector, matrix, turn in itertools.product(range(4), range(2), TURNS):
+            if turn is COLUMNS and kind.like in _ALONG_AN_AXIS:
+                continue
             yield FunctionDriver(component, backward, kind, turn, (matrix, vector))
     if backward is not None or _flag(component):
         yield FunctionDriver(component, backward, kind, at="x")

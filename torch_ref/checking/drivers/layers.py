@@ -207,7 +207,8 @@ class LayerDriver:
             torch_name = next(
                 (n for n in probe.parameters if name in names.PARAMETERS.get(n, ())), None
             )
-            if torch_name and p.default is p.empty and p.name not in options:
+            is_option = names.spelled(self.kind, p.name, options) in options
+            if torch_name and p.default is p.empty and not is_option:
                 value = probe.parameters[torch_name]
                 matrix = int(value.ndim == 2 and not columns) ^ self.plan.choice
                 layout = usual_layout(value.shape, matrix, 2 if columns else 0)
@@ -276,7 +277,24 @@ class LayerDriver:
                 self.seen.add(styles.CONTAINERS)
             if (said := layout.describe(name)) and said not in self.conventions:
                 self.conventions.append(said)
+        self._registered(held)
         return complete
+
+    def _registered(self, held: "Held") -> None:
+        """Note a parameter that the layer's own parameters() does not hand out."""
+        listed = getattr(held.component, "parameters", None)
+        if not callable(listed) or names.parameters_of(listed):
+            return
+        try:
+            entries = listed()
+            entries = list(entries.values() if isinstance(entries, dict) else entries)
+        except Exception:
+            return
+        entries = [e[-1] if isinstance(e, tuple) else e for e in entries]
+        for name, (slot, _) in held.parameters.items():
+            known = [slot.holder] if slot.holder is not None else [slot.get()]
+            if entries and name in ("weight", "bias") and not any(e is known[0] for e in entries):
+                self._note(f"{name} is not among parameters()")
 
     def _forward(self, held: "Held", probe: Probe) -> tuple[Array, list[Any]]:
         forward = method(held.component, names.FORWARD)
@@ -411,7 +429,8 @@ class LayerDriver:
         if fitting:
             self._note("returns the gradients, keeps none")
             return fitting[min(rank.index(name), len(fitting) - 1)]
-        return None
+        # others were updated, this one was not
+        return np.zeros_like(before) if styles.UPDATING in self.seen else None
 
     def _note(self, text: str) -> None:
         if text not in self.notes:

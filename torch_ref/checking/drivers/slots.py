@@ -145,6 +145,8 @@ class Layout:
             return value.sum((1, 2))
         if value.size != int(np.prod(self.torch_shape)):
             return value
+        if value.ndim == 2 and value.shape == self.torch_shape != self.shape:
+            return value.T  # the wrong way round for them: torch's shape is an accident
         if value.shape != self.shape:
             squeezed = tuple(n for n in value.shape if n != 1)
             if squeezed != tuple(n for n in self.shape if n != 1):

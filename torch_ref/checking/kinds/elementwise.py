@@ -218,7 +218,8 @@ EXPLANATIONS = (
     _wrong(
         "product rule",
         "SiLU",
-        "x sigmoid(x) is a product: its derivative is s + x s (1 - s); here only x s (1 - s).",
+        "x sigmoid(x) is a product: its derivative is s + x s (1 - s); here only x s (1 - s). "
+        "(Tensors that assign a gradient, grad = for grad +=, lose a share like this.)",
         lambda x, y: x * _sigmoid(x) * (1 - _sigmoid(x)),
     ),
     Explanation(
@@ -254,7 +255,8 @@ EXPLANATIONS = (
     Explanation(
         "wrong axis",
         "output",
-        "softmax is taken over the batch: each row must sum to 1, axis=-1.",
+        "softmax is taken over the batch: each row must sum to 1, axis=-1. (axis=0 is "
+        "right only where samples are columns.)",
         lambda c, p: textbook.softmax(c.x, 0),
         ("Softmax",),
         textbook="softmax",

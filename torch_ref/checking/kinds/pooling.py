@@ -61,6 +61,7 @@ _SPELLINGS = {
 _CONFIGURATIONS: tuple[tuple[tuple[Any, ...], dict[str, Any]], ...] = (
     ((2,), {"stride": 2}),
     ((3,), {"stride": 2}),
+    ((2,), {"stride": 2, "padding": 1}),
 )
 KINDS = (
     Kind(
