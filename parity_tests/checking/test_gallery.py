@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from torch_ref.checking.check import check_candidate, load
-from torch_ref.checking.drivers import find_drivers
+from torch_ref.checking.drivers import find_drivers, styles
 
 GALLERY = Path(__file__).parents[2] / "examples" / "check"
 R, C, W, U = "right", "right by a convention", "wrong", "unusable"
@@ -105,6 +105,72 @@ TABLE = [
     ("images", "MaxPool2dEveryTie", W, "gradient to every tie"),
     ("images", "BatchNorm1d", R, ""),
     ("images", "BatchNorm1dGammaFromOutput", W, "gamma's gradient from the output"),
+    ("linear", "LinearBiasMean", W, "batch mean for some only"),
+    ("linear", "LinearBiasStuck", W, "never computed"),
+    ("linear", "LinearDividesInput", W, "input gradient divided"),
+    ("linear", "LinearTuple", R, ""),
+    ("linear", "LinearNoBias", W, "bias missing"),
+    ("linear", "LinearLists", R, ""),
+    ("linear", "LinearParameters", R, ""),
+    ("linear", "LinearParametersSign", W, "sign"),
+    ("linear", "DenseOneColumn", R, ""),
+    ("linear", "DenseOptimizer", R, ""),
+    ("linear", "DenseColumnsWrongAxis", W, "bias gradient over everything"),
+    ("linear", "Embedding", R, ""),
+    ("linear", "EmbeddingAssigned", W, "assigned, not added"),
+    ("linear", "Flatten", R, ""),
+    ("keras_like", "Dense", R, ""),
+    ("keras_like", "DenseAtFirstCall", W, "transposed"),
+    ("keras_like", "Conv2D", R, ""),
+    ("keras_like", "Conv2DBias", W, "one sample only"),
+    ("closures", "dense", R, ""),
+    ("closures", "dense_bias_mean", W, "batch mean for some only"),
+    ("closures", "leaky_relu", W, "slope missing"),
+    ("autograd", "Linear", R, ""),
+    ("autograd", "relu", R, ""),
+    ("autograd", "silu", W, "product rule"),
+    ("autograd", "LinearUnregistered", W, "parameters not registered"),
+    ("activations", "ReLUReturnsInput", W, "relu returns x for 1"),
+    ("activations", "relu", W, "relu returns x for 1"),
+    ("activations", "elu", R, ""),
+    ("activations", "ReLUForwardInPlace", W, "changed in place"),
+    ("activations", "LeakyReLU", C, "derivative at 0"),
+    ("activations", "SigmoidOfInput", W, "derivative of the input"),
+    ("activations", "Softplus", W, "overflow"),
+    ("activations", "GELU", C, "tanh approximation"),
+    ("activations", "SiLUProductRule", W, "product rule"),
+    ("activations", "LeakyReLUContext", R, ""),
+    ("activations", "SoftmaxOverBatch", W, "wrong axis"),
+    ("activations", "SoftmaxLeftToTheLoss", C, "left to the loss"),
+    ("activations", "SoftmaxOneColumn", R, ""),
+    ("activations", "CausalAttention", R, ""),
+    ("activations", "CausalAttentionReversed", W, "masked_fill reversed"),
+    ("images", "Conv2dFlipped", W, "kernel flipped"),
+    ("images", "Conv2dStrideBack", W, "stride ignored on the way back"),
+    ("images", "Conv2dPaddingKept", W, "padding not removed"),
+    ("images", "Conv2dBiasPerPosition", W, "bias gradient not summed"),
+    ("images", "Conv2dKernelFlippedBack", W, "kernel flipped"),
+    ("images", "MaxPool2dSharedTies", C, "ties share"),
+    ("images", "MaxPool2dAveraged", W, "overlaps averaged"),
+    ("images", "MaxPool2dPaddedByZero", W, "padded by 0"),
+    ("images", "AvgPool2d", R, ""),
+    ("images", "AvgPool2dNotDivided", W, "not divided"),
+    ("images", "BatchNorm1dNoPathThroughVariance", W, "path through the variance missing"),
+    ("images", "BatchNorm1dGammaOutside", W, "gamma outside the sums"),
+    ("images", "BatchNorm1dBiased", C, "momentum on the old value"),
+    ("images", "BatchNorm1dMovesInEvaluation", W, "state moves in evaluation"),
+    ("images", "BatchNorm1dEps", C, "another eps"),
+    ("images", "LayerNorm", R, ""),
+    ("images", "LayerNormConstants", W, "paths through mean and variance missing"),
+    ("recurrent", "lstm_step_forward", R, ""),
+    ("recurrent", "lstm_forward", W, "cell state not carried back"),
+    ("recurrent", "LSTMCell", R, ""),
+    ("recurrent", "LSTMCellNewCell", W, "new cell in the forget gate"),
+    ("recurrent", "RNN", R, ""),
+    ("recurrent", "RNNNothingCarried", W, "nothing carried back"),
+    ("recurrent", "RNNOverwritten", W, "own step only"),
+    ("recurrent", "rnn_cell_forward", R, ""),
+    ("recurrent", "GRUCell", C, "update gate inverted, reset before the product"),
 ]
 
 
@@ -115,3 +181,34 @@ def test_gallery(stem, name, verdict, key, monkeypatch):
     found = check_candidate(candidate)
     assert found.verdict == verdict, found
     assert (key in found.keys) if key else not found.keys
+
+
+# the styles of layers, one component for each; losses and optimizers have their own
+STYLES = [
+    ("linear", "LinearAttributes", styles.ATTRIBUTES),
+    ("linear", "DenseParams", styles.CONTAINERS),
+    ("linear", "LinearLists", styles.CONTAINERS),
+    ("linear", "affine_forward", styles.CACHES),
+    ("activations", "sigmoid", styles.DERIVATIVES),
+    ("linear", "LinearParameters", styles.PARAMETERS),
+    ("linear", "DenseUpdates", styles.UPDATING),
+    ("linear", "DenseOptimizer", styles.UPDATING),
+    ("linear", "DenseOneColumn", styles.SINGLE),
+    ("linear", "DenseColumns", styles.COLUMNS),
+    ("losses", "MSE", styles.LOSS),
+    ("optimizers", "SGD", styles.OPTIMIZER),
+    ("keras_like", "Dense", styles.BUILT),
+    ("closures", "dense", styles.CLOSURES),
+    ("autograd", "Linear", styles.TENSORS),
+]
+
+
+def test_every_style_is_in_the_gallery():
+    assert {style for _, _, style in STYLES} == set(styles.STYLES)
+
+
+@pytest.mark.parametrize(("stem", "name", "style"), STYLES, ids=lambda v: str(v))
+def test_styles_are_named(stem, name, style, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (candidate,) = find_drivers(load(str(GALLERY / f"{stem}.py")), name)
+    assert check_candidate(candidate).style.startswith(style)

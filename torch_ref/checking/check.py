@@ -179,7 +179,7 @@ def _offered(candidate: Candidate) -> Iterator[tuple[tuple[Any, ...], Mapping[st
     kind = candidate.kind
     make = getattr(candidate.adapter, "make", candidate.component)
     taken = [p.name for p in names.parameters_of(make)]
-    takes_all = any(n.endswith(("param", "params", "config")) for n in taken[1:])
+    takes_all = any(n.endswith(("param", "params", "config", "hparameters")) for n in taken[1:])
     if kind.role == "optimizer":
         taken_options = optimizers.offered(make, kind)
         plain = {k: v for k, v in kind.configurations[0][1].items() if k in {*taken_options, "lr"}}
@@ -189,6 +189,8 @@ def _offered(candidate: Candidate) -> Iterator[tuple[tuple[Any, ...], Mapping[st
         return
     for args, kwargs in kind.configurations:
         offered = {names.spelled(kind, n, dict(kwargs)) for n in taken}
+        if takes_all and "Pool" in kind.like and "padding" in kwargs:
+            continue  # pool_param seldom has one
         if takes_all or set(kwargs) <= offered:
             yield args, kwargs
 

@@ -50,7 +50,9 @@ class AdapterDriver:
         self.conventions: list[str] = []
         self.notes: list[str] = []
         self.can_clear = hasattr(self.adapter, "clear")
-        self.offered = offered(self.adapter.make, kind) if kind.role == "optimizer" else set()
+        self.offered: set[str] = set()
+        if kind.role == "optimizer":
+            self.offered = offered(self._method("make"), kind)
 
     def run(self, probe: Probe) -> Parts:
         """Everything, of a fresh component."""

@@ -20,6 +20,7 @@ BACKWARD = (
     "backward_prop", "backward_propagation", "back", "gradient", "grad", "derivative", "prime",
     "df", "deriv", "backpropagation", "compute_gradients",
 )  # fmt: skip
+DERIVATIVE_METHODS = ("gradient", "grad", "derivative", "prime", "df", "deriv")
 LOSS_FORWARD = ("loss", "calculate", "cost", "compute_loss", "get_loss", "value", "error", *FORWARD)
 LOSS_BACKWARD = ("loss_gradient", "delta", "dloss", "loss_grad", "input_gradient", *BACKWARD)
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
@@ -51,8 +52,9 @@ UPSTREAM = (
     "da", "gradient", "outgrad", "gradout", "d", "error", "dl", "dldy", "dldout",
 )  # fmt: skip
 TRAINING = ("training", "train", "istraining", "istrain", "trainingmode", "trainmode", "intraining",
-            "trainflg", "trainflag", "trainphase")  # fmt: skip
+            "trainflg", "trainflag", "trainphase", "phasetrain")  # fmt: skip
 EVALUATION = ("test", "testing", "eval", "inference", "evaluate", "istest", "predict", "testmode")
+MASK = ("mask", "attnmask", "attentionmask", "causalmask")
 RATE = ("lr", "learningrate", "eta", "rate", "stepsize", "learnrate")
 CACHE = ("cache", "ctx", "context", "saved", "memory", "mem", "caches", "state")
 OPTIMIZER = ("optimizer", "opt", "optim", "optimiser", "updater")
@@ -136,7 +138,24 @@ _NEUTRAL: Mapping[str, Any] = {
     "initializer": None, "activation": None,
     "optimizer": None, "regularizer": None, "dtype": np.float64,
 }  # fmt: skip
+_SHAPES = ("inputshape", "inshape", "inputdims")
+_HEIGHTS = ("h", "height")  # what follows is the width
 _SIZES = ("size", "features", "units", "neurons", "nodes", "dim", "channels", "nin", "nout")
+
+
+def torch_default(kind: Kind, p: inspect.Parameter) -> float | None:
+    """What torch takes for an argument that is not given, where people's own default is another."""
+    twin = kind.twin or getattr(torch.optim if kind.role == "optimizer" else torch.nn, kind.like)
+    own = spelled(kind, p.name, {})
+    usual = next((q.default for q in parameters_of(twin) if q.name == own), None)
+    is_number = isinstance(usual, int | float) and not isinstance(usual, bool)
+    return usual if is_number and usual != p.default else None
+
+
+def _as_theirs(p: inspect.Parameter, value: Any) -> Any:
+    """A size as a pair, where their default or its name says so."""
+    is_pair = isinstance(p.default, tuple) or plain(p.name).endswith("shape")
+    return (value, value) if is_pair and isinstance(value, int) else value
 
 
 def constructor_arguments(make: Callable[..., Any], kind: Kind, probe: Probe) -> dict[str, Any]:
@@ -145,16 +164,20 @@ def constructor_arguments(make: Callable[..., Any], kind: Kind, probe: Probe) ->
     given: dict[str, Any] = {}
     used: set[str] = set()
     open_: list[str] = []
+    if any(plain(p.name) in _SHAPES for p in parameters_of(make)):
+        used |= {"in_channels"}  # which its shape says; "depth" is then that of the output
     for p in parameters_of(make):
-        name, torch_name = plain(p.name), spelled(kind, p.name, options)
+        left = {option: value for option, value in options.items() if option not in used}
+        name, torch_name = plain(p.name), spelled(kind, p.name, left)
         if name.startswith("keep") and "p" in options:
             given[p.name] = 1 - options["p"]
             used.add("p")
         elif name == "betas" and {"beta1", "beta2"} <= options.keys():
             given[p.name] = (options["beta1"], options["beta2"])
         elif torch_name in options and torch_name not in used:
-            given[p.name] = options[torch_name]
-            used.add(torch_name)
+            given[p.name] = _as_theirs(p, options[torch_name])
+            if not name.endswith(_HEIGHTS):
+                used.add(torch_name)
         elif name in RATE and kind.role == "layer":
             given[p.name] = 1.0
         elif name in ("rng", "generator", "randomgenerator"):
@@ -165,11 +188,15 @@ def constructor_arguments(make: Callable[..., Any], kind: Kind, probe: Probe) ->
             shape = probe.inputs[0].shape[1:]
             given[p.name] = shape[0] if len(shape) == 1 and name != "inputshape" else shape
         elif p.default is p.empty:
-            if name in _NEUTRAL:
+            if (usual := torch_default(kind, p)) is not None:
+                given[p.name] = usual
+            elif name in _NEUTRAL:
                 given[p.name] = _NEUTRAL[name]
             else:
                 open_.append(p.name)
-    left = [options[name] for name in options if name not in used and options[name] is not None]
-    for name, value in zip(open_, left, strict=False):
+        elif kind.role == "layer" and (usual := torch_default(kind, p)) is not None:
+            given[p.name] = usual
+    others = [options[name] for name in options if name not in used and options[name] is not None]
+    for name, value in zip(open_, others, strict=False):
         given[name] = value
     return given

@@ -134,6 +134,8 @@ class Caller:
             else:
                 self._give(given, name, role, unit, t)
         result = self.roles.function(**given)
+        if inspect.isgenerator(result):
+            raise CannotDrive("its step is a generator, which waits for something to be sent")
         if result is not None:
             self._take(unit, result, list(given))
 
