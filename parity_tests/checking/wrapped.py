@@ -1,5 +1,6 @@
 """PyTorch's own components in the clothes of hand-written ones: arrays outside, torch inside."""
 
+import functools
 import inspect
 from typing import Any
 
@@ -26,7 +27,24 @@ def wrapped(kind: Kind) -> type:
                 )
                 parameters.append(one)
     made.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    if kind.role == "layer":
+        made.forward = _with_arguments(_Layer.forward, "x", *kind.more_inputs)  # type: ignore[attr-defined]
+        dy = ("dh", "dc") if kind.like == "LSTMCell" else ("dy",)
+        made.backward = _with_arguments(_Layer.backward, *dy)  # type: ignore[attr-defined]
     return made
+
+
+def _with_arguments(function: Any, *own: str) -> Any:
+    """A method of any arguments, whose signature names them."""
+
+    @functools.wraps(function)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(self, *args, *kwargs.values())
+
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [inspect.Parameter(name, kind) for name in ("self", *own)]
+    method.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return method
 
 
 class _Layer:
@@ -41,7 +59,7 @@ class _Layer:
             if name in (*self._parameters, *self._buffers):
                 setattr(self, name, value.numpy().copy())
 
-    def forward(self, x: np.ndarray) -> np.ndarray:
+    def forward(self, *inputs: np.ndarray) -> Any:
         twin = self._twin
         twin.train(self.training)
         twin.zero_grad()
@@ -49,21 +67,23 @@ class _Layer:
             for name, value in [*twin.named_parameters(), *twin.named_buffers()]:
                 if name in (*self._parameters, *self._buffers):
                     value.copy_(torch.from_numpy(np.array(getattr(self, name))))
-        self._x = torch.from_numpy(np.array(x))
-        if self._x.is_floating_point():
-            self._x.requires_grad_()
-        result = twin(self._x)
+        self._given = [torch.from_numpy(np.array(x)) for x in inputs]
+        for x in self._given:
+            x.requires_grad_(x.is_floating_point())
+        result = twin(*self._given)
         self._y = result[0] if isinstance(result, tuple) else result
         for name, value in twin.named_buffers():
             if name in self._buffers:
                 setattr(self, name, value.numpy().copy())
-        return self._y.detach().numpy().copy()
+        y = self._y.detach().numpy().copy()
+        return tuple(np.split(y, 2, -1)) if self.kind.like == "LSTMCell" else y
 
-    def backward(self, dy: np.ndarray) -> np.ndarray | None:
-        self._y.backward(torch.from_numpy(np.array(dy)))
+    def backward(self, *dy: np.ndarray) -> Any:
+        self._y.backward(torch.from_numpy(np.concatenate(dy, -1)))
         for name, value in self._twin.named_parameters():
             setattr(self, f"grad_{name}", value.grad.numpy().copy())
-        return None if self._x.grad is None else self._x.grad.numpy().copy()
+        found = tuple(None if x.grad is None else x.grad.numpy().copy() for x in self._given)
+        return found if len(found) > 1 else found[0]
 
 
 class _Loss:

@@ -21,12 +21,13 @@ from torch_ref.checking.drivers import (
     names,
     optimizers,
 )
+from torch_ref.checking.drivers.adapter import options_offered
 from torch_ref.checking.drivers.failures import guarded
 from torch_ref.checking.drivers.skeleton import skeleton
 from torch_ref.checking.judge import judge
 from torch_ref.checking.kinds import KINDS
 from torch_ref.checking.locate import located
-from torch_ref.checking.probe import Probe, answer
+from torch_ref.checking.probe import answer
 from torch_ref.checking.verdict import CONVENTION, RIGHT, UNUSABLE, Finding, Verdict
 
 
@@ -164,13 +165,13 @@ def _checked(
         verdict = unusable(candidate.name, kind.like, problem)
         if isinstance(problem, Failed) and not problem.may_be_misled:
             return verdict
-        return _with_skeleton(verdict, candidate, probes[0])
+        return _with_skeleton(verdict, candidate)
     try:
         verdict = judge(candidate.name, kind, driver, probes)
     except CannotDrive as problem:
         return unusable(candidate.name, kind.like, problem)
     if any(finding.key == "missing" for finding in verdict.findings):
-        verdict = _with_skeleton(verdict, candidate, probes[0])
+        verdict = _with_skeleton(verdict, candidate)
     return located(verdict, candidate)
 
 
@@ -181,7 +182,8 @@ def _offered(candidate: Candidate) -> Iterator[tuple[tuple[Any, ...], Mapping[st
     taken = [p.name for p in names.parameters_of(make)]
     takes_all = any(n.endswith(("param", "params", "config", "hparameters")) for n in taken[1:])
     if kind.role == "optimizer":
-        taken_options = optimizers.offered(make, kind)
+        offers = optimizers.offered if candidate.adapter is None else options_offered
+        taken_options = offers(make, kind)
         plain = {k: v for k, v in kind.configurations[0][1].items() if k in {*taken_options, "lr"}}
         yield (), plain
         more = [kwargs for _, kwargs in kind.configurations[1:] if set(kwargs) <= taken_options]
@@ -202,10 +204,12 @@ def unusable(name: str, like: str, problem: CannotDrive) -> Verdict:
     return Verdict(name, like, "", [finding])
 
 
-def _with_skeleton(verdict: Verdict, candidate: Candidate, probe: Probe) -> Verdict:
+def _with_skeleton(verdict: Verdict, candidate: Candidate) -> Verdict:
     """With an adapter to fill in, unless there is one."""
     if candidate.adapter is not None:
         return verdict
+    args, kwargs = candidate.kind.configurations[0]
+    probe = candidate.kind.draw(*args, **kwargs)[0]
     written = skeleton(candidate.name, candidate.component, candidate.kind, probe)
     return dataclasses.replace(verdict, skeleton=written)
 

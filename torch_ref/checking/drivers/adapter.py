@@ -20,7 +20,8 @@
 
 A layer without parameters has no ``set`` and ``gradients``. Where there is a reason, a layer has
 ``mode(it, training)``, ``state(it)``, which returns its buffers, and ``clear(it)``, before each
-backward, if gradients add up. A loss has ``make()``, ``forward(it, x, target)`` and
+backward, if gradients add up. A layer of several inputs, as a recurrent cell, takes them all in
+``forward``, and ``backward`` returns a tuple. A loss has ``make()``, ``forward(it, x, target)`` and
 ``backward(it, x, target)``; an optimizer ``make(parameters, lr)`` and
 ``step(it, parameters, gradients)``, lists of arrays, which returns the new values (or None, if the
 arrays themselves have moved).
@@ -38,6 +39,13 @@ from torch_ref.checking.drivers.optimizers import offered
 from torch_ref.checking.probe import Array, Kind, Parts, Probe
 
 
+def options_offered(make: Callable[..., Any], kind: Kind) -> set[str]:
+    """The options of an optimizer that an adapter's make takes; all of them, of ``**options``."""
+    if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(make).parameters.values()):
+        return {name for _, options in kind.configurations for name in options}
+    return offered(make, kind)
+
+
 class AdapterDriver:
     """Drives a component as its adapter says."""
 
@@ -52,7 +60,7 @@ class AdapterDriver:
         self.can_clear = hasattr(self.adapter, "clear")
         self.offered: set[str] = set()
         if kind.role == "optimizer":
-            self.offered = offered(self._method("make"), kind)
+            self.offered = options_offered(self._method("make"), kind)
 
     def run(self, probe: Probe) -> Parts:
         """Everything, of a fresh component."""
@@ -143,8 +151,10 @@ class AdapterDriver:
             self._note("backward changes the upstream gradient in place")
         if dx is ...:
             raise CannotDrive("the adapter's backward returns '...': fill it in")
-        if (found := array(dx)) is not None:
-            parts["grad input"] = np.array(found)
+        own = dx if isinstance(dx, tuple) else (dx,)
+        for name, value in zip(("input", *self.kind.more_inputs), own, strict=False):
+            if (found := array(value)) is not None:
+                parts[f"grad {name}"] = np.array(found)
         if probe.parameters:
             found_gradients = self._entries("gradients", it, probe.parameters)
             parts |= {f"grad {name}": value for name, value in found_gradients.items()}

@@ -138,6 +138,7 @@ _NEUTRAL: Mapping[str, Any] = {
     "initializer": None, "activation": None,
     "optimizer": None, "regularizer": None, "dtype": np.float64,
 }  # fmt: skip
+_PAIRS = ("poolshape", "kernelshape", "filtershape", "windowshape")
 _SHAPES = ("inputshape", "inshape", "inputdims")
 _HEIGHTS = ("h", "height")  # what follows is the width
 _SIZES = ("size", "features", "units", "neurons", "nodes", "dim", "channels", "nin", "nout")
@@ -154,7 +155,7 @@ def torch_default(kind: Kind, p: inspect.Parameter) -> float | None:
 
 def _as_theirs(p: inspect.Parameter, value: Any) -> Any:
     """A size as a pair, where their default or its name says so."""
-    is_pair = isinstance(p.default, tuple) or plain(p.name).endswith("shape")
+    is_pair = isinstance(p.default, tuple) or plain(p.name) in _PAIRS
     return (value, value) if is_pair and isinstance(value, int) else value
 
 

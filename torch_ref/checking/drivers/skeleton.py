@@ -152,7 +152,8 @@ class _Writer:
         return self._found(name)[0] or BLANK
 
     def _forward(self) -> list[str]:
-        inputs = ["x", "target"][: len(self.probe.inputs)]
+        more = ["target"] if self.kind.role == "loss" else self.kind.more_inputs
+        inputs = ["x", *more]
         result = answer(self.kind, self.probe)
         if self.kind.role == "loss":
             shapes, found = "the loss", method(self.component, names.LOSS_FORWARD)
@@ -167,9 +168,10 @@ class _Writer:
     def _backward(self) -> list[str]:
         is_loss = self.kind.role == "loss"
         inputs = ["x", "target"] if is_loss else ["dy"]
+        wanted = ", ".join(["x", *self.kind.more_inputs])
         found = method(self.component, names.LOSS_BACKWARD if is_loss else names.BACKWARD)
         return [
-            f"def backward({', '.join(['self', 'it', *inputs])}):  # the gradient for x",
+            f"def backward({', '.join(['self', 'it', *inputs])}):  # the gradient for {wanted}",
             f"    return {self._call(found, inputs)}",
         ]
 
