@@ -109,14 +109,10 @@ def main() -> int:
     if page and (page.is_dir() or not page.parent.is_dir()):
         raise _Refused(f"--html {page} can't be written: name a file in a folder that is there")
 
-    from torch_ref.checking import render
-    from torch_ref.checking.check import Result
-    from torch_ref.checking.kinds import KINDS
-    from torch_ref.checking.verdict import CONVENTION, UNUSABLE, WRONG
+    from torch_ref.checking import render  # here: a wrong call need not wait for it
+    from torch_ref.checking.verdict import CONVENTION, UNUSABLE, WRONG, worst
     from torch_ref.checking.worker import Refused, check_file
 
-    if options.like and options.like not in KINDS:
-        raise _Refused(f"--like {options.like} is not known; it can be {', '.join(KINDS)}")
     try:
         found = check_file(
             file, name or None, options.like, options.args, kwargs,
@@ -128,7 +124,7 @@ def main() -> int:
     if page:
         page.write_text(render.as_html(found), encoding="utf-8")
     codes = {WRONG: 1, UNUSABLE: 2, CONVENTION: int(options.strict)}
-    return codes.get(Result(found).verdict, 0)
+    return codes.get(worst(found), 0)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """``check.py`` as people call it, and the library's two functions."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -123,15 +122,6 @@ def test_strict_and_the_adapter() -> None:
     done = call(odd[0], "--adapter", "examples/check/adapted/adapters.py")
     assert done.returncode == 1
     assert "wrong sign" in done.stdout
-
-
-def test_nothing_is_wider_than_the_screen() -> None:
-    for width in (80, 100):
-        environment = {**os.environ, "COLUMNS": str(width)}
-        command = [sys.executable, "check.py", "examples/check/images.py"]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
-        said = [line for line in done.stdout.splitlines() if not line.startswith("    ")]
-        assert max(map(len, said)) <= width
 
 
 @pytest.mark.parametrize(

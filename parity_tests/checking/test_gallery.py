@@ -1,12 +1,15 @@
 """The gallery of examples/check: mistakes are found and named, what is right is not accused."""
 
+import functools
 import sys
 from pathlib import Path
 
 import pytest
 
+from torch_ref.checking import render
 from torch_ref.checking.check import check_candidate, load
 from torch_ref.checking.drivers import find_drivers, styles
+from torch_ref.checking.verdict import Verdict
 
 GALLERY = Path(__file__).parents[2] / "examples" / "check"
 R, C, W, U = "right", "right by a convention", "wrong", "unusable"
@@ -174,11 +177,20 @@ TABLE = [
 ]
 
 
+@functools.cache
+def verdict_on(stem: str, name: str) -> Verdict:
+    """A component's, once for all tests."""
+    before = list(sys.path)
+    try:
+        (candidate,) = find_drivers(load(str(GALLERY / f"{stem}.py")), name)
+        return check_candidate(candidate)
+    finally:
+        sys.path[:] = before
+
+
 @pytest.mark.parametrize(("stem", "name", "verdict", "key"), TABLE, ids=lambda v: str(v))
-def test_gallery(stem, name, verdict, key, monkeypatch):
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    (candidate,) = find_drivers(load(str(GALLERY / f"{stem}.py")), name)
-    found = check_candidate(candidate)
+def test_gallery(stem, name, verdict, key):
+    found = verdict_on(stem, name)
     assert found.verdict == verdict, found
     assert (key in found.keys) if key else not found.keys
 
@@ -208,7 +220,20 @@ def test_every_style_is_in_the_gallery():
 
 
 @pytest.mark.parametrize(("stem", "name", "style"), STYLES, ids=lambda v: str(v))
-def test_styles_are_named(stem, name, style, monkeypatch):
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    (candidate,) = find_drivers(load(str(GALLERY / f"{stem}.py")), name)
-    assert check_candidate(candidate).style.startswith(style)
+def test_styles_are_named(stem, name, style):
+    assert verdict_on(stem, name).style.startswith(style)
+
+
+def test_the_gallery_is_large_and_read_without_adapters():
+    # whatever has a verdict other than unusable was driven, as test_gallery holds
+    assert len(TABLE) >= 60
+    assert sum(verdict != U for _, _, verdict, _ in TABLE) >= 45
+
+
+def test_nothing_is_wider_than_the_screen(monkeypatch):
+    verdicts = [verdict_on(stem, name) for stem, name, *_ in TABLE[::7]]
+    for width in (80, 100):
+        monkeypatch.setenv("COLUMNS", str(width))
+        for shown in (verdicts, *([v] for v in verdicts)):
+            said = [n for n in render.as_text(shown).splitlines() if not n.startswith("    ")]
+            assert max(map(len, said)) <= width

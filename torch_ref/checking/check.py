@@ -22,13 +22,13 @@ from torch_ref.checking.drivers import (
     optimizers,
 )
 from torch_ref.checking.drivers.adapter import options_offered
-from torch_ref.checking.drivers.failures import guarded
 from torch_ref.checking.drivers.skeleton import skeleton
+from torch_ref.checking.failures import guarded
 from torch_ref.checking.judge import judge
 from torch_ref.checking.kinds import KINDS
 from torch_ref.checking.locate import located
 from torch_ref.checking.probe import answer
-from torch_ref.checking.verdict import CONVENTION, RIGHT, UNUSABLE, Finding, Verdict
+from torch_ref.checking.verdict import CONVENTION, RIGHT, Verdict, unusable, worst
 
 
 class Result(list[Verdict]):
@@ -37,7 +37,7 @@ class Result(list[Verdict]):
     @property
     def verdict(self) -> str:
         """The worst of all."""
-        return Verdict("", "", "", [f for v in self for f in v.findings]).verdict
+        return worst(self)
 
     def __str__(self) -> str:
         return render.as_text(self)
@@ -195,13 +195,6 @@ def _offered(candidate: Candidate) -> Iterator[tuple[tuple[Any, ...], Mapping[st
             continue  # pool_param seldom has one
         if takes_all or set(kwargs) <= offered:
             yield args, kwargs
-
-
-def unusable(name: str, like: str, problem: CannotDrive) -> Verdict:
-    """The verdict on code that doesn't run, with the place."""
-    line = f"{Path(problem.file).name}:{problem.line}: {problem.source}" if problem.file else ""
-    finding = Finding("run", UNUSABLE, problem.reason, "does not run", line=line)
-    return Verdict(name, like, "", [finding])
 
 
 def _with_skeleton(verdict: Verdict, candidate: Candidate) -> Verdict:

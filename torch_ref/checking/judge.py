@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from torch_ref.checking.drivers.failures import CannotDrive
 from torch_ref.checking.explain import GENERAL, Case, Explanation, agree, error, explain
+from torch_ref.checking.failures import CannotDrive
 from torch_ref.checking.kinds import EXPLANATIONS, dropout, losses, optimizers
 from torch_ref.checking.probe import Array, Kind, Parts, Probe, answer
 from torch_ref.checking.verdict import CONVENTION, RIGHT, WRONG, Finding, Verdict

@@ -34,8 +34,8 @@ from typing import Any
 import numpy as np
 
 from torch_ref.checking.drivers import names
-from torch_ref.checking.drivers.failures import CannotDrive, array, guarded
 from torch_ref.checking.drivers.optimizers import offered
+from torch_ref.checking.failures import CannotDrive, array, guarded
 from torch_ref.checking.probe import Array, Kind, Parts, Probe
 
 

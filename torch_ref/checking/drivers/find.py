@@ -13,7 +13,6 @@ import numpy as np
 
 from torch_ref.checking.drivers import names, styles
 from torch_ref.checking.drivers.adapter import AdapterDriver
-from torch_ref.checking.drivers.failures import CannotDrive, Failed
 from torch_ref.checking.drivers.functions import FunctionDriver, partner
 from torch_ref.checking.drivers.layers import COLUMNS, TURNS, LayerDriver, method, plans
 from torch_ref.checking.drivers.losses import loss_drivers
@@ -22,6 +21,7 @@ from torch_ref.checking.drivers.recurrent import recurrent_drivers
 from torch_ref.checking.drivers.slots import Closure
 from torch_ref.checking.drivers.tensors import TensorDriver, as_layer, tensor_class
 from torch_ref.checking.explain import error
+from torch_ref.checking.failures import CannotDrive, Failed
 from torch_ref.checking.kinds import KINDS, recurrent
 from torch_ref.checking.probe import Kind, answer
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from torch_ref.checking.drivers import names, styles
-from torch_ref.checking.drivers.failures import CannotDrive, array, guarded
 from torch_ref.checking.drivers.layers import ROWS, Turn, named, split
 from torch_ref.checking.drivers.slots import Layout, usual_layout
+from torch_ref.checking.failures import CannotDrive, array, guarded
 from torch_ref.checking.probe import Array, Kind, Parts, Probe
 
 DERIVATIVES = (

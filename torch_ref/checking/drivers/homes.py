@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from torch_ref.checking.drivers.failures import CannotDrive
+from torch_ref.checking.failures import CannotDrive
 from torch_ref.checking.probe import Array
 
 KEYS = ("W1", "b1", "W2", "b2", "W3", "b3")

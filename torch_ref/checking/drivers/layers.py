@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from torch_ref.checking.drivers import names, styles
-from torch_ref.checking.drivers.failures import CannotDrive, array, guarded
 from torch_ref.checking.drivers.slots import (
     Layout,
     Recorder,
@@ -18,6 +17,7 @@ from torch_ref.checking.drivers.slots import (
     layouts,
     usual_layout,
 )
+from torch_ref.checking.failures import CannotDrive, array, guarded
 from torch_ref.checking.probe import Array, Kind, Parts, Probe
 
 # (name, torch's array -> theirs, theirs -> torch's)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from torch_ref.checking.drivers import names
-from torch_ref.checking.drivers.failures import CannotDrive, guarded
 from torch_ref.checking.drivers.homes import FORMS, Arrays, Layer, Model, Unit
 from torch_ref.checking.drivers.layers import method
+from torch_ref.checking.failures import CannotDrive, guarded
 from torch_ref.checking.probe import Array, Kind, Parts, Probe
 
 STEP = (

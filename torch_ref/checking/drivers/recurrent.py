@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from torch_ref.checking.drivers import names, styles
-from torch_ref.checking.drivers.failures import CannotDrive, array
 from torch_ref.checking.drivers.functions import Context
 from torch_ref.checking.drivers.gates import LETTERS, Piece, Stack, piece_of
 from torch_ref.checking.drivers.layers import (
@@ -23,6 +22,7 @@ from torch_ref.checking.drivers.layers import (
     set_mode,
 )
 from torch_ref.checking.drivers.slots import Slot, find_gradient, slots
+from torch_ref.checking.failures import CannotDrive, array
 from torch_ref.checking.probe import Array, Kind, Parts, Probe
 
 TIME_FIRST: Turn = (

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from torch_ref.checking.drivers import names
-from torch_ref.checking.drivers.failures import guarded
 from torch_ref.checking.drivers.layers import method
 from torch_ref.checking.drivers.optimizers import STEP
 from torch_ref.checking.drivers.slots import find_gradient, find_parameter, layouts
+from torch_ref.checking.failures import guarded
 from torch_ref.checking.probe import Array, Kind, Probe, answer
 
 BLANK = "..."

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from torch_ref.checking.drivers import names, styles
-from torch_ref.checking.drivers.failures import CannotDrive
 from torch_ref.checking.drivers.layers import Held, LayerDriver, Plan, arguments, method, set_mode
+from torch_ref.checking.failures import CannotDrive
 from torch_ref.checking.probe import Array, Kind, Probe
 
 

@@ -38,7 +38,7 @@ _THEIRS = (
     "NotImplementedError", "NameError", "ImportError", "ModuleNotFoundError", "SyntaxError",
     "MemoryError", "RecursionError", "SystemExit",
 )  # fmt: skip
-_PACKAGE = str(Path(__file__).parents[1])
+_PACKAGE = str(Path(__file__).parent)
 _LIBRARIES = tuple(sysconfig.get_paths()[key] for key in ("stdlib", "purelib", "platlib"))
 
 
