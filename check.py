@@ -12,6 +12,7 @@ examples:
   python check.py my_layers.py                    # whatever it recognises
   python check.py my_layers.py:Conv2D --like Conv2d --args 3 4 3 --kwargs padding=1
   python check.py my_layers.py:Adam --kwargs lr=0.01
+  python check.py my_layers.py:Dense --loss my_losses.py:CrossEntropy
   python check.py my_layers.py:Odd --like Linear --adapter adapter.py
 
 exit codes: 0 right, or right by a convention; 1 wrong (with --strict a convention, too);
@@ -45,6 +46,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--kwargs", nargs="+", metavar="K=V", help="its keyword arguments")
     parser.add_argument(
         "--adapter", metavar="FILE[:NAME]", help="a class that says what can't be guessed"
+    )
+    parser.add_argument(
+        "--loss", metavar="FILE:NAME", help="your loss: judged together with the layer"
     )
     parser.add_argument("--strict", action="store_true", help="conventions of its own are wrong")
     parser.add_argument("--json", action="store_true", help="the answer as JSON")
@@ -105,6 +109,9 @@ def main() -> int:
             unit = "seconds" if flag == "timeout" else "GB"
             raise _Refused(f"--{flag} takes a number of {unit} above 0")
     adapter = ":".join(filter(None, _file_and_name(options.adapter))) if options.adapter else None
+    loss = ":".join(_file_and_name(options.loss)) if options.loss else None
+    if loss and (not name or loss.endswith(":")):
+        raise _Refused("--loss takes FILE:NAME, after the layer's own FILE:NAME")
     page = Path(options.html) if options.html else None
     if page and (page.is_dir() or not page.parent.is_dir()):
         raise _Refused(f"--html {page} can't be written: name a file in a folder that is there")
@@ -116,7 +123,7 @@ def main() -> int:
     try:
         found = check_file(
             file, name or None, options.like, options.args, kwargs,
-            options.timeout, options.memory, adapter,
+            options.timeout, options.memory, adapter, loss,
         )  # fmt: skip
     except Refused as problem:
         raise _Refused(" ".join(str(problem).split())) from problem

@@ -38,3 +38,23 @@ class SoftmaxCrossEntropy:
 class SoftmaxCrossEntropyUnaveraged(SoftmaxCrossEntropy):
     def backward(self):
         return super().backward() * len(self.p)
+
+
+class SoftmaxOpen:
+    def forward(self, x):
+        e = np.exp(x - x.max(axis=1, keepdims=True))
+        return e / e.sum(axis=1, keepdims=True)
+
+    def backward(self, dy):
+        return dy  # CrossEntropyOfBoth has softmax's part already
+
+
+class CrossEntropyOfBoth:
+    def forward(self, probabilities, labels):
+        self.p, self.labels = probabilities, labels
+        return -np.log(self.p[np.arange(len(labels)), labels]).mean()
+
+    def backward(self):
+        d = self.p.copy()
+        d[np.arange(len(d)), self.labels] -= 1
+        return d / len(d)

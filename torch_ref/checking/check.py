@@ -27,8 +27,9 @@ from torch_ref.checking.failures import guarded
 from torch_ref.checking.judge import judge
 from torch_ref.checking.kinds import KINDS
 from torch_ref.checking.locate import located
+from torch_ref.checking.pairs import check_pair, together
 from torch_ref.checking.probe import answer
-from torch_ref.checking.verdict import CONVENTION, RIGHT, Verdict, unusable, worst
+from torch_ref.checking.verdict import CONVENTION, RIGHT, UNUSABLE, Verdict, unusable, worst
 
 
 class Result(list[Verdict]):
@@ -55,6 +56,7 @@ def check(
     kwargs: Mapping[str, Any] | None = None,
     backward: Callable[..., Any] | None = None,
     adapter: Any = None,
+    loss: Callable[..., Any] | None = None,
 ) -> Result:
     """Your own layer, loss or optimizer beside its PyTorch twin.
 
@@ -65,6 +67,8 @@ def check(
         backward: the function that goes back, of a pair; found by its name if it isn't given.
         adapter: a class that says what can't be guessed (drivers/adapter.py); where guessing stops
             the result prints one to fill in.
+        loss: your own, which comes after the layer: judged with it, since one of the two divides
+            by the batch size.
 
     Raises:
         ValueError: if ``like`` is not known, or its class does not take the arguments.
@@ -72,18 +76,26 @@ def check(
     like = like or getattr(adapter, "like", None)
     if like is not None and like not in KINDS:
         raise ValueError(f"like is {like!r}; it can be {', '.join(KINDS)}")
+    try:
+        candidate = dataclasses.replace(_candidate(component, like), adapter=adapter)
+        if backward is not None:
+            candidate = dataclasses.replace(candidate, backward=backward)
+        after = None if loss is None else _candidate(loss, None)
+    except CannotDrive as problem:
+        return Result([unusable(component.__name__, like or "", problem)])
+    if after is not None:
+        return Result(check_with_loss(candidate, after, args, kwargs))
+    return Result([check_candidate(candidate, args, kwargs)])
+
+
+def _candidate(component: Callable[..., Any], like: str | None) -> Candidate:
+    """A class or function that is at hand, wherever it was made."""
     name = component.__name__
     module = ModuleType(component.__module__)
     vars(module).update(vars(sys.modules.get(component.__module__, module)))
     vars(module)[name] = component
-    try:
-        (candidate,) = find_drivers(module, name, like)
-    except CannotDrive as problem:
-        return Result([unusable(name, like or "", problem)])
-    candidate = dataclasses.replace(
-        candidate, backward=backward or candidate.backward, adapter=adapter
-    )
-    return Result([check_candidate(candidate, args, kwargs)])
+    (candidate,) = find_drivers(module, name, like)
+    return candidate
 
 
 def assert_right(
@@ -94,13 +106,14 @@ def assert_right(
     backward: Callable[..., Any] | None = None,
     strict: bool = False,
     adapter: Any = None,
+    loss: Callable[..., Any] | None = None,
 ) -> None:
     """:func:`check` for tests; ``strict``: conventions of its own count as wrong.
 
     Raises:
         AssertionError: with the whole answer, if the component is not right.
     """
-    result = check(component, like, args, kwargs, backward, adapter)
+    result = check(component, like, args, kwargs, backward, adapter, loss)
     if result.verdict not in ((RIGHT,) if strict else (RIGHT, CONVENTION)):
         raise AssertionError(f"\n{result}")
 
@@ -126,6 +139,24 @@ def check_candidate(
     if sibling.verdict in (RIGHT, CONVENTION) or (known and not told):
         return dataclasses.replace(sibling, conventions=[*sibling.conventions, other[1]])
     return verdict
+
+
+def check_with_loss(
+    layer: Candidate,
+    loss: Candidate,
+    args: Sequence[Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+) -> list[Verdict]:
+    """A layer, the loss that comes after it, and the two together."""
+    own = [check_candidate(layer, args, kwargs), check_candidate(loss)]
+    if any(verdict.verdict == UNUSABLE for verdict in own):
+        return own
+    loss = dataclasses.replace(loss, kind=KINDS[own[1].like])  # of logits or of probabilities
+    try:
+        pair = check_pair(layer, loss, args, kwargs)
+    except CannotDrive as problem:
+        return [*own, unusable(f"{layer.name} and {loss.name}", "", problem)]
+    return together(own, pair)
 
 
 _UNTOLD = ("", "missing", "does not run", "follows forward")

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from torch_ref.checking.check import check_candidate, load
+from torch_ref.checking.check import check_candidate, check_with_loss, load
 from torch_ref.checking.drivers import Candidate, CannotDrive, find_drivers
 from torch_ref.checking.failures import failed
 from torch_ref.checking.kinds import KINDS
@@ -33,6 +33,7 @@ def _work(request: dict[str, Any], put: Put, limit: Callable[[], None]) -> None:
         if adapter is not None and name is None:
             name = adapter.__name__.removesuffix("Adapter")
         candidates = find_drivers(module, name, like)
+        loss = _loss(request, module) if request["loss"] else None
     except CannotDrive as problem:
         put(dataclasses.asdict(unusable(name or Path(file).name, like or "", problem)))
         return
@@ -44,18 +45,24 @@ def _work(request: dict[str, Any], put: Put, limit: Callable[[], None]) -> None:
         put({"start": candidate.name})
         limit()
         chosen = dataclasses.replace(candidate, adapter=adapter)
-        put(dataclasses.asdict(_checked(chosen, request)))
+        for verdict in _checked(chosen, loss, request):
+            put(dataclasses.asdict(verdict))
 
 
-def _checked(candidate: Candidate, request: dict[str, Any]) -> Verdict:
+def _checked(
+    candidate: Candidate, loss: Candidate | None, request: dict[str, Any]
+) -> list[Verdict]:
+    args, kwargs = request["args"], request["kwargs"]
     try:
-        return check_candidate(candidate, request["args"], request["kwargs"])
+        if loss is not None:
+            return check_with_loss(candidate, loss, args, kwargs)
+        return [check_candidate(candidate, args, kwargs)]
     except ValueError as problem:
-        if request["args"] is None and request["kwargs"] is None:
-            return _incomparable(candidate, problem)
+        if args is None and kwargs is None:
+            return [_incomparable(candidate, problem)]
         raise Refused(str(problem)) from problem
     except Exception as problem:  # one component's trouble is not the others'
-        return _incomparable(candidate, problem)
+        return [_incomparable(candidate, problem)]
 
 
 def _incomparable(candidate: Candidate, problem: Exception) -> Verdict:
@@ -74,6 +81,16 @@ def _adapter(request: dict[str, Any], module: ModuleType) -> Any:
     if not name and len(there) == 1:
         return next(iter(there.values()))
     raise Refused(f"{file} has no class {wanted}; its adapters are: {', '.join(there) or 'none'}")
+
+
+def _loss(request: dict[str, Any], module: ModuleType) -> Candidate:
+    """The loss that is named, of the file itself or another."""
+    file, _, name = request["loss"].rpartition(":")
+    own = module if Path(file).resolve() == Path(request["file"]).resolve() else load(file)
+    (found,) = find_drivers(own, name)
+    if found.kind.role != "loss":
+        raise Refused(f"--loss {name} is taken for a {found.kind.like}, which is no loss")
+    return found
 
 
 def _nothing(file: str, module: ModuleType) -> str:

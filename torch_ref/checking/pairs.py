@@ -1,36 +1,48 @@
 """A layer and a loss judged together: one of the two divides by the batch size, and only one."""
 
 import dataclasses
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from torch_ref.checking.drivers import Candidate, CannotDrive, drive, find_drivers
+from torch_ref.checking.drivers import Candidate, CannotDrive, drive
 from torch_ref.checking.explain import agree, error
 from torch_ref.checking.kinds.draws import generator
 from torch_ref.checking.probe import Array, Kind, Probe, answer
 from torch_ref.checking.verdict import CONVENTION, RIGHT, WRONG, Finding, Verdict
 
 _TOLERANCE = 1e-6
+_BEFORE = {"ProbabilityLoss": ("Softmax",), "BCELoss": ("Sigmoid", "Softmax")}
+_SETTLED = ("batch mean", "unaveraged gradient", "left to the loss", "gradient for the logits")
 
 
-def check_pair(layer: Candidate, loss: Candidate) -> Verdict:
+def check_pair(
+    layer: Candidate,
+    loss: Candidate,
+    args: Sequence[Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+) -> Verdict:
     """The loss's gradient sent back through the layer, beside the twins' doing the same.
 
     Args:
         layer: the last layer before the loss.
         loss: what comes after it.
+        args, kwargs: of the layer's twin; usual ones if neither is given.
 
     Raises:
         CannotDrive: if one of them does not run, or they do not follow one another.
     """
     if layer.kind.role != "layer" or loss.kind.role != "loss":
         raise CannotDrive(f"{layer.name} and {loss.name} are not a layer and a loss")
-    args, kwargs = layer.kind.configurations[0]
+    if loss.kind.like in _BEFORE and layer.kind.like not in _BEFORE[loss.kind.like]:
+        wanted = " or ".join(_BEFORE[loss.kind.like])
+        raise CannotDrive(f"{loss.name} takes probabilities: the layer before it is a {wanted}")
+    if args is None and kwargs is None:
+        args, kwargs = layer.kind.configurations[0]
+    args, kwargs = args or (), kwargs or {}
     probe = layer.kind.draw(*args, **kwargs)[0]
-    own_layer, own_loss = drive(layer), drive(loss)
+    own_layer, own_loss = drive(layer, args, kwargs), drive(loss)
 
     def chain(through: Callable[[Probe], Any], into: Callable[[Probe], Any]) -> Any:
         output = through(probe)["output"]
@@ -52,15 +64,20 @@ def check_pair(layer: Candidate, loss: Candidate) -> Verdict:
     return Verdict(f"{layer.name} and {loss.name}", like, style, findings)
 
 
-def pair_of(
-    layer: Any, loss: Any, like: str | None = None, loss_like: str | None = None
-) -> Verdict:
-    """:func:`check_pair` for two classes or functions; ``like`` and ``loss_like`` as for check."""
+def together(own: Sequence[Verdict], pair: Verdict) -> list[Verdict]:
+    """A layer's and a loss's verdicts, and the pair's, which settles what each leaves to the other.
 
-    made = []
-    for component, name in ((layer, like), (loss, loss_like)):
-        made += find_drivers(sys.modules[component.__module__], component.__name__, name)
-    return check_pair(*made)
+    A convention that must hold elsewhere holds, or not, where the other one is known.
+    """
+    if pair.verdict != RIGHT:
+        return [*own, pair]
+    return [
+        dataclasses.replace(
+            verdict,
+            findings=[Finding(f.part, RIGHT) if f.key in _SETTLED else f for f in verdict.findings],
+        )
+        for verdict in own
+    ] + [pair]
 
 
 def _target(kind: Kind, shape: tuple[int, ...]) -> Array:

@@ -32,6 +32,7 @@ def check_file(
     timeout: float = 60.0,
     memory: float = 2.0,
     adapter: str | None = None,
+    loss: str | None = None,
 ) -> list[Verdict]:
     """All that a file offers, or the component that is named.
 
@@ -42,13 +43,14 @@ def check_file(
         timeout: seconds for each.
         memory: GB that the code may take.
         adapter: "FILE" or "FILE:NAME" of an adapter.
+        loss: "FILE:NAME" of a loss, judged together with the layer that is named.
 
     Raises:
         Refused: if nothing was recognised, or the twin does not take the arguments.
     """
     request: dict[str, Any] = {
         "file": file, "name": name, "like": like, "args": args, "kwargs": kwargs,
-        "timeout": timeout, "memory": memory, "adapter": adapter, "skip": [],
+        "timeout": timeout, "memory": memory, "adapter": adapter, "loss": loss, "skip": [],
     }  # fmt: skip
     verdicts: list[Verdict] = []
     while True:
