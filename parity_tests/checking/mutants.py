@@ -1,65 +1,125 @@
 """Mutants of numpy_impl's math: does the checker find them? python -m parity_tests.checking.mutants
 
 Each changes one sign, operator, factor, index or term in a pure function of numpy_impl/nn that
-a component runs; the checker then judges that component. What it takes for right is run beside the
-original on the experiments: equal to the last bit is an equivalent mutant.
+a component runs, in a line that an experiment reaches; the checker then judges that component. What
+it takes for right is run beside the original on the experiments: what differs by rounding only is
+an equivalent mutant. An argument is the number of processes, all cores if there is none.
 """
 
 import ast
 import copy
+import dataclasses
 import inspect
 import multiprocessing
+import multiprocessing.connection
+import os
 import sys
 import textwrap
+import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from parity_tests.checking.adapted import Own, check_own
 from torch_ref.checking.drivers.adapter import AdapterDriver
+from torch_ref.checking.explain import error
 from torch_ref.checking.kinds import KINDS
 from torch_ref.checking.probe import Kind
+from torch_ref.checking.verdict import RIGHT, UNUSABLE
 
-_SKIP = ("module", "call", "checks", "hooks", "members", "layer", "state", "parameter", "batched",
-         "parameters", "base", "init", "composed", "container", "fold", "lazy")  # fmt: skip
+# what is no math: argument checks, initial values, random masks, graphs and calls
+_SKIP = ("module", "call", "calls", "checks", "hooks", "members", "layer", "state", "parameter",
+         "parameters", "base", "init", "composed", "container", "fold", "lazy",
+         "batched")  # fmt: skip
+_NO_MATH = ("draw_uniform", "dropout_noise", "fixed_window", "scaled_dot_product_attention",
+            "_padding_idx", "_axis", "_checked_steps", "_check", "_check_divisor", "_added",
+            "_summed", "_served")  # fmt: skip
+# arguments that people give, beside the kinds' own configurations
+FURTHER: dict[str, list[dict[str, Any]]] = {
+    "LeakyReLU": [{"negative_slope": 0.3}],
+    "ELU": [{"alpha": 0.6}],
+    "Softplus": [{"beta": 2.0, "threshold": 3.0}],
+    "Hardtanh": [{"min_val": -0.5, "max_val": 0.8}],
+    "GELU": [{"approximate": "tanh"}],
+    "MSELoss": [{"reduction": "sum"}],
+    "L1Loss": [{"reduction": "sum"}],
+    "BCELoss": [{"reduction": "sum"}],
+    "BCEWithLogitsLoss": [{"reduction": "sum"}],
+    "CrossEntropyLoss": [{"reduction": "sum"}],
+}
 _SWAPS: dict[type, type] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
     ast.Gt: ast.Lt, ast.Lt: ast.Gt, ast.GtE: ast.Lt, ast.LtE: ast.Gt,
 }  # fmt: skip
 
 
-def functions_of(kind: Kind) -> dict[tuple[str, str], Any]:
-    """The pure functions of numpy_impl/nn that a component runs in its experiments."""
-    found: dict[tuple[str, str], Any] = {}
+# part of a mutant's text: why it is not found
+EXPLAINED: dict[str, str] = {}
 
-    def watch(frame: Any, event: str, _: Any) -> None:
+
+class Mutant(NamedTuple):
+    """A changed function of a component, and what the component gave before."""
+
+    kind: Kind
+    function: Any
+    text: str
+    tree: ast.Module
+    expected: list[Any]
+
+
+def with_further(kind: Kind) -> Kind:
+    """A kind, with the further arguments."""
+    (own, named), *_ = kind.configurations
+    more = tuple((own, {**named, **further}) for further in FURTHER.get(kind.like, ()))
+    return dataclasses.replace(kind, configurations=(*kind.configurations, *more))
+
+
+def functions_of(kind: Kind) -> dict[tuple[str, str], tuple[Any, set[int]]]:
+    """The pure functions that a component runs in its experiments, and the lines that are run."""
+    found: dict[tuple[str, str], tuple[Any, set[int]]] = {}
+
+    def watch(frame: Any, event: str, _: Any) -> Any:
         module, name = frame.f_globals.get("__name__", ""), frame.f_code.co_name
         if event != "call" or not module.startswith("numpy_impl.nn"):
-            return
+            return None
         made = inspect.unwrap(frame.f_globals.get(name, watch))
-        if module.split(".")[-1] not in _SKIP and getattr(made, "__code__", 0) is frame.f_code:
-            found[module, name] = made
+        if module.split(".")[-1] in _SKIP or getattr(made, "__code__", 0) is not frame.f_code:
+            return None
+        lines = found.setdefault((module, name), (made, set()))[1]
+        first = frame.f_code.co_firstlineno
 
-    sys.setprofile(watch)
+        def line(frame: Any, event: str, _: Any) -> Any:
+            lines.add(frame.f_lineno - first + 1)
+            return line
+
+        return line if name not in _NO_MATH else None
+
+    sys.settrace(watch)
     try:
         check_own(kind)
     finally:
-        sys.setprofile(None)
-    return found
+        sys.settrace(None)
+    return {key: value for key, value in found.items() if key[1] not in _NO_MATH}
 
 
-def mutants(source: str) -> Iterator[tuple[str, ast.Module]]:
-    """Every change of one place in a function, in words and as a tree."""
+def mutants(source: str) -> Iterator[tuple[int, str, ast.Module]]:
+    """Every change of one place in a function: its line, in words, and as a tree."""
     tree = ast.parse(source)
+    (function,) = tree.body
+    assert isinstance(function, ast.FunctionDef)
+    inside = {id(node) for statement in function.body for node in ast.walk(statement)}
     for i, node in enumerate(ast.walk(tree)):
+        if id(node) not in inside:
+            continue  # a default, of which the component gives its own
         for j in range(2):
             changed = copy.deepcopy(tree)
             one = next(n for k, n in enumerate(ast.walk(changed)) if k == i)
             if _changed(one, j) and ast.dump(changed) != ast.dump(tree):
-                yield f"line {getattr(node, 'lineno', 0)}: {ast.unparse(one)}", changed
+                line = getattr(node, "lineno", 0)
+                yield line, f"line {line}: {ast.unparse(one)}", changed
 
 
 def _changed(node: Any, choice: int) -> bool:
@@ -91,74 +151,88 @@ def parts(kind: Kind) -> list[Any]:
 
 
 def same(one: list[Any], other: list[Any]) -> bool:
+    """Whether nothing differs by more than rounding."""
     return all(
-        a.keys() == b.keys() and all(np.array_equal(a[k], b[k], equal_nan=True) for k in a)
+        a.keys() == b.keys() and all(error(a[k], b[k]) <= 1e-13 for k in a)
         for a, b in zip(one, other, strict=True)
     )
 
 
-def judged(kind: Kind, function: Any, tree: ast.Module, answers: Any) -> None:
+def judged(mutant: Mutant, answers: Any) -> None:
     """In a process of its own: the function replaced, the component judged."""
+    kind, function, _, tree, expected = mutant
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")
     try:
-        expected = parts(kind)
-        scope = function.__globals__
         definition = tree.body[0]
         assert isinstance(definition, ast.FunctionDef)
         definition.decorator_list = []
         made: dict[str, Any] = {}
-        exec(compile(ast.fix_missing_locations(tree), "mutant", "exec"), scope, made)
+        code = compile(ast.fix_missing_locations(tree), "mutant", "exec")
+        exec(code, function.__globals__, made)
         function.__code__ = made[function.__name__].__code__
         verdict = check_own(kind).verdict
-        answers.put(("equivalent" if same(parts(kind), expected) else "missed")
-                    if verdict == "right" else verdict)  # fmt: skip
+        if verdict == RIGHT:
+            verdict = "equivalent" if same(parts(kind), expected) else "missed"
+        answers.put(verdict)
     except Exception:
-        answers.put("unusable")
+        answers.put(UNUSABLE)
 
 
-def run(kind: Kind, function: Any, tree: ast.Module, seconds: float = 20.0) -> str:
-    """The verdict on a mutant: right by a convention, wrong, unusable, equivalent or missed."""
+def run(some: Iterable[Mutant], jobs: int, seconds: float = 20.0) -> Iterator[tuple[Mutant, str]]:
+    """The verdict on each: a checker's, or equivalent, or missed; in processes of their own."""
     context = multiprocessing.get_context("fork")
-    answers = context.SimpleQueue()
-    process = context.Process(target=judged, args=(kind, function, tree, answers))
-    process.start()
-    process.join(seconds)
-    if process.is_alive():
-        process.kill()
-        return "unusable"
-    return "unusable" if answers.empty() else str(answers.get())
+    left, running = iter(some), []
+    while True:
+        while len(running) < jobs and (mutant := next(left, None)) is not None:
+            answers = context.SimpleQueue()
+            process = context.Process(target=judged, args=(mutant, answers))
+            process.start()
+            running.append((mutant, process, answers, time.monotonic() + seconds))
+        if not running:
+            return
+        multiprocessing.connection.wait([p.sentinel for _, p, _, _ in running], timeout=1)
+        for one in list(running):
+            mutant, process, answers, end = one
+            if process.is_alive() and time.monotonic() < end:
+                continue
+            process.kill()  # an endless loop is found, too
+            process.join()
+            running.remove(one)
+            yield mutant, UNUSABLE if answers.empty() else str(answers.get())
 
 
-def every() -> Iterator[tuple[Kind, Any, str, ast.Module]]:
-    """All mutants of all components, a function with the first component that runs it."""
+def every(likes: Iterable[str] = KINDS) -> Iterator[Mutant]:
+    """All mutants of some components, a function with the first component that runs it."""
     seen: set[tuple[str, str]] = set()
-    for like, kind in KINDS.items():
-        if kind.role == "optimizer" or like in ("ProbabilityLoss", "Dropout"):
-            continue
-        for key, function in functions_of(kind).items():
+    for like in likes:
+        if KINDS[like].role == "optimizer" or like in ("ProbabilityLoss", "Dropout"):
+            continue  # the first has its own experiments, numpy_impl none of the second
+        kind = with_further(KINDS[like])
+        expected = parts(kind)
+        for key, (function, lines) in functions_of(kind).items():
             if key in seen:
                 continue
             seen.add(key)
-            for text, tree in mutants(textwrap.dedent(inspect.getsource(function))):
-                yield (
-                    kind,
-                    function,
-                    f"{key[0].removeprefix('numpy_impl.nn.')}.{key[1]}: {text}",
-                    tree,
-                )
+            name = f"{key[0].removeprefix('numpy_impl.nn.')}.{key[1]}"
+            for line, text, tree in mutants(textwrap.dedent(inspect.getsource(function))):
+                if line in lines:  # else no experiment gets there
+                    yield Mutant(kind, function, f"{name}: {text}", tree, expected)
 
 
 def main() -> None:
+    """All mutants; those that were not found, with the reason where one is known."""
     counts: Counter[str] = Counter()
-    for kind, function, text, tree in every():
-        verdict = run(kind, function, tree)
+    for mutant, verdict in run(every(), int((sys.argv[1:] or [os.cpu_count() or 1])[0])):
         counts[verdict] += 1
         if verdict in ("missed", "equivalent"):
-            print(f"{verdict}  {kind.like}  {text}", flush=True)
+            why = next((w for part, w in EXPLAINED.items() if part in mutant.text), "")
+            reason = f"  ({why})" if why and verdict == "missed" else ""
+            print(f"{verdict}  {mutant.kind.like}  {mutant.text}{reason}", flush=True)
     changing = sum(counts.values()) - counts["equivalent"]
     found = changing - counts["missed"]
-    print(f"{sum(counts.values())} mutants; {changing} change a result, {found} of them found")
+    print(f"{sum(counts.values())} mutants; {changing} change a result, {found} of them found "
+          f"({found / changing:.1%})")  # fmt: skip
     print(", ".join(f"{name}: {n}" for name, n in counts.items()))
 
 

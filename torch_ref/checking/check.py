@@ -16,12 +16,12 @@ from torch_ref.checking.drivers import (
     Candidate,
     CannotDrive,
     Failed,
+    adapter,
     drive,
     find_drivers,
     names,
     optimizers,
 )
-from torch_ref.checking.drivers.adapter import options_offered
 from torch_ref.checking.drivers.skeleton import skeleton
 from torch_ref.checking.failures import guarded
 from torch_ref.checking.judge import judge
@@ -212,8 +212,9 @@ def _offered(candidate: Candidate) -> Iterator[tuple[tuple[Any, ...], Mapping[st
     make = getattr(candidate.adapter, "make", candidate.component)
     taken = [p.name for p in names.parameters_of(make)]
     takes_all = any(n.endswith(("param", "params", "config", "hparameters")) for n in taken[1:])
+    takes_all |= candidate.adapter is not None and adapter.takes_all(make)
     if kind.role == "optimizer":
-        offers = optimizers.offered if candidate.adapter is None else options_offered
+        offers = optimizers.offered if candidate.adapter is None else adapter.options_offered
         taken_options = offers(make, kind)
         plain = {k: v for k, v in kind.configurations[0][1].items() if k in {*taken_options, "lr"}}
         yield (), plain
@@ -222,7 +223,7 @@ def _offered(candidate: Candidate) -> Iterator[tuple[tuple[Any, ...], Mapping[st
         return
     for args, kwargs in kind.configurations:
         offered = {names.spelled(kind, n, dict(kwargs)) for n in taken}
-        if takes_all and "Pool" in kind.like and "padding" in kwargs:
+        if takes_all and not candidate.adapter and "Pool" in kind.like and "padding" in kwargs:
             continue  # pool_param seldom has one
         if takes_all or set(kwargs) <= offered:
             yield args, kwargs

@@ -39,9 +39,14 @@ from torch_ref.checking.failures import CannotDrive, array, guarded
 from torch_ref.checking.probe import Array, Kind, Parts, Probe
 
 
+def takes_all(make: Callable[..., Any]) -> bool:
+    """Whether it has ``**options``."""
+    return any(p.kind is p.VAR_KEYWORD for p in inspect.signature(make).parameters.values())
+
+
 def options_offered(make: Callable[..., Any], kind: Kind) -> set[str]:
     """The options of an optimizer that an adapter's make takes; all of them, of ``**options``."""
-    if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(make).parameters.values()):
+    if takes_all(make):
         return {name for _, options in kind.configurations for name in options}
     return offered(make, kind)
 
@@ -86,7 +91,7 @@ class AdapterDriver:
     def _taken(self, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         """Of what PyTorch names those that a method of the adapter takes."""
         method = self._method(name)
-        if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(method).parameters.values()):
+        if takes_all(method):
             return dict(options)
         taken = {p.name for p in names.parameters_of(method)}
         return {name: value for name, value in options.items() if name in taken}
