@@ -298,3 +298,13 @@ class LayerNorm:
 class LayerNormConstants(LayerNorm):
     def back(self, d):
         return d / self.std
+
+
+class Conv2dPaddedTwice(Conv2d):
+    def forward(self, x):
+        p = self.p
+        return super().forward(np.pad(x, ((0, 0), (0, 0), (p, p), (p, p))))
+
+    def cut(self, dx):
+        p = 2 * self.p
+        return dx[:, :, p : dx.shape[2] - p, p : dx.shape[3] - p]

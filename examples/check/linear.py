@@ -283,3 +283,11 @@ class Flatten:
 
     def backward(self, dout):
         return dout.reshape(self.shape)
+
+
+def dense_forward(x, w, b):
+    return x @ w + b, (x, w)
+
+
+def dense_backward(dout, cache):
+    raise NotImplementedError

@@ -254,3 +254,39 @@ class AdamWCoupled(AdamW):
         for p in self.params:
             p.grad = p.grad + self.weight_decay * p.data
         Adam.step(self)
+
+
+class AdamBetasSwapped(Adam):
+    def __init__(self, params, lr=0.001, betas=(0.9, 0.999), eps=1e-8):
+        super().__init__(params, lr, betas, eps)
+        self.b2, self.b1 = betas
+
+
+class AdamRootMultiplied(Adam):
+    def step(self):
+        self.t += 1
+        for i, p in enumerate(self.params):
+            self.m[i] = self.b1 * self.m[i] + (1 - self.b1) * p.grad
+            self.v[i] = self.b2 * self.v[i] + (1 - self.b2) * p.grad**2
+            m = self.m[i] / (1 - self.b1**self.t)
+            v = self.v[i] / (1 - self.b2**self.t)
+            p.data -= self.lr * m * (np.sqrt(v) + self.eps)
+
+
+class AdamInverted(AdamDict):
+    def update(self, params, grads):
+        self.t += 1
+        for k, g in grads.items():
+            self.m[k] = (1 - self.beta1) * self.m.get(k, 0) + self.beta1 * g
+            self.v[k] = (1 - self.beta2) * self.v.get(k, 0) + self.beta2 * g**2
+            m, v = self.corrected(self.m[k], self.v[k])
+            params[k] -= self.lr * m / (np.sqrt(v) + self.eps)
+
+
+def adam(w, dw, config):
+    config["t"] = config.get("t", 0) + 1
+    beta1, beta2 = config["beta1"], config["beta2"]
+    config["m"] = beta1 * config.get("m", 0) + (1 - beta1) * dw
+    config["v"] = beta2 * config.get("v", 0) + (1 - beta2) * dw**2
+    step = config["learning_rate"] * config["m"] / (np.sqrt(config["v"]) + config["epsilon"])
+    return w - step, config

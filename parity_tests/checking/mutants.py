@@ -22,7 +22,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
+from numpy_impl import set_num_threads
 from parity_tests.checking.adapted import Own, check_own
 from torch_ref.checking.drivers.adapter import AdapterDriver
 from torch_ref.checking.explain import error
@@ -181,6 +183,8 @@ def judged(mutant: Mutant, answers: Any) -> None:
 
 def run(some: Iterable[Mutant], jobs: int, seconds: float = 20.0) -> Iterator[tuple[Mutant, str]]:
     """The verdict on each: a checker's, or equivalent, or missed; in processes of their own."""
+    set_num_threads(1)  # threads do not live on in a fork, which would wait for them
+    torch.set_num_threads(1)
     context = multiprocessing.get_context("fork")
     left, running = iter(some), []
     while True:
@@ -196,14 +200,16 @@ def run(some: Iterable[Mutant], jobs: int, seconds: float = 20.0) -> Iterator[tu
             mutant, process, answers, end = one
             if process.is_alive() and time.monotonic() < end:
                 continue
-            process.kill()  # an endless loop is found, too
+            process.kill()
             process.join()
             running.remove(one)
-            yield mutant, UNUSABLE if answers.empty() else str(answers.get())
+            yield mutant, "no answer" if answers.empty() else str(answers.get())
 
 
 def every(likes: Iterable[str] = KINDS) -> Iterator[Mutant]:
     """All mutants of some components, a function with the first component that runs it."""
+    set_num_threads(1)
+    torch.set_num_threads(1)
     seen: set[tuple[str, str]] = set()
     for like in likes:
         if KINDS[like].role == "optimizer" or like in ("ProbabilityLoss", "Dropout"):
@@ -225,7 +231,7 @@ def main() -> None:
     counts: Counter[str] = Counter()
     for mutant, verdict in run(every(), int((sys.argv[1:] or [os.cpu_count() or 1])[0])):
         counts[verdict] += 1
-        if verdict in ("missed", "equivalent"):
+        if verdict in ("missed", "equivalent", "no answer"):
             why = next((w for part, w in EXPLAINED.items() if part in mutant.text), "")
             reason = f"  ({why})" if why and verdict == "missed" else ""
             print(f"{verdict}  {mutant.kind.like}  {mutant.text}{reason}", flush=True)

@@ -174,6 +174,12 @@ TABLE = [
     ("recurrent", "RNNOverwritten", W, "own step only"),
     ("recurrent", "rnn_cell_forward", R, ""),
     ("recurrent", "GRUCell", C, "update gate inverted, reset before the product"),
+    ("linear", "dense_forward", U, "does not run"),
+    ("images", "Conv2dPaddedTwice", W, "padding twice"),
+    ("optimizers", "AdamBetasSwapped", W, "betas swapped"),
+    ("optimizers", "AdamRootMultiplied", W, "root multiplied"),
+    ("optimizers", "AdamInverted", W, "momentum inverted"),
+    ("optimizers", "adam", W, "no bias correction"),
 ]
 
 
@@ -193,6 +199,69 @@ def test_gallery(stem, name, verdict, key):
     found = verdict_on(stem, name)
     assert found.verdict == verdict, found
     assert (key in found.keys) if key else not found.keys
+
+
+# what people get wrong, most frequent first: a mistake, its keys, in how many components at least
+MISTAKES = [
+    ("does not run or stub", ["does not run"], 2),
+    ("Adam without bias correction", ["no bias correction"], 2),
+    ("Adam's beta for beta**t", ["beta for beta**t"], 1),
+    ("Adam's counter", ["counter raised per parameter"], 1),
+    ("Adam's betas swapped", ["betas swapped"], 1),
+    ("loss and gradient disagree", ["loss and gradient disagree"], 2),
+    ("a missing 2", ["missing 2"], 1),
+    ("changed in place", ["changed in place"], 4),
+    ("division by the batch twice", ["division by the batch twice"], 2),
+    ("division of W but not b", ["batch mean for some only"], 3),
+    ("dropout's scale", ["scale missing", "scale inverted"], 2),
+    ("dropout's mask missing", ["mask missing in backward"], 1),
+    ("dropout in evaluation", ["mask in evaluation"], 1),
+    ("one mask for the batch", ["one mask for the batch"], 1),
+    ("ReLU's mask", ["relu mask missing"], 1),
+    ("ReLU returns x for 1", ["relu returns x for 1"], 2),
+    ("max gradient to every tie", ["gradient to every tie"], 1),
+    ("windows assigned", ["overlaps assigned"], 1),
+    ("windows averaged", ["overlaps averaged"], 1),
+    ("bias gradient not summed", ["bias gradient not summed"], 2),
+    ("bias over the wrong axis",
+     ["bias gradient over the wrong axis", "bias gradient over everything"], 2),
+    ("gamma from the output", ["gamma's gradient from the output"], 1),
+    ("gamma outside the sums", ["gamma outside the sums"], 1),
+    ("a path through the variance", ["path through the variance missing"], 1),
+    ("[p:-p]", ["[p:-p] at p = 0"], 1),
+    ("padding twice", ["padding twice"], 1),
+    ("0 for -inf", ["padded by 0"], 1),
+    ("padding kept", ["padding not removed"], 1),
+    ("velocity not stored", ["velocity not stored"], 1),
+    ("Nesterov from the new velocity", ["Nesterov from the new velocity"], 1),
+    ("nothing carried back", ["nothing carried back", "cell state not carried back"], 2),
+    ("own step only", ["own step only"], 1),
+    ("softmax over the wrong axis", ["wrong axis"], 1),
+    ("softmax over the whole array", ["whole array"], 1),
+    ("stride on the way back", ["stride ignored on the way back"], 1),
+    ("softmax's diagonal", ["diagonal of the Jacobian"], 1),
+    ("kernel flipped", ["kernel flipped"], 2),
+    ("sign", ["sign"], 3),
+    ("transposed", ["transposed"], 1),
+    ("mean for sum", ["batch mean", "batch mean for some only"], 3),
+    ("mask unscaled", ["mask unscaled"], 1),
+    ("eps's place", ["eps-hat", "another eps"], 2),
+    ("accumulate or assign", ["assigned, not added"], 1),
+    ("state overwritten by evaluation", ["state moves in evaluation"], 1),
+    ("a parameter that never moves", ["a parameter that never moves"], 1),
+    ("log forgotten", ["log forgotten"], 1),
+    ("root multiplied", ["root multiplied"], 1),
+    ("momentum inverted", ["momentum inverted"], 1),
+    ("decay halved", ["decay halved"], 1),
+    ("masked_fill reversed", ["masked_fill reversed"], 1),
+    ("parameters not registered", ["parameters not registered"], 1),
+    ("gradients never cleared", ["gradients never cleared"], 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("mistake", "keys", "least"), MISTAKES, ids=lambda v: str(v))
+def test_every_mistake_is_in_the_gallery(mistake, keys, least):
+    assert sum(key in keys for *_, key in TABLE) >= least
 
 
 # the styles of layers, one component for each; losses and optimizers have their own

@@ -49,6 +49,9 @@ TURNS = (ROWS, COLUMNS, NHWC)
 SINGLE_TURNS = (ONE, ONE_COLUMN, ONE_HWC)
 
 
+_GROWING = ("Conv2d", "MaxPool2d", "AvgPool2d")  # whose output's size is computed
+
+
 @dataclass(frozen=True)
 class Plan:
     """The choices that are open until they have been tried."""
@@ -349,6 +352,8 @@ class LayerDriver:
         assert probe.upstream is not None
         upstream = np.array(self.plan.turn[1](probe.upstream))
         upstream = upstream.reshape(output.shape) if upstream.size == output.size else upstream
+        if upstream.shape != output.shape and self.kind.like in _GROWING:
+            return parts  # there is no upstream gradient for an output of this size
         held.given = first
         dx, returned, recorder = self._backward(held, upstream, output, more)
         if dx is not None:
