@@ -16,6 +16,7 @@ from torch_ref.checking.verdict import CONVENTION, RIGHT, WRONG, Finding, Verdic
 # by the dtype that the code computes in: a share of the largest expected value
 DOUBLE, SINGLE = 1e-7, 2e-4
 _UNLISTED = "is not among parameters()"
+_MISFIT = "It is PyTorch's, but not that of your own forward."
 _TRAINING = "{} after a forward in evaluation is that of training."
 _FROZEN = "backward must not be called in evaluation, as fine-tuning with frozen statistics would"
 
@@ -101,12 +102,11 @@ class _Bench:
         if part == "num_batches_tracked":
             return False
         there = any(part in case.found for case in self.cases)
-        sizes = [(c.found.get("output"), c.expected.get("output")) for c in self.cases]
-        if (
-            not there
-            and part.startswith("grad ")
-            and any(np.shape(a) != np.shape(b) for a, b in sizes)
-        ):
+        outputs = [
+            (c.found["output"], c.expected["output"]) for c in self.cases if "output" in c.found
+        ]
+        resized = any(found.shape != expected.shape for found, expected in outputs)
+        if not there and part.startswith("grad ") and resized:
             return False  # an output of another size has no gradient
         return there or part not in self.kind.optional
 
@@ -176,12 +176,11 @@ class _Bench:
                 or finding.key == "missing"
                 or (finding.key and (output.verdict == RIGHT or output.part == "loss"))
             ):
+                if output.verdict == WRONG and finding.verdict == RIGHT and self._misfits(finding):
+                    finding = dataclasses.replace(finding, says=_MISFIT)
                 judged.append(finding)
                 continue
-            fits = [
-                self.own_derivative(case.probe, finding.part, case.found) for case in self.cases
-            ]
-            told = [fit for fit in fits if fit is not None]
+            told = self._fits(finding.part)
             if told and not all(told):
                 says = f"{finding.says} It is not the gradient of your own forward either."
                 finding = dataclasses.replace(finding, says=says)
@@ -198,6 +197,14 @@ class _Bench:
                 )
             judged.append(finding)
         return judged
+
+    def _fits(self, part: str) -> list[bool]:
+        """Whether a gradient fits the code's own forward, where that can be told."""
+        fits = [self.own_derivative(case.probe, part, case.found) for case in self.cases]
+        return [fit for fit in fits if fit is not None]
+
+    def _misfits(self, finding: Finding) -> bool:
+        return finding.part.startswith("grad ") and not all(self._fits(finding.part))
 
     def own_derivative(self, probe: Probe, part: str, found: Parts) -> bool | None:
         """Whether the gradient fits a numeric directional derivative of the code's own forward.
@@ -293,7 +300,9 @@ def _together(findings: Sequence[Finding]) -> list[Finding]:
     if output is None or output.verdict != WRONG or not own:
         return list(findings)
     others = [
-        f.part.removeprefix("grad ") for f in gradients if f not in own and f.verdict == WRONG
+        f.part.removeprefix("grad ")
+        for f in gradients
+        if f not in own and (f.verdict == WRONG or f.says == _MISFIT)
     ]
     but = f", but not the gradient for {' and '.join(others)}" if others else ""
     says = f"{output.says} Your backward fits this forward{but}."

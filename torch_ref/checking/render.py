@@ -156,11 +156,22 @@ def as_html(verdicts: Sequence[Verdict], whole: bool = True) -> str:
 
 
 def picture(heat: Any) -> str:
-    """A map of errors, the first axes downwards and the last to the right, as a data address."""
+    """A map of errors as a data address: the last axis to the right, the others downwards.
+
+    Of (N, C, H, W) a row of images for each sample, one for each channel.
+    """
     from matplotlib.image import imsave
 
-    flat = np.asarray(heat, float).reshape(-1, np.shape(heat)[-1] if np.ndim(heat) else 1)
-    flat = np.where(np.isfinite(flat), flat, np.nanmax(flat[np.isfinite(flat)], initial=1.0))
+    heat = np.asarray(heat, float)
+    heat = np.where(np.isfinite(heat), heat, np.nanmax(heat[np.isfinite(heat)], initial=1.0))
+    if heat.ndim == 4:
+        apart = np.pad(heat, ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=np.nan)
+        flat = np.concatenate([np.concatenate(list(one), axis=1) for one in apart])
+    else:
+        flat = heat.reshape(-1, heat.shape[-1] if heat.ndim else 1)
+    flat = flat[:200]
+    pixels = max(1, min(16, 640 // max(flat.shape)))
+    enlarged = np.kron(flat, np.ones((pixels, pixels)))
     content = io.BytesIO()
-    imsave(content, flat[:200], cmap="magma", vmin=0, format="png")
+    imsave(content, enlarged, cmap="magma", vmin=0, vmax=np.nanmax(flat), format="png")
     return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
