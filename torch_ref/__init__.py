@@ -1,16 +1,19 @@
 """The PyTorch twins of numpy_impl, under the same names."""
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from torch_ref import nn, optim
+if TYPE_CHECKING:
+    from torch_ref import nn, optim
 
 __all__ = ["assert_right", "check", "nn", "optim"]
 
 
 def __getattr__(name: str) -> Any:
-    """The checker, when it is asked for: whoever only trains does not load it."""
+    """Each when it is asked for: whoever only trains does not load the checker, whose command does
+    without torch."""
     if name in ("assert_right", "check"):
-        from torch_ref.checking import check as library
-
-        return getattr(library, name)
+        return getattr(import_module("torch_ref.checking.check"), name)
+    if name in ("nn", "optim"):
+        return import_module(f"torch_ref.{name}")
     raise AttributeError(f"module 'torch_ref' has no attribute {name!r}")

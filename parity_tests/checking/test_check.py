@@ -60,6 +60,18 @@ def test_a_wrong_layer(tmp_path) -> None:
         ("import nothing_of_this_name", "nothing_of_this_name"),
         ("def f(:", "SyntaxError"),
         ("class ReLU:\n    def forward(self, x):\n        while True: pass\n", "2 seconds"),
+        ("import sys\nsys.exit(0)", "bad.py:2: sys.exit(0)"),
+        ("n = input('how many? ')", "asks for input"),
+        ("import numpy as np\nx = np.float(3)", "bad.py:2: x = np.float(3)"),
+        ("while True: pass", "bad.py:1: while True: pass"),
+        ("a = []\nwhile True: a.append([0] * 10**6)", "more memory than it may have"),
+        ("import ctypes\nctypes.string_at(0)", "Segmentation fault"),
+        ("class ReLU:\n    def forward(self, x):\n        raise SystemExit\n", "ends the program"),
+        (
+            "class ReLU:\n    def forward(self, x):\n        import os; os._exit(0)",
+            "ends the whole",
+        ),
+        ("class ReLU:\n    def forward(self, x):\n        return self.forward(x)", "without end"),
     ],
 )
 def test_code_that_does_not_run(body, said, tmp_path) -> None:
@@ -71,6 +83,47 @@ def test_code_that_does_not_run(body, said, tmp_path) -> None:
     assert "Traceback" not in done.stdout + done.stderr
 
 
+NOISY = """
+import os, sys, threading, time
+import matplotlib.pyplot as plt
+print("hello"); os.system("echo from the shell"); print("error", file=sys.stderr)
+plt.plot([1, 2]); plt.show()
+threading.Thread(target=lambda: time.sleep(600)).start()
+"""
+
+
+def test_noise_and_threads_at_import_do_not_spoil_the_answer(tmp_path) -> None:
+    file = tmp_path / "random.py"  # a name of the library's, in the working directory
+    file.write_text(NOISY + LAYERS.replace("{mask}", "self.mask"))
+    command = [sys.executable, str(ROOT / "check.py"), "random.py", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert [v["verdict"] for v in json.loads(done.stdout)] == ["right"]
+    assert not done.stderr
+
+
+@pytest.mark.parametrize("name", ["my layers.py", "my-layers.py", "pkg/layers.py"])
+def test_odd_names_and_relative_imports(name, tmp_path) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    (file.parent / "beside.py").write_text("f = 1")
+    relative = "from .beside import f\n" if "/" in name else "from beside import f\n"
+    file.write_text(relative + LAYERS.replace("{mask}", "self.mask"))
+    assert call(str(file)).returncode == 0
+
+
+def test_strict_and_the_adapter() -> None:
+    linear = "examples/check/linear.py:LinearBatchMean"
+    assert call(linear).returncode == 0
+    assert call(linear, "--strict").returncode == 1
+    odd = ("examples/check/adapted/odd.py:FunnelSign", "--like", "Linear")
+    without = call(*odd)
+    assert without.returncode == 2
+    assert "class FunnelSignAdapter:" in without.stdout
+    done = call(odd[0], "--adapter", "examples/check/adapted/adapters.py")
+    assert done.returncode == 1
+    assert "wrong sign" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -78,6 +131,19 @@ def test_code_that_does_not_run(body, said, tmp_path) -> None:
         (["check.py", "--like", "Nothing"], "check.py: --like Nothing is not known"),
         (["check.py", "--kwargs", "3"], "check.py: --kwargs takes name=value"),
         (["check.py", "--timeout", "0"], "check.py: --timeout takes a number of seconds above 0"),
+        (["check.py", "--timeout", "x"], "check.py: argument --timeout"),
+        (["check.py", "--kwargs", "bias=false"], "check.py: --kwargs takes Python's values"),
+        (["check.py", "--html", "no/page.html"], "check.py: --html no/page.html can't be written"),
+        (["examples"], "check.py: examples is a directory"),
+        (["README.md"], "check.py: README.md is no Python file"),
+        (
+            ["examples/check/images.py:Conv2d", "--kwargs", "paddin=1"],
+            "check.py: PyTorch's Conv2d has no argument paddin",
+        ),
+        (
+            ["examples/check/images.py:Conv2d", "--args", "2", "4", "3", "--kwargs", "padding=-1"],
+            "check.py: PyTorch's Conv2d can't be made of (2, 4, 3, padding=-1)",
+        ),
         (["check.py", "--nothing"], "check.py: unrecognized arguments: --nothing"),
     ],
 )

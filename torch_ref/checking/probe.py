@@ -37,6 +37,7 @@ class Probe:
         buffers: a layer's state before the call, by torch's name.
         training: the mode.
         note: what the experiment is for, in words that go on "with ...": "padding 0".
+        is_extra: an input that a right component need not be made for, such as one more axis.
     """
 
     args: tuple[Any, ...] = ()
@@ -48,6 +49,7 @@ class Probe:
     buffers: Mapping[str, Array] = field(default_factory=dict)
     training: bool = True
     note: str = ""
+    is_extra: bool = False
 
     @property
     def rows(self) -> int:
@@ -71,6 +73,8 @@ class Kind:
             the code is driven.
         spellings: what people call the constructor's arguments, by torch's name.
         twin: makes the twin; torch's own class if None.
+        optional: parts that a component need not offer.
+        more_inputs: the names of the inputs after the first: "hidden".
     """
 
     like: str
@@ -80,6 +84,8 @@ class Kind:
     draw: Callable[..., list[Probe]]
     spellings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     twin: Callable[..., Any] | None = None
+    optional: tuple[str, ...] = ()
+    more_inputs: tuple[str, ...] = ()
 
     def make(self, *args: Any, **kwargs: Any) -> Any:
         """The twin, float64; for an optimizer from its parameters first."""
@@ -104,17 +110,18 @@ def _forward_backward(kind: Kind, probe: Probe) -> Parts:
             if name in state:
                 value.copy_(torch.from_numpy(np.array(state[name])))
     inputs = [torch.from_numpy(np.array(value)) for value in probe.inputs]
-    differentiable = inputs[0]
-    if differentiable.is_floating_point():
-        differentiable.requires_grad_()
+    named = dict(zip(("input", *kind.more_inputs), inputs, strict=False))
+    for value in named.values():
+        value.requires_grad_(value.is_floating_point())
     output = twin(*inputs)
     output = output[0] if isinstance(output, tuple) else output
     is_loss = kind.role == "loss"
     upstream = torch.ones_like(output) if is_loss else torch.from_numpy(np.array(probe.upstream))
     output.backward(upstream)
     parts = {"loss" if is_loss else "output": output.detach().numpy()}
-    if differentiable.grad is not None:
-        parts["grad input"] = differentiable.grad.numpy()
+    for name, value in named.items():
+        if value.grad is not None:
+            parts[f"grad {name}"] = value.grad.numpy()
     for name, parameter in twin.named_parameters():
         if parameter.grad is not None:
             parts[f"grad {name}"] = parameter.grad.numpy()

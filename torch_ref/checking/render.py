@@ -3,8 +3,10 @@
 import base64
 import inspect
 import io
+import itertools
 import json
 import math
+import shutil
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,57 +15,93 @@ from typing import Any
 import numpy as np
 
 from numpy_impl import textbook
-from torch_ref.checking.verdict import RIGHT, Finding, Verdict
+from torch_ref.checking.verdict import CONVENTION, RIGHT, Finding, Verdict
 
-_WIDTH = 100
 _TEMPLATES = Path(__file__).parent / "templates"
+_SHORT = {CONVENTION: "convention"}
 
 
-def as_text(verdicts: Sequence[Verdict]) -> str:
-    """One screen for each component, and a line for each where there are several."""
-    blocks = [_block(verdict) for verdict in verdicts]
-    if len(verdicts) > 1:
-        width = max(len(verdict.name) for verdict in verdicts)
-        lines = [f"{v.name:<{width}}  {v.verdict:<22} {', '.join(v.keys)}" for v in verdicts]
-        blocks.append("\n".join(line.rstrip() for line in lines))
+def as_text(verdicts: Sequence[Verdict], width: int = 0) -> str:
+    """One screen for a component; of several, those that are not right, and a line for each.
+
+    Args:
+        verdicts: of the components.
+        width: in columns; the terminal's if 0, from 80 to 100.
+    """
+    width = width or min(max(shutil.get_terminal_size((100, 24)).columns, 80), 100)
+    alone = len(verdicts) == 1
+    blocks = [_block(v, width, alone) for v in verdicts if alone or v.verdict != RIGHT]
+    if not alone:
+        rows = [(v.name, v.verdict, ", ".join(v.keys)) for v in verdicts]
+        blocks.append("\n".join(_table([("component", "verdict", "diagnosis"), *rows], 2, width)))
     return "\n\n".join(blocks)
 
 
-def _block(verdict: Verdict) -> str:
+def _block(verdict: Verdict, width: int, alone: bool) -> str:
     beside = f" beside PyTorch's {verdict.like}" if verdict.like else ""
     lines = [f"{verdict.name}{beside}: {verdict.verdict}"]
     if verdict.style:
-        lines.append(f"read as {verdict.style}")
-    lines += [f"found: {convention}" for convention in verdict.conventions]
-    rows = [("part", "verdict", "worst error", "where")]
-    rows += [(f.part, f.verdict, _size(f.error), f.where) for f in verdict.findings]
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    lines.append("")
-    for row in rows:
-        cells = [f"  {cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
-        lines.append(("".join(cells) + f"  {row[3]}").rstrip())
+        found = "; ".join([f"read as {verdict.style}", *verdict.conventions])
+        lines += textwrap.wrap(found, width, subsequent_indent="  ")
+    rows = [("part", "verdict", "worst error", "where", "diagnosis")]
+    for f in verdict.findings:
+        error = size(f)
+        rows.append((f.part, _SHORT.get(f.verdict, f.verdict), error, f.where, f.key))
+    lines += ["", *_table(rows, 3, width)]
     for finding in verdict.findings:
         if finding.verdict != RIGHT:
-            lines += ["", *_said(finding)]
-    return "\n".join(lines)
+            lines += ["", *_said(finding, width)]
+    if verdict.skeleton:
+        lines += ["", *textwrap.wrap(HOW_TO_ADAPT if alone else ALONE, width)]
+    return "\n".join(
+        [*lines, *(["", verdict.skeleton.rstrip()] if verdict.skeleton and alone else [])]
+    )
 
 
-def _size(error: float) -> str:
-    if not error:
-        return ""
-    return f"{error:.1e}" if math.isfinite(error) else "infinite"
+HOW_TO_ADAPT = (
+    "If it is meant to be called in another way, an adapter says how. Save this as adapter.py, "
+    "replace each '...', and add --adapter adapter.py:"
+)
+ALONE = "If it is meant to be called in another way: checked alone, it comes with an adapter."
 
 
-def _said(finding: Finding) -> list[str]:
-    lines = textwrap.wrap(f"{finding.part}: {finding.says}", _WIDTH, subsequent_indent="  ")
+def _table(rows: Sequence[tuple[str, ...]], fixed: int, width: int) -> list[str]:
+    """Columns; those from the ``fixed``-th on are wrapped into what is left of the width."""
+    longest = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    longest = [n if any(row[i] for row in rows[1:]) else 0 for i, n in enumerate(longest)]
+    left = width - sum(n + 2 for n in longest[:fixed]) - 2 * sum(n > 0 for n in longest[fixed:])
+    for i in range(fixed, len(longest)):
+        rest = longest[i + 1 :]
+        longest[i] = min(longest[i], max(left - sum(rest), left // (1 + len(rest))))
+        left -= longest[i]
+    lines = []
+    for row in rows:
+        cells = [textwrap.wrap(cell, n) or [""] for cell, n in zip(row, longest, strict=True) if n]
+        for parts in itertools.zip_longest(*cells, fillvalue=""):
+            columns = zip(parts, filter(None, longest), strict=True)
+            lines.append("".join(f"  {part:<{n}}" for part, n in columns).rstrip())
+    return lines
+
+
+def size(finding: Finding) -> str:
+    """The worst error, as it is shown."""
+    if math.isfinite(finding.error):
+        return f"{finding.error:.1e}" if finding.error else ""
+    return "shape" if finding.where.startswith("shape") else "infinite"
+
+
+def _said(finding: Finding, width: int) -> list[str]:
+    lines = textwrap.wrap(f"{finding.part}: {finding.says}", width, subsequent_indent="  ")
     if finding.line:
-        lines.append(f"    {finding.line}")
+        lines += textwrap.wrap(
+            finding.line, width, initial_indent="    ", subsequent_indent=" " * 8
+        )
     if finding.then:
         then = f"It is right if something holds elsewhere: {finding.then}."
-        lines += textwrap.wrap(then, _WIDTH, initial_indent="  ", subsequent_indent="  ")
+        lines += textwrap.wrap(then, width, initial_indent="  ", subsequent_indent="  ")
     if finding.textbook and not finding.then:
         lines.append(f"  right is, from numpy_impl.textbook.{finding.textbook}:")
-        lines += [f"      {line}" for line in right_lines(finding.textbook)]
+        lines += [f"    {line}" for line in right_lines(finding.textbook)]
     return lines
 
 
@@ -95,6 +133,7 @@ def _plain(verdict: Verdict) -> dict[str, Any]:
         "verdict": verdict.verdict,
         "conventions": list(verdict.conventions),
         "findings": findings,
+        "skeleton": verdict.skeleton,
     }
 
 
@@ -107,16 +146,32 @@ def as_html(verdicts: Sequence[Verdict], whole: bool = True) -> str:
     )
     template = environment.get_template("verdicts.html" if whole else "cell.html")
     return template.render(
-        verdicts=verdicts, size=_size, right_lines=right_lines, picture=picture, RIGHT=RIGHT
+        verdicts=verdicts,
+        size=size,
+        right_lines=right_lines,
+        picture=picture,
+        RIGHT=RIGHT,
+        HOW_TO_ADAPT=HOW_TO_ADAPT,
     )
 
 
 def picture(heat: Any) -> str:
-    """A map of errors, the first axes downwards and the last to the right, as a data address."""
+    """A map of errors as a data address: the last axis to the right, the others downwards.
+
+    Of (N, C, H, W) a row of images for each sample, one for each channel.
+    """
     from matplotlib.image import imsave
 
-    flat = np.asarray(heat, float).reshape(-1, np.shape(heat)[-1] if np.ndim(heat) else 1)
-    flat = np.where(np.isfinite(flat), flat, np.nanmax(flat[np.isfinite(flat)], initial=1.0))
+    heat = np.asarray(heat, float)
+    heat = np.where(np.isfinite(heat), heat, np.nanmax(heat[np.isfinite(heat)], initial=1.0))
+    if heat.ndim == 4:
+        apart = np.pad(heat, ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=np.nan)
+        flat = np.concatenate([np.concatenate(list(one), axis=1) for one in apart])
+    else:
+        flat = heat.reshape(-1, heat.shape[-1] if heat.ndim else 1)
+    flat = flat[:200]
+    pixels = max(1, min(16, 640 // max(flat.shape)))
+    enlarged = np.kron(flat, np.ones((pixels, pixels)))
     content = io.BytesIO()
-    imsave(content, flat[:200], cmap="magma", vmin=0, format="png")
+    imsave(content, enlarged, cmap="magma", vmin=0, vmax=np.nanmax(flat), format="png")
     return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()

@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from torch_ref.checking.probe import Array
+import numpy as np
+
+from torch_ref.checking.failures import CannotDrive
 
 RIGHT, CONVENTION, WRONG, UNUSABLE = "right", "right by a convention", "wrong", "unusable"
 _WORST = (RIGHT, CONVENTION, WRONG, UNUSABLE)
@@ -34,7 +37,7 @@ class Finding:
     where: str = ""
     then: str = ""
     textbook: str = ""
-    heat: Array | None = None
+    heat: np.ndarray | None = None
     line: str = ""
 
 
@@ -48,6 +51,7 @@ class Verdict:
         style: how it was driven.
         findings: each part's.
         conventions: layouts that were found.
+        skeleton: an adapter to fill in, where guessing stopped.
     """
 
     name: str
@@ -55,6 +59,7 @@ class Verdict:
     style: str
     findings: Sequence[Finding]
     conventions: Sequence[str] = ()
+    skeleton: str = ""
 
     @property
     def verdict(self) -> str:
@@ -65,3 +70,15 @@ class Verdict:
     def keys(self) -> list[str]:
         """The names of the mistakes and conventions found."""
         return list(dict.fromkeys(f.key for f in self.findings if f.key))
+
+
+def unusable(name: str, like: str, problem: CannotDrive) -> Verdict:
+    """The verdict on code that doesn't run, with the place."""
+    line = f"{Path(problem.file).name}:{problem.line}: {problem.source}" if problem.file else ""
+    finding = Finding("run", UNUSABLE, problem.reason, "does not run", line=line)
+    return Verdict(name, like, "", [finding])
+
+
+def worst(verdicts: Sequence[Verdict]) -> str:
+    """The worst of several verdicts."""
+    return Verdict("", "", "", [f for v in verdicts for f in v.findings]).verdict

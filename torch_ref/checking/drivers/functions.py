@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from torch_ref.checking.drivers import names
-from torch_ref.checking.drivers.failures import CannotDrive, array, guarded
+from torch_ref.checking.drivers import names, styles
 from torch_ref.checking.drivers.layers import ROWS, Turn, named, split
-from torch_ref.checking.drivers.slots import Layout
+from torch_ref.checking.drivers.slots import Layout, usual_layout
+from torch_ref.checking.failures import CannotDrive, array, guarded
 from torch_ref.checking.probe import Array, Kind, Parts, Probe
 
 DERIVATIVES = (
@@ -22,22 +22,21 @@ FORWARDS = ("_forward", "_fwd", "_fprop", "forward_")
 def partner(name: str, available: list[str]) -> str | None:
     """The function that goes back, of one that goes forward."""
     stem = name
+    by_name = {names.plain(other): other for other in available if other != name}
+    for way, back in (("forward", "backward"), ("forward", "back"), ("fwd", "bwd")):
+        if way in name and names.plain(name.replace(way, back)) in by_name:
+            return by_name[names.plain(name.replace(way, back))]
     for affix in FORWARDS:
         stem = stem.replace(affix, "")
     wanted = [names.plain(d.format(stem)) for d in DERIVATIVES]
-    by_name = {names.plain(other): other for other in available if other != name}
     return next((by_name[w] for w in wanted if w in by_name), None)
 
 
-def layout(name: str, shape: tuple[int, ...], matrix: int, vector: int) -> Layout:
-    """The usual layouts: (out, in), (in, out) or (K, K, C, F); biases (n,), (1, n), (n, 1)."""
-    identity = tuple(range(len(shape)))
-    if len(shape) == 1:
-        return Layout(identity, (shape, (1, *shape), (*shape, 1))[vector], shape)
-    if matrix == 1 and len(shape) in (2, 4):
-        axes = (1, 0) if len(shape) == 2 else (2, 3, 1, 0)
-        return Layout(axes, tuple(shape[a] for a in axes), shape)
-    return Layout(identity, shape, shape)
+class Context:
+    """Stands in for torch's ctx: keeps what forward saves."""
+
+    def save_for_backward(self, *values: Any) -> None:
+        self.saved_tensors = self.saved_values = self.saved = values
 
 
 class FunctionDriver:
@@ -51,6 +50,7 @@ class FunctionDriver:
     """
 
     can_clear = False
+    went_forward = False
 
     def __init__(
         self,
@@ -63,9 +63,7 @@ class FunctionDriver:
     ) -> None:
         self.forward, self.backward, self.kind = forward, backward, kind
         self.turn, self.choice, self.at = turn, choice, at
-        self.style = (
-            "functions with a cache" if at == "upstream" else "a function and its derivative"
-        )
+        self.style = styles.CACHES if at == "upstream" else styles.DERIVATIVES
         self.conventions = [turn[0]] if turn[0] else []
         if at == "output":
             self.conventions.append("the derivative takes the function's output")
@@ -83,19 +81,23 @@ class FunctionDriver:
 
     def _run(self, probe: Probe) -> Parts:
         x = np.array(self.turn[1](probe.inputs[0]))
-        layouts = {n: layout(n, v.shape, *self.choice) for n, v in probe.parameters.items()}
+        layouts = {n: usual_layout(v.shape, *self.choice) for n, v in probe.parameters.items()}
         for name, found in layouts.items():
             if (said := found.describe(name)) and said not in self.conventions:
                 self.conventions.append(said)
         theirs = {n: layouts[n].to_theirs(v) for n, v in probe.parameters.items()}
         options = self._options(probe)
         copy = x.copy()
-        args = self._arguments(self.forward, [x, *theirs.values()], theirs, options, probe)
+        self.context = Context()
+        others = [np.array(self.turn[1](value)) for value in probe.inputs[1:]]
+        positional = [x, *others, *theirs.values()]
+        args = self._arguments(self.forward, positional, theirs, options, probe)
         output, more = split(self.forward(**args))
         self._spoilt(x, copy, "forward changes its input in place")
         if output is None:
             raise CannotDrive("the function returns no array")
         parts: Parts = {"output": np.array(self.turn[2](output))}
+        self.went_forward = True
         for name in probe.buffers:
             held = named(options, names.PARAMETERS.get(name, (name,)))
             if held is not None:
@@ -105,6 +107,8 @@ class FunctionDriver:
         if self.at != "upstream":
             parts["grad input"] = np.array(self.turn[2](upstream * self._derivative(x, output)))
             return parts
+        if len(more) == 1 and more[0] is None and not probe.training:
+            return parts  # nothing is kept for backward in evaluation
         assert self.backward is not None
         copy = upstream.copy()
         cache = more[0] if len(more) == 1 else tuple(more) if more else x
@@ -123,6 +127,7 @@ class FunctionDriver:
         return parts | self._gradients(result, layouts)
 
     def _gradients(self, result: Any, layouts: dict[str, Layout]) -> Parts:
+        others: dict[str, Array | None] = {}
         if isinstance(result, dict):
             found = {}
             for name in layouts:
@@ -134,8 +139,13 @@ class FunctionDriver:
             values = (
                 [array(v) for v in result] if isinstance(result, tuple | list) else [array(result)]
             )
-            dx, found = values[0], dict(zip(layouts, values[1:], strict=False))
+            more = self.kind.more_inputs
+            others = dict(zip(more, values[1:], strict=False))
+            dx, found = values[0], dict(zip(layouts, values[1 + len(more) :], strict=False))
         parts: Parts = {} if dx is None else {"grad input": np.array(self.turn[2](dx))}
+        parts |= {
+            f"grad {n}": np.array(self.turn[2](v)) for n, v in others.items() if v is not None
+        }
         for name, value in found.items():
             if value is not None:
                 parts[f"grad {name}"] = np.array(layouts[name].to_torch(value))
@@ -189,7 +199,10 @@ class FunctionDriver:
     ) -> dict[str, Any]:
         given: dict[str, Any] = {}
         left = list(positional)
-        for place, p in enumerate(names.parameters_of(function)):
+        wanted = names.parameters_of(function)
+        if wanted and names.plain(wanted[0].name) in ("ctx", "context"):
+            given[wanted.pop(0).name] = self.context
+        for place, p in enumerate(wanted):
             name = names.plain(p.name)
             parameter = next((n for n in theirs if name in names.PARAMETERS.get(n, ())), None)
             spelled = names.spelled(self.kind, p.name, options)
@@ -200,6 +213,11 @@ class FunctionDriver:
                 value = probe.training
             elif name == "mode":
                 value = options["mode"]
+            elif name in names.MASK:
+                if not self.kind.like.startswith("Causal"):
+                    continue
+                size = probe.inputs[0].shape[-2]
+                value = np.tril(np.ones((size, size), bool))
             elif place and x is not None and name in names.CACHE:
                 value = cache
             elif place and x is not None and name in names.INPUT_ARGUMENTS:
@@ -211,6 +229,9 @@ class FunctionDriver:
             elif place and spelled in options:
                 value = options[str(spelled)]
             elif place and p.default is not p.empty:
+                usual = names.torch_default(self.kind, p)
+                if usual is not None:
+                    given[p.name] = usual
                 continue
             elif left:
                 value = left[0]

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from torch_ref.checking.drivers import names
-from torch_ref.checking.drivers.failures import CannotDrive, array, guarded
+from torch_ref.checking.drivers import names, styles
 from torch_ref.checking.drivers.slots import (
     Layout,
     Recorder,
@@ -16,7 +15,9 @@ from torch_ref.checking.drivers.slots import (
     find_gradient,
     find_parameter,
     layouts,
+    usual_layout,
 )
+from torch_ref.checking.failures import CannotDrive, array, guarded
 from torch_ref.checking.probe import Array, Kind, Parts, Probe
 
 # (name, torch's array -> theirs, theirs -> torch's)
@@ -46,6 +47,9 @@ ONE_HWC: Turn = (
 )
 TURNS = (ROWS, COLUMNS, NHWC)
 SINGLE_TURNS = (ONE, ONE_COLUMN, ONE_HWC)
+
+
+_GROWING = ("Conv2d", "MaxPool2d", "AvgPool2d")  # whose output's size is computed
 
 
 @dataclass(frozen=True)
@@ -124,15 +128,24 @@ def split(result: Any) -> tuple[Array | None, list[Any]]:
 class LayerDriver:
     """Drives one class as one kind of layer."""
 
-    style = "a class with forward and backward"
-
-    def __init__(self, make: Callable[..., Any], kind: Kind, plan: Plan) -> None:
+    def __init__(self, make: Callable[..., Any], kind: Kind, plan: Plan, style: str = "") -> None:
         self.make, self.kind, self.plan = make, kind, plan
+        self.seen = {style} if style else set()
+        if plan.single:
+            self.seen.add(styles.SINGLE)
+        if plan.turn is COLUMNS:
+            self.seen.add(styles.COLUMNS)
         self.conventions = plan.conventions
+        self.went_forward = False
         self.notes: list[str] = []
         self.can_clear = any(
             hasattr(make, n) for n in ("zero_grad", "clear_grad", "zero_grads", "clear_grads")
         )
+
+    @property
+    def style(self) -> str:
+        """By what was seen until now."""
+        return styles.most_telling(self.seen)
 
     def run(self, probe: Probe) -> Parts:
         """Forward and backward of a fresh component."""
@@ -168,41 +181,79 @@ class LayerDriver:
                 upstream=probe.upstream[i : i + 1],
             )
             for part, value in self._call(self._fresh(cut), cut).items():
-                if part in ("output", "grad input") and part in total:
+                of_inputs = [f"grad {n}" for n in ("input", *self.kind.more_inputs)]
+                if part in ("output", *of_inputs) and part in total:
                     total[part] = np.concatenate([total[part], value])
                 else:
                     total[part] = total[part] + value if part in total else value
         return total
 
     def _fresh(self, probe: Probe) -> "Held":
-        component = self.make(**names.constructor_arguments(self.make, self.kind, probe))
-        for name in names.RATE:
-            for attribute in list(getattr(component, "__dict__", {})):
-                if names.plain(attribute) == name:
-                    setattr(component, attribute, 1.0)
+        given = names.constructor_arguments(self.make, self.kind, probe)
+        component = self.make(**given | self._handed_parameters(probe))
+        options = names.twin_options(self.kind, probe)
+        for attribute in list(getattr(component, "__dict__", {})):
+            is_option = names.spelled(self.kind, attribute, options) in options
+            if names.plain(attribute) in names.RATE and not is_option:
+                setattr(component, attribute, 1.0)
         held = Held(component)
         self._place(held, probe)
         return held
 
+    def _handed_parameters(self, probe: Probe) -> dict[str, Array]:
+        """Parameters that the constructor takes itself, (in, out) first, columns (out, in)."""
+        handed = {}
+        options = names.twin_options(self.kind, probe)
+        columns = self.plan.turn is COLUMNS
+        for p in names.parameters_of(self.make):
+            name = names.plain(p.name)
+            torch_name = next(
+                (n for n in probe.parameters if name in names.PARAMETERS.get(n, ())), None
+            )
+            is_option = names.spelled(self.kind, p.name, options) in options
+            if torch_name and p.default is p.empty and not is_option:
+                value = probe.parameters[torch_name]
+                matrix = int(value.ndim == 2 and not columns) ^ self.plan.choice
+                layout = usual_layout(value.shape, matrix, 2 if columns else 0)
+                handed[p.name] = layout.to_theirs(value)
+        return handed
+
     def _place(self, held: "Held", probe: Probe) -> None:
         """Parameters and buffers into the component, which may have to be built or called first."""
         if not self._put(held, probe):
-            build = getattr(held.component, "build", None) or getattr(
-                held.component, "init_params", None
-            )
-            if callable(build):
-                shape = self.plan.turn[1](probe.inputs[0]).shape
-                for given in (shape, shape[1:], shape[-1]):
-                    try:
-                        build(given)
-                        if self._put(held, probe):
-                            return
-                    except Exception:
-                        continue
+            self.seen.add(styles.BUILT)
+            if self._build(held, probe):
+                return
             self._forward(held, probe)
             if not self._put(held, probe) and probe.parameters:
                 missing = [n for n in probe.parameters if n not in held.parameters]
                 raise CannotDrive(f"no attribute was found that can be {', '.join(missing)}")
+        elif any(name not in held.parameters for name in probe.buffers):
+            training = dataclasses.replace(probe, training=True)
+            self._forward(held, training)  # which may make what is kept from call to call
+            self._put(held, probe)
+
+    def _build(self, held: "Held", probe: Probe) -> bool:
+        """Call what builds a layer, with the input's shape in some form or an optimizer."""
+        shape = self.plan.turn[1](probe.inputs[0]).shape
+        if hasattr(held.component, "set_input_shape"):
+            held.component.set_input_shape(shape[1:])
+        for name in ("build", "init_params", "initialize", "init_weights", "setup", "init"):
+            build = getattr(held.component, name, None)
+            if not callable(build):
+                continue
+            wanted = [names.plain(p.name) for p in names.parameters_of(build)]
+            shapes: list[tuple[Any, ...]] = [(shape,), (shape[1:],), (shape[-1],), ()]
+            if wanted and wanted[0] in names.OPTIMIZER:
+                shapes = [(held.recorder,)]
+            for given in shapes:
+                try:
+                    build(*given)
+                except Exception:
+                    continue
+                if self._put(held, probe):
+                    return True
+        return False
 
     def _put(self, held: "Held", probe: Probe) -> bool:
         taken: set[int] = set()
@@ -224,9 +275,29 @@ class LayerDriver:
             held.parameters[name] = (slot, layout)
             if slot.holder is not None:  # as torch's Parameters: whoever steps also clears
                 self.can_clear = True
+                self.seen.add(styles.PARAMETERS)
+            elif isinstance(slot.owner, dict | list):
+                self.seen.add(styles.CONTAINERS)
             if (said := layout.describe(name)) and said not in self.conventions:
                 self.conventions.append(said)
+        self._registered(held)
         return complete
+
+    def _registered(self, held: "Held") -> None:
+        """Note a parameter that the layer's own parameters() does not hand out."""
+        listed = getattr(held.component, "parameters", None)
+        if not callable(listed) or names.parameters_of(listed):
+            return
+        try:
+            entries = listed()
+            entries = list(entries.values() if isinstance(entries, dict) else entries)
+        except Exception:
+            return
+        entries = [e[-1] if isinstance(e, tuple) else e for e in entries]
+        for name, (slot, _) in held.parameters.items():
+            known = [slot.holder] if slot.holder is not None else [slot.get()]
+            if entries and name in ("weight", "bias") and not any(e is known[0] for e in entries):
+                self._note(f"{name} is not among parameters()")
 
     def _forward(self, held: "Held", probe: Probe) -> tuple[Array, list[Any]]:
         forward = method(held.component, names.FORWARD)
@@ -237,11 +308,14 @@ class LayerDriver:
         set_mode(held.component, probe.training)
         mode = "train" if probe.training else "test"
         roles = {str(i): value for i, value in enumerate(given)}
-        args, kwargs = arguments(
-            forward,
-            roles,
-            {names.TRAINING: probe.training, names.EVALUATION: not probe.training, ("mode",): mode},
-        )
+        options = {
+            names.TRAINING: probe.training,
+            names.EVALUATION: not probe.training,
+            ("mode",): mode,
+        }
+        if self.kind.like.startswith("Causal"):
+            options[names.MASK] = self._mask(forward, given[0].shape[-2])
+        args, kwargs = arguments(forward, roles, options)
         result, more = split(forward(*args, **kwargs))
         for value, copy in zip(given, copies, strict=True):
             if not np.array_equal(value, copy, equal_nan=True):
@@ -253,9 +327,18 @@ class LayerDriver:
         held.given = given
         return result, more
 
+    def _mask(self, forward: Callable[..., Any], size: int) -> Array:
+        """A causal mask, for code that takes one: True where something may be seen, or hidden."""
+        takes = any(names.plain(p.name) in names.MASK for p in names.parameters_of(forward))
+        seen = np.tril(np.ones((size, size), bool))
+        if takes and self.plan.choice and (said := "the mask is True where nothing may be seen"):
+            self.conventions = [*dict.fromkeys([*self.conventions, said])]
+        return ~seen if self.plan.choice else seen
+
     def _call(self, held: "Held", probe: Probe, between: Probe | None = None) -> Parts:
         _, back = self.plan.turn[1:]
         output, more = self._forward(held, probe)
+        self.went_forward = True
         parts: Parts = {"output": np.array(back(output))}
         first = held.given
         if between is not None:
@@ -269,10 +352,15 @@ class LayerDriver:
         assert probe.upstream is not None
         upstream = np.array(self.plan.turn[1](probe.upstream))
         upstream = upstream.reshape(output.shape) if upstream.size == output.size else upstream
+        if upstream.shape != output.shape and self.kind.like in _GROWING:
+            return parts  # there is no upstream gradient for an output of this size
         held.given = first
         dx, returned, recorder = self._backward(held, upstream, output, more)
         if dx is not None:
             parts["grad input"] = np.array(back(dx))
+        for name, value in zip(self.kind.more_inputs, returned, strict=False):
+            if (gradient := array(value)) is not None:
+                parts[f"grad {name}"] = np.array(back(gradient))
         for name in probe.parameters:
             if name in held.parameters:
                 gradient = self._gradient(held, name, before[name], returned, recorder)
@@ -281,7 +369,8 @@ class LayerDriver:
         return parts
 
     def _backward(self, held: "Held", upstream: Array, output: Array, more: list[Any]) -> Any:
-        recorder = Recorder()
+        recorder = held.recorder
+        recorder.seen.clear()
         backward = method(held.component, names.BACKWARD)
         if backward is None:
             raise CannotDrive("there is no method backward")
@@ -314,13 +403,16 @@ class LayerDriver:
         """The gradient of a parameter, wherever the code leaves it."""
         slot, _ = held.parameters[name]
         if (recorded := recorder.gradient(before)) is not None:
+            self.seen.add(styles.UPDATING)
             return recorded
         after = np.asarray(slot.get())
         if after.shape == before.shape and not np.array_equal(after, before, equal_nan=True):
+            self.seen.add(styles.UPDATING)
             self._note("updates its parameters in backward")
             return before - after
         kept = find_gradient(held.component, name, slot)
         if kept is not None:
+            self.seen.add(styles.ATTRIBUTES)
             return kept
         usual = names.PARAMETERS.get(name, (name,))
         for value in returned:
@@ -342,7 +434,8 @@ class LayerDriver:
         if fitting:
             self._note("returns the gradients, keeps none")
             return fitting[min(rank.index(name), len(fitting) - 1)]
-        return None
+        # others were updated, this one was not
+        return np.zeros_like(before) if styles.UPDATING in self.seen else None
 
     def _note(self, text: str) -> None:
         if text not in self.notes:
@@ -356,6 +449,8 @@ class Held:
         self.component = component
         self.parameters: dict[str, tuple[Slot, Layout]] = {}
         self.given: list[Array] = []
+        self.pieces: list[tuple[Slot, Any]] = []  # of recurrent layers
+        self.recorder = Recorder()
 
     def before(self, name: str) -> Array:
         return np.asarray(self.parameters[name][0].get())

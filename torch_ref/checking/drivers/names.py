@@ -1,6 +1,7 @@
 """What people call things: methods, parameters, gradients, arguments."""
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ BACKWARD = (
     "backward_prop", "backward_propagation", "back", "gradient", "grad", "derivative", "prime",
     "df", "deriv", "backpropagation", "compute_gradients",
 )  # fmt: skip
+DERIVATIVE_METHODS = ("gradient", "grad", "derivative", "prime", "df", "deriv")
 LOSS_FORWARD = ("loss", "calculate", "cost", "compute_loss", "get_loss", "value", "error", *FORWARD)
 LOSS_BACKWARD = ("loss_gradient", "delta", "dloss", "loss_grad", "input_gradient", *BACKWARD)
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
@@ -49,8 +51,10 @@ UPSTREAM = (
     "dout", "dy", "grad", "gradoutput", "dvalues", "delta", "outputgradient", "upstream", "dz",
     "da", "gradient", "outgrad", "gradout", "d", "error", "dl", "dldy", "dldout",
 )  # fmt: skip
-TRAINING = ("training", "train", "istraining", "istrain", "trainingmode", "trainmode", "intraining")
+TRAINING = ("training", "train", "istraining", "istrain", "trainingmode", "trainmode", "intraining",
+            "trainflg", "trainflag", "trainphase", "phasetrain")  # fmt: skip
 EVALUATION = ("test", "testing", "eval", "inference", "evaluate", "istest", "predict", "testmode")
+MASK = ("mask", "attnmask", "attentionmask", "causalmask")
 RATE = ("lr", "learningrate", "eta", "rate", "stepsize", "learnrate")
 CACHE = ("cache", "ctx", "context", "saved", "memory", "mem", "caches", "state")
 OPTIMIZER = ("optimizer", "opt", "optim", "optimiser", "updater")
@@ -72,12 +76,13 @@ def plain(name: str) -> str:
 
 def guess_kind(name: str, kinds: Iterable[Kind]) -> Kind | None:
     """The kind whose longest alias is in a name; None if there is none."""
+    words = {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+", name)}
     name = plain(name)
     found = [
         (alias == name or name.startswith(alias) or len(alias) > 2, len(alias), kind.like, kind)
         for kind in kinds
         for alias in (*kind.aliases, plain(kind.like))
-        if (alias in name if len(alias) > 3 else alias == name or name.startswith(alias))
+        if (alias in name if len(alias) > 3 else alias in words or name.startswith(alias))
     ]
     return max(found, key=lambda f: f[:2])[3] if found else None
 
@@ -133,7 +138,25 @@ _NEUTRAL: Mapping[str, Any] = {
     "initializer": None, "activation": None,
     "optimizer": None, "regularizer": None, "dtype": np.float64,
 }  # fmt: skip
+_PAIRS = ("poolshape", "kernelshape", "filtershape", "windowshape")
+_SHAPES = ("inputshape", "inshape", "inputdims")
+_HEIGHTS = ("h", "height")  # what follows is the width
 _SIZES = ("size", "features", "units", "neurons", "nodes", "dim", "channels", "nin", "nout")
+
+
+def torch_default(kind: Kind, p: inspect.Parameter) -> float | None:
+    """What torch takes for an argument that is not given, where people's own default is another."""
+    twin = kind.twin or getattr(torch.optim if kind.role == "optimizer" else torch.nn, kind.like)
+    own = spelled(kind, p.name, {})
+    usual = next((q.default for q in parameters_of(twin) if q.name == own), None)
+    is_number = isinstance(usual, int | float) and not isinstance(usual, bool)
+    return usual if is_number and usual != p.default else None
+
+
+def _as_theirs(p: inspect.Parameter, value: Any) -> Any:
+    """A size as a pair, where their default or its name says so."""
+    is_pair = isinstance(p.default, tuple) or plain(p.name) in _PAIRS
+    return (value, value) if is_pair and isinstance(value, int) else value
 
 
 def constructor_arguments(make: Callable[..., Any], kind: Kind, probe: Probe) -> dict[str, Any]:
@@ -142,16 +165,20 @@ def constructor_arguments(make: Callable[..., Any], kind: Kind, probe: Probe) ->
     given: dict[str, Any] = {}
     used: set[str] = set()
     open_: list[str] = []
+    if any(plain(p.name) in _SHAPES for p in parameters_of(make)):
+        used |= {"in_channels"}  # which its shape says; "depth" is then that of the output
     for p in parameters_of(make):
-        name, torch_name = plain(p.name), spelled(kind, p.name, options)
+        left = {option: value for option, value in options.items() if option not in used}
+        name, torch_name = plain(p.name), spelled(kind, p.name, left)
         if name.startswith("keep") and "p" in options:
             given[p.name] = 1 - options["p"]
             used.add("p")
         elif name == "betas" and {"beta1", "beta2"} <= options.keys():
             given[p.name] = (options["beta1"], options["beta2"])
         elif torch_name in options and torch_name not in used:
-            given[p.name] = options[torch_name]
-            used.add(torch_name)
+            given[p.name] = _as_theirs(p, options[torch_name])
+            if not name.endswith(_HEIGHTS):
+                used.add(torch_name)
         elif name in RATE and kind.role == "layer":
             given[p.name] = 1.0
         elif name in ("rng", "generator", "randomgenerator"):
@@ -162,11 +189,15 @@ def constructor_arguments(make: Callable[..., Any], kind: Kind, probe: Probe) ->
             shape = probe.inputs[0].shape[1:]
             given[p.name] = shape[0] if len(shape) == 1 and name != "inputshape" else shape
         elif p.default is p.empty:
-            if name in _NEUTRAL:
+            if (usual := torch_default(kind, p)) is not None:
+                given[p.name] = usual
+            elif name in _NEUTRAL:
                 given[p.name] = _NEUTRAL[name]
             else:
                 open_.append(p.name)
-    left = [options[name] for name in options if name not in used and options[name] is not None]
-    for name, value in zip(open_, left, strict=False):
+        elif kind.role == "layer" and (usual := torch_default(kind, p)) is not None:
+            given[p.name] = usual
+    others = [options[name] for name in options if name not in used and options[name] is not None]
+    for name, value in zip(open_, others, strict=False):
         given[name] = value
     return given

@@ -1,9 +1,11 @@
 """Where a component of somebody else's keeps its arrays, and in which layout."""
 
+import contextlib
 import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import CellType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -44,6 +46,9 @@ class Slot:
 
 def slots(component: Any, prefix: str = "", depth: int = 0) -> Iterator[Slot]:
     """All arrays in reach: attributes, entries of dicts and lists, data of parameter objects."""
+    if isinstance(component, Closure):
+        yield from _cells(component)
+        return
     if isinstance(component, dict):
         items: Any = list(component.items())
     elif isinstance(component, list):
@@ -70,6 +75,50 @@ def slots(component: Any, prefix: str = "", depth: int = 0) -> Iterator[Slot]:
                     break
 
 
+class Closure:
+    """What a function returned that holds functions: (forward, backward), or a dict of them."""
+
+    def __init__(self, made: Any) -> None:
+        entries = made if isinstance(made, dict) else dict(enumerate(made))
+        self.functions = {
+            (str(key) if isinstance(made, dict) else value.__name__): value
+            for key, value in entries.items()
+            if isinstance(value, FunctionType)
+        }
+        known = {names.plain(n) for n in (*names.FORWARD, *names.BACKWARD)}
+        if not known & {names.plain(n) for n in self.functions}:
+            usual = ("forward", "backward")
+            self.functions = dict(zip(usual, self.functions.values(), strict=False))
+        vars(self).update(self.functions)
+        self.others = [v for v in entries.values() if isinstance(v, dict | list)]
+
+    def cells(self) -> dict[str, CellType]:
+        """The variables that the functions share, those that hold something."""
+        found: dict[str, CellType] = {}
+        for function in self.functions.values():
+            shared = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+            for name, cell in shared:
+                with contextlib.suppress(ValueError):  # not assigned yet
+                    if cell.cell_contents is not None:
+                        found[name] = cell
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        cells = self.cells() if "functions" in vars(self) else {}
+        if name not in cells:
+            raise AttributeError(name)
+        return cells[name].cell_contents
+
+
+def _cells(closure: Closure) -> Iterator[Slot]:
+    for name, cell in closure.cells().items():
+        value = cell.cell_contents
+        if isinstance(value, np.ndarray | np.floating | float):
+            yield Slot(name, cell, "cell_contents")
+        elif isinstance(value, dict | list):
+            yield from slots(value, name, 1)
+
+
 @dataclass(frozen=True)
 class Layout:
     """How people's array relates to torch's: permuted axes, then a shape."""
@@ -78,15 +127,26 @@ class Layout:
     shape: tuple[int, ...]
     torch_shape: tuple[int, ...]
 
+    @property
+    def is_spread(self) -> bool:
+        """A bias for each position, (channels, height, width)."""
+        return len(self.torch_shape) == 1 and len(self.shape) == 3
+
     def to_theirs(self, value: Array) -> Array:
+        if self.is_spread:
+            return np.ascontiguousarray(np.broadcast_to(value[:, None, None], self.shape))
         return np.ascontiguousarray(value.transpose(self.axes)).reshape(self.shape)
 
     def to_torch(self, value: Array) -> Array:
         """A gradient back in torch's layout; as it is where its shape is neither's."""
         value = np.asarray(value)
         permuted = tuple(self.torch_shape[a] for a in self.axes)
+        if self.is_spread and value.shape == self.shape:
+            return value.sum((1, 2))
         if value.size != int(np.prod(self.torch_shape)):
             return value
+        if value.ndim == 2 and value.shape == self.torch_shape != self.shape:
+            return value.T  # the wrong way round for them: torch's shape is an accident
         if value.shape != self.shape:
             squeezed = tuple(n for n in value.shape if n != 1)
             if squeezed != tuple(n for n in self.shape if n != 1):
@@ -96,6 +156,14 @@ class Layout:
     def describe(self, name: str) -> str:
         if len(self.torch_shape) == 2 and self.axes == (1, 0) and name.startswith("weight"):
             return f"{name}s are (in, out)" if name == "weight" else f"{name} is (in, out)"
+        if self.is_spread:
+            return f"{name} has a value for each position; their gradients' sum is judged"
+        if len(self.torch_shape) == 1 and self.shape == (1, *self.torch_shape):
+            return f"{name} is (1, n)"
+        if len(self.torch_shape) == 1 and self.shape == (*self.torch_shape, 1):
+            return f"{name} is (n, 1)"
+        if self.axes == (2, 3, 1, 0):
+            return f"{name} is (height, width, in, out)"
         if self.axes != tuple(range(len(self.axes))):
             return f"{name} has torch's axes in the order {self.axes}"
         if self.shape != self.torch_shape:
@@ -108,6 +176,8 @@ def layouts(theirs: tuple[int, ...], wanted: tuple[int, ...]) -> list[Layout]:
 
     Positions stay in their order (height before width), only channels move.
     """
+    if len(wanted) == 1 and len(theirs) == 3 and wanted[0] == theirs[0]:
+        return [Layout((0,), theirs, wanted)]
     if int(np.prod(theirs)) != int(np.prod(wanted)):
         return []
     found = []
@@ -128,6 +198,18 @@ def layouts(theirs: tuple[int, ...], wanted: tuple[int, ...]) -> list[Layout]:
     return found
 
 
+def usual_layout(shape: tuple[int, ...], matrix: int, vector: int) -> Layout:
+    """Where no array shows it: (out, in), (in, out) or (K, K, C, F); and biases."""
+    identity = tuple(range(len(shape)))
+    if len(shape) == 1:
+        ways = (shape, (1, *shape), (*shape, 1), (1, 1, 1, *shape))
+        return Layout(identity, ways[vector], shape)
+    if matrix == 1 and len(shape) in (2, 4):
+        axes = (1, 0) if len(shape) == 2 else (2, 3, 1, 0)
+        return Layout(axes, tuple(shape[a] for a in axes), shape)
+    return Layout(identity, shape, shape)
+
+
 def find_parameter(
     component: Any, name: str, wanted: tuple[int, ...], taken: set[int]
 ) -> Slot | None:
@@ -135,6 +217,7 @@ def find_parameter(
     fitting = [
         (i, slot) for i, slot in enumerate(slots(component))
         if i not in taken and np.ndim(slot.get()) >= 1 and layouts(np.shape(slot.get()), wanted)
+        and (np.ndim(slot.get()) < 3 or len(wanted) > 1 or slot.name.startswith("b"))
         and not names.looks_like_gradient(slot.name)
     ]  # fmt: skip
     spelled = names.PARAMETERS.get(name, (names.plain(name),))
@@ -199,11 +282,19 @@ class Recorder:
         self.lr = self.learning_rate = self.eta = 1.0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        arrays = [a for a in (*args, *kwargs.values()) if isinstance(a, np.ndarray)]
-        if len(arrays) >= 2:
-            self.seen.append((arrays[0].copy(), arrays[1].copy()))
-            return arrays[0] - arrays[1]
-        return arrays[0] if arrays else None
+        given = [_contents(a) for a in (*args, *kwargs.values())]
+        given = [entry for value in given for entry in value]
+        if len(given) < 2:
+            return args[0] if args else None
+        parameters, gradients = given[:2]
+        if isinstance(parameters, np.ndarray):
+            self.seen.append((parameters.copy(), np.array(gradients)))
+            return parameters - gradients
+        keys = parameters if isinstance(parameters, dict) else range(len(parameters))
+        for key, gradient in zip(keys, _values(gradients), strict=False):
+            self.seen.append((np.array(parameters[key]), np.array(gradient)))
+            parameters[key] = parameters[key] - gradient
+        return parameters
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__"):
@@ -215,3 +306,16 @@ class Recorder:
             if parameter.shape == value.shape and np.array_equal(parameter, value):
                 return gradient
         return None
+
+
+def _contents(value: Any) -> list[Any]:
+    """Arrays and containers among an optimizer's arguments; of a layer, its params and grads."""
+    if isinstance(value, np.ndarray | dict | list):
+        return [value]
+    return [
+        held for name in ("params", "grads") if isinstance(held := getattr(value, name, None), dict)
+    ]
+
+
+def _values(gradients: Any) -> Any:
+    return gradients.values() if isinstance(gradients, dict) else gradients

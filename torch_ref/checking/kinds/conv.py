@@ -1,5 +1,6 @@
 """Convolutions."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -53,6 +54,7 @@ SPELLINGS = {
         "num_kernels",
         "f",
         "n_c",
+        "depth",
     ),
     "kernel_size": (
         "kernel_size",
@@ -142,8 +144,17 @@ def _scatter(
     return dx
 
 
-def _unless(case: Case, condition: bool, value: Callable[[], Array | None]) -> Array | None:
-    return value() if condition else None
+def _cover(case: Case) -> Array:
+    """In how many windows an input is; at least 1."""
+    ones = np.ones((1, 1, *case["weight"].shape[2:]))
+    plain = {"weight": ones}
+    rows = dataclasses.replace(
+        case.probe,
+        parameters=plain,
+        inputs=(case.x[:1, :1],),
+        upstream=np.ones_like(case.dy[:1, :1]),
+    )
+    return np.maximum(_scatter(Case(rows, {}, {})), 1)
 
 
 def _sliced_away(case: Case, part: str) -> Array | None:
@@ -230,6 +241,12 @@ EXPLANATIONS = (
         "for "
         "dx =.",
         lambda c, p: _scatter(c, assign=True),
+    ),
+    _explanation(
+        "overlaps averaged",
+        "grad input",
+        "An input in several windows gets the average of their gradients: it must be the sum.",
+        lambda c, p: c.expected[p] / _cover(c),
     ),
     _explanation(
         "stride ignored on the way back",

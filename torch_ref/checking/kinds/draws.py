@@ -42,6 +42,7 @@ def layer_probes(
     kwargs: Mapping[str, Any],
     training: Sequence[bool] = (True,),
     make: Callable[..., Any] | None = None,
+    extra: Sequence[str] = (),
 ) -> list[Probe]:
     """An experiment for each input and mode, with random parameters and buffers.
 
@@ -51,6 +52,7 @@ def layer_probes(
         args, kwargs: of the class.
         training: the modes.
         make: makes the twin, if it is not the class.
+        extra: the notes of inputs that a right component need not be made for.
     """
     probes = []
     for i, (draw, note) in enumerate(inputs):
@@ -81,6 +83,7 @@ def layer_probes(
                     buffers=buffers,
                     training=mode,
                     note=note if mode else f"{note}, in evaluation".lstrip(", "),
+                    is_extra=note in extra,
                 )
             )
     return probes

@@ -1,5 +1,7 @@
 """Dropout: judged by what its masks do, since they are random."""
 
+import dataclasses
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +25,10 @@ def _draw(*args: Any, **kwargs: Any) -> list[Probe]:
     ]
 
 
+_SPELLINGS = (
+    "p", "rate", "drop_prob", "dropout_rate", "prob", "dropout", "keep_prob", "ratio",
+    "dropout_ratio", "drop_rate", "dropout_prob",
+)  # fmt: skip
 KINDS = (
     Kind(
         "Dropout",
@@ -30,7 +36,20 @@ KINDS = (
         ("dropout",),
         (((0.3,), {}),),
         _draw,
-        {"p": ("p", "rate", "drop_prob", "dropout_rate", "prob", "dropout", "keep_prob", "ratio")},
+        {
+            "p": (
+                "p",
+                "rate",
+                "drop_prob",
+                "dropout_rate",
+                "prob",
+                "dropout",
+                "keep_prob",
+                "ratio",
+                "dropout_ratio",
+                "drop_rate",
+            )
+        },
     ),
 )
 EXPLANATIONS: Sequence[Explanation] = ()
@@ -49,13 +68,38 @@ def judge(driver: Any, probes: Sequence[Probe]) -> list[Finding]:
     p = float(training.args[0] if training.args else training.kwargs.get("p", 0.5))
     found = driver.run(training)
     mask = found["output"] / training.inputs[0]
+    first, second = driver.run_twice(training, training)
+    if (
+        first["output"].size
+        and np.array_equal(first["output"], second["output"])
+        and (mask == 0).any()
+    ):
+        says = "Every call drops the same units: draw a new mask in each, without a seed."
+        return [Finding("output", WRONG, says, "same mask at every call")]
     dropped, scale = float(np.mean(np.abs(mask) < 1e-12)), _scale(mask)
     in_evaluation = driver.run(evaluation)["output"] / evaluation.inputs[0]
     findings = [_of_output(p, mask, dropped, scale, in_evaluation)]
     if "grad input" in found:
         findings.append(_of_gradient(found["grad input"] / training.upstream, mask))
+    if not _has_mode(driver):
+        says = "There is no mode: units are dropped at every call."
+        then = "it must be left out in evaluation"
+        return [*findings, Finding("output in evaluation", CONVENTION, says, "no mode", then=then)]
+    p = 1 - p if abs(dropped - p) > 0.06 and abs(dropped - (1 - p)) <= 0.06 else p
     findings.append(_of_evaluation(p, in_evaluation, scale))
     return findings
+
+
+def _has_mode(driver: Any) -> bool:
+    """Whether anything in the code is about training or evaluation."""
+    code = getattr(driver, "make", None) or getattr(driver, "forward", None)
+    try:
+        source = inspect.getsource(code).lower()  # type: ignore[arg-type]
+        for base in getattr(code, "__mro__", ())[1:-1]:
+            source += inspect.getsource(base).lower()
+    except (OSError, TypeError):
+        return True
+    return any(word in source for word in ("train", "test", "eval", "mode", "infer", "predict"))
 
 
 def _of_output(p: float, mask: Array, dropped: float, scale: float, evaluation: Array) -> Finding:
@@ -66,12 +110,22 @@ def _of_output(p: float, mask: Array, dropped: float, scale: float, evaluation: 
     if (np.abs(mask) < 1e-12).all(0).any() or (mask == mask[0]).all():
         says = "All samples of a batch share one mask: draw one of the input's whole shape."
         return Finding(part, WRONG, says, "one mask for the batch")
+    if ((np.abs(mask) < 1e-12) == (np.abs(mask[:, :1]) < 1e-12)).all():
+        says = "Whole samples are dropped: draw a mask of the input's whole shape."
+        return Finding(part, WRONG, says, "whole samples dropped")
     if abs(dropped - p) > 0.06:
         if abs(dropped - (1 - p)) <= 0.06:
-            says = (
-                f"p is the share that is kept here ({1 - dropped:.2f}); in PyTorch it is dropped."
-            )
-            return Finding(part, CONVENTION, says, "p is kept", then="pass PyTorch 1 - p")
+            if np.isclose(scale, 1 / (1 - p)):
+                says = "The mask is inverted: it drops what should be kept, and is scaled by "
+                says += "1 / (1 - p) all the same."
+                return Finding(part, WRONG, says, "mask inverted")
+            says = f"p is the share that is kept here ({p}); in PyTorch it is dropped."
+            then = "pass PyTorch 1 - p"
+            if np.isclose(scale, 1 / p):
+                return Finding(part, CONVENTION, says, "p is kept", then=then)
+            rest = _of_output(1 - p, mask, dropped, scale, evaluation)
+            kept = dataclasses.replace(rest, says=f"{says} {rest.says}")
+            return dataclasses.replace(kept, then=f"{then}; {rest.then}") if rest.then else kept
         says = f"{dropped:.2f} of the units are dropped, it should be {p}."
         return Finding(part, WRONG, says, "wrong share")
     if np.isclose(scale, 1 / (1 - p)):

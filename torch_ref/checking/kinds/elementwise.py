@@ -1,9 +1,10 @@
 """Activations."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 
 from numpy_impl import textbook
 from torch_ref.checking.explain import Case, Explanation
@@ -19,15 +20,18 @@ def _activation(like: str, *aliases: str, at_0: bool = False, **spellings: tuple
         inputs.append((large(6, 5), "large inputs"))
         if at_0:
             inputs.append((tied(5, 4), "inputs of exactly 0"))
-        return layer_probes(like, inputs, args, kwargs)
+        return layer_probes(like, inputs, args, kwargs, extra=("four axes",))
 
     return Kind(like, "layer", aliases, (((), {}),), draw, spellings)
 
 
-def _draw_softmax(*args: Any, **kwargs: Any) -> list[Probe]:
-    options: Mapping[str, Any] = {"dim": -1} | kwargs
-    inputs = [(normal(5, 4), ""), (large(5, 4), "large inputs"), (tied(4, 6), "equal inputs")]
-    return layer_probes("Softmax", inputs, args, options)
+def _draw_rows(like: str) -> Callable[..., list[Probe]]:
+    def draw(*args: Any, **kwargs: Any) -> list[Probe]:
+        options: Mapping[str, Any] = {"dim": -1} | kwargs
+        inputs = [(normal(5, 4), ""), (large(5, 4), "large inputs"), (tied(4, 6), "equal inputs")]
+        return layer_probes(like, inputs, args, options)
+
+    return draw
 
 
 _SLOPE = ("alpha", "slope", "leak", "a", "negative_slope", "leakiness")
@@ -40,7 +44,27 @@ KINDS = (
     _activation("Softplus", "softplus"),
     _activation("GELU", "gelu"),
     _activation("SiLU", "silu", "swish"),
-    Kind("Softmax", "layer", ("softmax",), (((), {}),), _draw_softmax, {"dim": ("axis", "dim")}),
+    _activation("SELU", "selu"),
+    _activation("Softsign", "softsign"),
+    _activation("Mish", "mish"),
+    _activation("Hardtanh", "hardtanh"),
+    _activation("LogSigmoid", "logsigmoid"),
+    Kind(
+        "LogSoftmax",
+        "layer",
+        ("logsoftmax",),
+        (((), {}),),
+        _draw_rows("LogSoftmax"),
+        {"dim": ("axis", "dim")},
+    ),
+    Kind(
+        "Softmax",
+        "layer",
+        ("softmax",),
+        (((), {}),),
+        _draw_rows("Softmax"),
+        {"dim": ("axis", "dim")},
+    ),
 )
 
 
@@ -185,6 +209,41 @@ EXPLANATIONS = (
         "Where x < 0 the derivative of ELU is y + alpha; alpha is missing.",
         lambda x, y: np.where(x > 0, 1, y),
     ),
+    _wrong(
+        "product rule",
+        "SiLU",
+        "x sigmoid(x) is a product: its derivative is s + x s (1 - s); here only s.",
+        lambda x, y: _sigmoid(x),
+    ),
+    _wrong(
+        "product rule",
+        "SiLU",
+        "x sigmoid(x) is a product: its derivative is s + x s (1 - s); here only x s (1 - s). "
+        "(Tensors that assign a gradient, grad = for grad +=, lose a share like this.)",
+        lambda x, y: x * _sigmoid(x) * (1 - _sigmoid(x)),
+    ),
+    Explanation(
+        "product rule",
+        "grad input",
+        "GELU is a product, x Phi(x): its derivative is Phi + x Phi'; here only Phi.",
+        lambda c, p: c.dy * _phi(c.x),
+        ("GELU",),
+    ),
+    Explanation(
+        "product rule",
+        "grad input",
+        "GELU is a product, x Phi(x): its derivative is Phi + x Phi'; here only Phi.",
+        lambda c, p: c.dy * np.where(c.x == 0, 0.5, _gelu_tanh(c)["output"] / c.x),
+        ("GELU",),
+    ),
+    Explanation(
+        "sum missing",
+        "grad input",
+        "The sum over the row is missing: dx = dy - softmax(x) sum(dy).",
+        lambda c, p: c.dy - np.exp(c.y) * c.dy,
+        ("LogSoftmax",),
+        textbook="log_softmax_backward",
+    ),
     Explanation(
         "tanh approximation",
         "*",
@@ -196,7 +255,8 @@ EXPLANATIONS = (
     Explanation(
         "wrong axis",
         "output",
-        "softmax is taken over the batch: each row must sum to 1, axis=-1.",
+        "softmax is taken over the batch: each row must sum to 1, axis=-1. (axis=0 is "
+        "right only where samples are columns.)",
         lambda c, p: textbook.softmax(c.x, 0),
         ("Softmax",),
         textbook="softmax",
@@ -233,6 +293,11 @@ EXPLANATIONS = (
         textbook="softmax_backward",
     ),
 )
+
+
+def _phi(x: Array) -> Array:
+    """The normal distribution's."""
+    return torch.special.ndtr(torch.from_numpy(np.array(x))).numpy()
 
 
 def _gelu_tanh(case: Case) -> dict[str, Array]:

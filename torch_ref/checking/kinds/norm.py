@@ -28,6 +28,7 @@ def _draw_layer(*args: Any, **kwargs: Any) -> list[Probe]:
         [(normal(5, features), ""), (normal(2, 3, features), "three axes")],
         args,
         kwargs,
+        extra=("three axes",),
     )
 
 
@@ -151,6 +152,23 @@ def _other_momentum(norm: _Norm, old: Array, batch: Array) -> Array:
 
 def _other_momentum_biased(norm: _Norm, old: Array, _: Array) -> Array:
     return norm.momentum * old + (1 - norm.momentum) * norm.var.ravel()
+
+
+def _any_momentum(case: Case, part: str) -> Array | None:
+    """The running statistic after a step of whatever size towards the batch's."""
+    if not case.probe.training:
+        return None
+    norm, old, found = _Norm(case), case[part], case.found[part]
+    batch = norm.mean.ravel()
+    best: Array | None = None
+    for scale in (1.0, norm.count / (norm.count - 1)):
+        if part == "running_var":
+            batch = norm.var.ravel() * scale
+        away = batch - old
+        value = old + away * float((found - old) @ away / (away @ away))
+        if best is None or np.abs(value - found).max() < np.abs(best - found).max():
+            best = value
+    return best
 
 
 def _eps(eps: float) -> tuple[Explanation, ...]:
@@ -313,6 +331,15 @@ EXPLANATIONS = (
         "{part} never moves: evaluation will use its first value.",
         _running(lambda n, old, batch: old),
         _BATCH,
+        textbook="",
+    ),
+    _explanation(
+        "another momentum",
+        "running_*",
+        "{part} moves towards the batch's by another share than PyTorch's 0.1.",
+        _any_momentum,
+        _BATCH,
+        then="give PyTorch the same momentum where you compare running statistics",
         textbook="",
     ),
     _explanation(

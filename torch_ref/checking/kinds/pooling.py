@@ -25,6 +25,19 @@ def _draw(like: str) -> Callable[..., list[Probe]]:
     return draw
 
 
+class _GlobalMean(torch.nn.Module):
+    """AdaptiveAvgPool2d(1), flattened."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.adaptive_avg_pool2d(x, 1).flatten(1)
+
+
+def _draw_global(*args: Any, **kwargs: Any) -> list[Probe]:
+    return layer_probes(
+        "GlobalAvgPool2d", [(normal(3, 2, 4, 5), "")], args, kwargs, make=_GlobalMean
+    )
+
+
 _SPELLINGS = {
     "kernel_size": (
         "kernel_size",
@@ -37,6 +50,10 @@ _SPELLINGS = {
         "f",
         "window",
         "filter_size",
+        "pool_h",
+        "pool_w",
+        "pool_height",
+        "pool_width",
     ),
     "stride": ("stride", "strides", "s"),
     "padding": ("padding", "pad", "p"),
@@ -44,6 +61,7 @@ _SPELLINGS = {
 _CONFIGURATIONS: tuple[tuple[tuple[Any, ...], dict[str, Any]], ...] = (
     ((2,), {"stride": 2}),
     ((3,), {"stride": 2}),
+    ((2,), {"stride": 2, "padding": 1}),
 )
 KINDS = (
     Kind(
@@ -61,6 +79,14 @@ KINDS = (
         _CONFIGURATIONS,
         _draw("AvgPool2d"),
         _SPELLINGS,
+    ),
+    Kind(
+        "GlobalAvgPool2d",
+        "layer",
+        ("globalavgpool2d", "globalaveragepooling2d", "globalavgpool", "globalaveragepool", "gap"),
+        (((), {}),),
+        _draw_global,
+        twin=_GlobalMean,
     ),
 )
 
@@ -115,6 +141,11 @@ def _assigned(case: Case, part: str) -> Array:
         hot = _first(case.x[where])
         dx[where] = np.where(hot, case.dy[:, :, i, j, None, None], dx[where])
     return dx
+
+
+def _cover(case: Case) -> Array:
+    """In how many windows an input is; at least 1."""
+    return np.maximum(_by_window(case, lambda window, dy: 0 * window + 1), 1)
 
 
 def _padded_by_0(case: Case, part: str) -> Array | None:
@@ -196,6 +227,29 @@ EXPLANATIONS = (
         "(height * "
         "width of the window).",
         lambda c, p: c.expected[p] * _sizes(c)[0] ** 2,
+        textbook="avg_pool_backward",
+    ),
+    _explanation(
+        "not divided",
+        "GlobalAvgPool2d",
+        "grad input",
+        "Each position gets the whole gradient: an average shares it out, dy / (height * width).",
+        lambda c, p: c.expected[p] * c.x[0, 0].size,
+    ),
+    _explanation(
+        "overlaps averaged",
+        "MaxPool2d",
+        "grad input",
+        "An input in several windows gets the average of their gradients: it must be the sum.",
+        lambda c, p: _by_window(c, lambda window, dy: dy * _first(window)) / _cover(c),
+        textbook="max_pool_backward",
+    ),
+    _explanation(
+        "overlaps averaged",
+        "AvgPool2d",
+        "grad input",
+        "An input in several windows gets the average of their gradients: it must be the sum.",
+        lambda c, p: c.expected[p] / _cover(c),
         textbook="avg_pool_backward",
     ),
     _explanation(
