@@ -21,6 +21,7 @@ import dataclasses
 import importlib
 import shlex
 import traceback
+import warnings
 
 from experiments.config import BESIDE_RECIPES, GROUPS, Config, amended, resolve
 from experiments.declare import add_flags
@@ -102,7 +103,7 @@ def _run(given: dict[str, Any], command: str) -> int:
     beside = {field.name for field in dataclasses.fields(Job)}
     job = Job(**{name: value for name, value in given.items() if name in beside})
     pieces = {name: value for name, value in given.items() if name not in beside | {"recipe"}}
-    set_threads(job.threads or LAUNCH.threads)
+    set_threads(LAUNCH.threads if job.threads is None else job.threads)
     check_job(given)
     if job.list:
         print(_recipe_list())
@@ -148,9 +149,11 @@ def _one_of_several() -> NoReturn:
     launcher, while one that tidies up waits for the others, who wait for it."""
     if LAUNCH.rank:
         silence(sys.stdout)  # process 0 speaks for all
+        warnings.simplefilter("ignore")
     mpi: Any = None
     if LAUNCH.by == "mpiexec":  # from here on it ends the others of one that aborts
-        with contextlib.suppress(ImportError, RuntimeError):
+        with contextlib.suppress(ImportError, RuntimeError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of another MPI's variables: make_group says it
             mpi = importlib.import_module("mpi4py.MPI")
     try:
         code = main()
