@@ -161,10 +161,10 @@ def test_a_layer_at_two_places_stays_one(backend) -> None:
     nn = make_backend(backend).nn
     dropout, norm, group = nn.Dropout(0.5), nn.BatchNorm1d(3), Two()
     block = nn.Sequential(dropout, norm)
-    shared = share_model(nn, nn.Sequential(block, dropout, norm, block), group)
-    assert shared[0] is shared[3]
-    assert shared[1] is shared[0][0]
-    assert shared[2] is shared[0][1]
+    shared = share_model(nn, nn.Sequential(block, dropout, norm, block, dropout, norm), group)
+    assert shared[3] is shared[0]
+    assert shared[1] is shared[4] is shared[0][0]
+    assert shared[2] is shared[5] is shared[0][1]
     assert shared[1].layer is dropout
     assert shared[2].process_group is group
 
@@ -398,7 +398,7 @@ def test_the_page_s_program_is_that_of_one_process(tmp_path) -> None:
 
 
 def test_several_processes_do_nothing_but_train(tmp_path) -> None:
-    ended = run(several("numpy", 2, "--doctor"), tmp_path)
+    ended = run(several("numpy", 3, "--doctor"), tmp_path)
     assert ended.code == 2
     assert ended.error == (
         "train.py: error: several processes share a training run only: start this without them\n"
