@@ -317,6 +317,26 @@ def test_what_is_not_finite_for_one_is_for_all(folder, whole, tmp_path) -> None:
     assert_same_run(out, whole)
 
 
+def test_ctrl_c_is_said_once(folder, tmp_path) -> None:
+    out = tmp_path / "run"
+    command = several("numpy", 2, *flags(folder, "numpy", out), "--epochs", "100000")
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        while not process.stdout.readline().startswith("epoch 2/"):
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        _, error = process.communicate(timeout=SECONDS)
+    said = [line for line in error.splitlines() if "interrupted" in line or "process 1" in line]
+    assert said == [f"interrupted; go on with: python train.py --resume {out}"]
+
+
 def test_a_user_s_error_is_said_once(folder, tmp_path) -> None:
     """Of a folder that process 0 alone looks at."""
     (tmp_path / "file").touch()
