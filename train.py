@@ -20,7 +20,9 @@ import contextlib
 import dataclasses
 import importlib
 import shlex
+import time
 import traceback
+import warnings
 
 from experiments.config import BESIDE_RECIPES, GROUPS, Config, amended, resolve
 from experiments.declare import add_flags
@@ -143,14 +145,23 @@ def _recipe_list() -> str:
     return "\n".join(lines)
 
 
+def _interrupted_beside(*_: Any) -> NoReturn:
+    """Ctrl-C reaches all processes: the first, which has a folder to tidy up, says so."""
+    time.sleep(1)
+    os._exit(130)
+
+
 def _one_of_several() -> NoReturn:
     """:func:`main`, whose failure ends all processes: one that leaves at once is noticed by their
     launcher, while one that tidies up waits for the others, who wait for it."""
     if LAUNCH.rank:
         silence(sys.stdout)  # process 0 speaks for all
+        warnings.simplefilter("ignore")
+        signal.signal(signal.SIGINT, _interrupted_beside)
     mpi: Any = None
     if LAUNCH.by == "mpiexec":  # from here on it ends the others of one that aborts
-        with contextlib.suppress(ImportError, RuntimeError):
+        with contextlib.suppress(ImportError, RuntimeError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of another MPI's variables: make_group says it
             mpi = importlib.import_module("mpi4py.MPI")
     try:
         code = main()

@@ -10,6 +10,7 @@ The NumPy backend sums with MPI (mpi4py), the torch backend with torch.distribut
 
 import hashlib
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -171,7 +172,9 @@ class TorchGroup(Group):
         except RuntimeError as error:
             if time.monotonic() - started >= self._timeout:
                 raise Lost(_unheard(self._timeout), self._others) from None
-            raise Lost(f"another process is gone ({str(error).splitlines()[0]})") from None
+            # "[file:line] Connection closed by peer. This is typically caused by ..."
+            said = re.sub(r"^\[.*?\] ", "", str(error).splitlines()[0]).partition(". ")[0]
+            raise Lost(f"another process is gone ({said})") from None
 
 
 def make_group(backend: str, timeout: float, launch: Launch = LAUNCH) -> Group:
@@ -221,12 +224,13 @@ def _unheard(timeout: float) -> str:
 
 # layers that multiply by what they draw, so that it can be drawn for rows of ones
 _MASKS = ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d")
-# layers that draw in another way, if the attribute is above 0
-_DRAWS = {
+# layers that draw in another way, or gather what the rows are like, if the attribute is set
+_OF_ITS_ROWS = {
     **dict.fromkeys(("AlphaDropout", "FeatureAlphaDropout"), "p"),
     **dict.fromkeys(("RReLU",), "upper"),
     **dict.fromkeys(("FractionalMaxPool2d", "FractionalMaxPool3d"), "kernel_size"),
     **dict.fromkeys(("RNN", "LSTM", "GRU", "MultiheadAttention"), "dropout"),
+    **dict.fromkeys((f"InstanceNorm{n}d" for n in (1, 2, 3)), "track_running_stats"),
 }
 
 
@@ -255,19 +259,35 @@ def share_model(nn: Any, model: Any, group: Group) -> Any:
         def forward(self, x: Any) -> Any:
             if not self.training:
                 return x
+            rows = group.own.stop - group.own.start
+            if len(x) != rows:
+                raise ValueError(
+                    "among several processes dropout takes tensors whose first axis is the "
+                    f"batch, of {rows} rows here, got shape {tuple(x.shape)}"
+                )
             mask = self.layer(x.new_ones((group.total, *x.shape[1:])))
             return x * mask[group.own]
 
-    def replaced(module: Any) -> Any:
-        kind = type(module).__name__
-        if getattr(module, _DRAWS.get(kind, ""), 0):
-            raise UserError(
-                f"{kind} draws for the rows that it sees: it can't be shared out among processes"
-            )
-        if kind in _MASKS:
-            return SharedDropout(module)
-        for name, child in list(module.named_children()):
-            setattr(module, name, replaced(child))
-        return module
+    made: dict[Any, Any] = {}  # a layer that stands at several places stays one
 
-    return nn.SyncBatchNorm.convert_sync_batchnorm(replaced(model), group)
+    def replaced(module: Any) -> Any:
+        if module in made:
+            return made[module]
+        kind = type(module).__name__
+        option = _OF_ITS_ROWS.get(kind, "")
+        if value := getattr(module, option, 0):
+            raise UserError(
+                f"{kind} with {option}={value} hangs on which rows it sees: it can't be shared "
+                "out among processes"
+            )
+        children = [(name, child) for name, child in module._modules.items() if child is not None]
+        for name, child in children:
+            setattr(module, name, replaced(child))
+        new = module
+        if kind in _MASKS:
+            new = SharedDropout(module)
+        elif not children:
+            new = nn.SyncBatchNorm.convert_sync_batchnorm(module, group)
+        return made.setdefault(module, new)
+
+    return replaced(model)

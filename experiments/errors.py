@@ -28,7 +28,7 @@ class Lost(Exception):
         """End them, whatever they do: their launcher would give them half a minute."""
         for process in self._others:
             with contextlib.suppress(OSError):
-                os.kill(process, signal.SIGKILL)
+                os.kill(process, getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows has one kind
 
 
 class UserError(Exception):

@@ -25,7 +25,13 @@ class Launch:
     @property
     def threads(self) -> int | None:
         """A process's share of this machine's cores; None for a single process: all of them."""
-        return None if self.size == 1 else max(1, len(os.sched_getaffinity(0)) // self.local)
+        return None if self.size == 1 else max(1, cores() // self.local)
+
+
+def cores() -> int:
+    """How many this process may use; macOS and Windows only know how many there are."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 # rank, number, and number on this machine: of torchrun, MPICH (and Intel's), Open MPI

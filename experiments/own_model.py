@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from experiments.errors import NotFinite, UserError, out_of_memory
+from experiments.errors import Lost, NotFinite, UserError, out_of_memory
 from experiments.files import check_regular
 from experiments.own_name import file_of, is_own
 
@@ -29,7 +29,7 @@ def blamed(model: str) -> Iterator[None]:
     """
     try:
         yield
-    except (UserError, NotFinite):
+    except (Lost, NotFinite, UserError):
         raise
     except (Exception, SystemExit) as error:
         if not is_own(model) or out_of_memory(error):

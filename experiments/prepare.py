@@ -52,7 +52,7 @@ def make_trainer(config: Config, data: Dataset, group: Group | None = None) -> T
     """
     if is_own(config.model):
         with own_model.blamed(config.model):
-            trainer = Trainer(config, make_backend(config.backend), data)
+            trainer = Trainer(config, make_backend(config.backend), data, group=group)
             own_model.check_output(
                 config.model, trainer.predict(data.train_images[:1]), data.classes
             )

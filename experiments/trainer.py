@@ -217,6 +217,7 @@ class Trainer:
             NotFinite: if a loss, a weight or a gradient is not; the message says what, at which
                 step, and what to try. Weights that hold such a value never reach a callback.
         """
+        self._agree()
         while self.state.epoch < self.config.epochs and not self.state.stopped_early:
             started = time.perf_counter()
             self._epoch()
@@ -333,8 +334,12 @@ class Trainer:
         state.optimizer = self.backend.optimizer_state(self.optimizer)
         state.scheduler = None if self.scheduler is None else self.scheduler.state_dict()
         state.rng = self.backend.get_rng_state()
-        self.group.agree("weights", list(state.weights.values()))
-        self.group.agree("random numbers", [state.rng])
+        self._agree()
+
+    def _agree(self) -> None:
+        """See that all processes stand at the same place with the same weights."""
+        self.group.agree("weights", self.backend.arrays(self.model).values())
+        self.group.agree("random numbers", [self.backend.get_rng_state(), str(self.state.epoch)])
 
 
 class _Movement:
