@@ -77,7 +77,7 @@ def test_a_wrong_layer(tmp_path) -> None:
 def test_code_that_does_not_run(body, said, tmp_path) -> None:
     file = tmp_path / "bad.py"
     file.write_text(body)
-    done = call(str(file), "--timeout", "2")
+    done = call(str(file), "--timeout", "2", "--memory", "0.5")
     assert done.returncode == 2
     assert said in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
