@@ -1,0 +1,1 @@
+"""Inputs drawn at random: every failure has a seed that replays it."""
