@@ -171,6 +171,7 @@ def _one_of_several() -> NoReturn:
         traceback.print_exc()
         code = 1
     if code and mpi is not None:
+        time.sleep(0.3)  # for its launcher to pass on what it has said
         silence(sys.stderr)  # it would add a line that tells nobody anything
         mpi.COMM_WORLD.Abort(code)
     if code:
