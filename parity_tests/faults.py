@@ -174,7 +174,8 @@ class Sabotage:
             if self._number < 0 and state.epoch == FAILED_IN:
                 Path("calls").write_text("\n".join(self.seen))
 
-        run._Progress.on_checkpoint = on_checkpoint  # type: ignore[method-assign]
+        progress: Any = run._Progress
+        progress.on_checkpoint = on_checkpoint
         for name in CALLS:
             setattr(os, name, self._watched(name, getattr(os, name)))
 

@@ -14,7 +14,7 @@ from torch_ref.checking.probe import Kind
 def wrapped(kind: Kind) -> type:
     """A class of the kind's, named after it, with torch inside."""
     base = {"layer": _Layer, "loss": _Loss, "optimizer": _Optimizer}[kind.role]
-    made = type(kind.like, (base,), {"kind": kind})
+    made: Any = type(kind.like, (base,), {"kind": kind})
     twin = kind.twin or getattr(torch.optim if kind.role == "optimizer" else torch.nn, kind.like)
     parameters = names.parameters_of(twin)
     if kind.role == "optimizer":
@@ -26,12 +26,13 @@ def wrapped(kind: Kind) -> type:
                     name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=value
                 )
                 parameters.append(one)
-    made.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    made.__signature__ = inspect.Signature(parameters)
     if kind.role == "layer":
-        made.forward = _with_arguments(_Layer.forward, "x", *kind.more_inputs)  # type: ignore[attr-defined]
+        made.forward = _with_arguments(_Layer.forward, "x", *kind.more_inputs)
         dy = ("dh", "dc") if kind.like == "LSTMCell" else ("dy",)
-        made.backward = _with_arguments(_Layer.backward, *dy)  # type: ignore[attr-defined]
-    return made
+        made.backward = _with_arguments(_Layer.backward, *dy)
+    wrapper: type = made
+    return wrapper
 
 
 def _with_arguments(function: Any, *own: str) -> Any:
@@ -43,8 +44,9 @@ def _with_arguments(function: Any, *own: str) -> Any:
 
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter(name, kind) for name in ("self", *own)]
-    method.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return method
+    named: Any = method
+    named.__signature__ = inspect.Signature(parameters)
+    return named
 
 
 class _Layer:

@@ -283,9 +283,9 @@ def test_a_killed_run_on_transformed_images_goes_on_to_the_same_bits(backend, tm
         "--scheduler",
         "cosine",
         "--epochs",
-        "4",
+        "3",
         "--batch-size",
-        "32",
+        "128",
         *FLAGS,
     ]
     arguments += ["--backend", backend]

@@ -1,7 +1,6 @@
 """Where an optimizer finds parameters and gradients: lists, dicts, objects, arrays, layers."""
 
 from collections.abc import Iterator, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -156,15 +155,20 @@ class Arrays:
         return [np.asarray(unit.params) for unit in self.all]
 
 
-class Box(SimpleNamespace):
+class Box:
     """A parameter as an object: its value and gradient under each of the usual names."""
+
+    def __init__(self, **values: Any) -> None:
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         group = next((g for g in (_VALUE, _GRADIENT) if name in g), (name,))
         for other in group:
             object.__setattr__(self, other, value)
-
-    __hash__ = object.__hash__  # type: ignore[assignment]
 
     @property
     def shape(self) -> tuple[int, ...]:

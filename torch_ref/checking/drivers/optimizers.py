@@ -308,8 +308,9 @@ class OptimizerDriver:
                 if taken == ["params"] or taken == ["layers"]:
                     initialize(getattr(units[0], taken[0]))
         callers = [
-            Caller(Roles(method(o, STEP), self.kind, options), self.sign, self.first, {})  # type: ignore[arg-type]
+            Caller(Roles(step, self.kind, options), self.sign, self.first, {})
             for o in own
+            if (step := method(o, STEP))
         ]
         hooks = tuple(method(first, (f"{word}_update_params",)) for word in ("pre", "post"))
         self.style = f"an optimizer {getattr(home, 'style', '')}".rstrip()

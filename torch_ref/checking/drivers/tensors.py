@@ -76,7 +76,9 @@ class TensorDriver(LayerDriver):
             except (TypeError, AttributeError):  # it wants a Tensor
                 backward(self.tensor(upstream))
         else:  # it starts from ones: a weighted sum has the upstream as its gradient
-            method((result * self.tensor(upstream)).sum(), names.BACKWARD)()  # type: ignore[misc]
+            start = method((result * self.tensor(upstream)).sum(), names.BACKWARD)
+            assert start is not None
+            start()
         found = held.given[0]
         for name in names.GRADIENT:
             value = getattr(found, name, None)

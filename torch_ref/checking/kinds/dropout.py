@@ -92,9 +92,9 @@ def judge(driver: Any, probes: Sequence[Probe]) -> list[Finding]:
 
 def _has_mode(driver: Any) -> bool:
     """Whether anything in the code is about training or evaluation."""
-    code = getattr(driver, "make", None) or getattr(driver, "forward", None)
+    code: Any = getattr(driver, "make", None) or getattr(driver, "forward", None)
     try:
-        source = inspect.getsource(code).lower()  # type: ignore[arg-type]
+        source = inspect.getsource(code).lower()
         for base in getattr(code, "__mro__", ())[1:-1]:
             source += inspect.getsource(base).lower()
     except (OSError, TypeError):
