@@ -63,22 +63,10 @@ class Backend(Protocol):
     def load_optimizer_state(self, optimizer: Any, state: Any) -> None: ...
 
 
-class NumpyBackend:
-    """numpy_impl; never imports torch."""
+class _Stepping:
+    """The step, the same for either backend."""
 
-    name = "numpy"
-
-    def __init__(self) -> None:
-        import numpy_impl
-
-        self.nn, self.optim, self._impl = numpy_impl.nn, numpy_impl.optim, numpy_impl
-        self.manual_seed = numpy_impl.manual_seed
-        self.get_rng_state = numpy_impl.get_rng_state
-        self.set_rng_state = numpy_impl.set_rng_state
-        self.randperm = numpy_impl.random.randperm
-
-    def uniform(self, low: float, high: float, *size: int) -> Array:
-        return self._impl.random.uniform_(np.empty(size, np.float32), low, high)
+    _tensor: Callable[[Array], Any]
 
     def train_step(
         self,
@@ -90,9 +78,34 @@ class NumpyBackend:
         weight: float,
         group: Group,
     ) -> tuple[float, Array]:
-        return _train_step(
-            self._impl.from_numpy, model, criterion, optimizer, images, labels, weight, group
-        )
+        optimizer.zero_grad()
+        logits = model(self._tensor(images))
+        # no rows have no mean; what is backpropagated then is 0, and what layers sum is summed
+        loss = weight * (criterion(logits, self._tensor(labels)) if weight else logits.sum())
+        loss.backward()
+        grads = (parameter.grad for parameter in model.parameters())
+        group.sum_in_place(np.asarray(grad) for grad in grads if grad is not None)
+        optimizer.step()
+        return loss.item(), logits.detach().numpy()
+
+
+class NumpyBackend(_Stepping):
+    """numpy_impl; never imports torch."""
+
+    name = "numpy"
+
+    def __init__(self) -> None:
+        import numpy_impl
+
+        self.nn, self.optim, self._impl = numpy_impl.nn, numpy_impl.optim, numpy_impl
+        self._tensor = numpy_impl.from_numpy
+        self.manual_seed = numpy_impl.manual_seed
+        self.get_rng_state = numpy_impl.get_rng_state
+        self.set_rng_state = numpy_impl.set_rng_state
+        self.randperm = numpy_impl.random.randperm
+
+    def uniform(self, low: float, high: float, *size: int) -> Array:
+        return self._impl.random.uniform_(np.empty(size, np.float32), low, high)
 
     def predict(self, model: Any, images: Array) -> Array:
         with self._impl.no_grad():
@@ -111,7 +124,7 @@ class NumpyBackend:
         optimizer.load_state_dict(state)
 
 
-class TorchBackend:
+class TorchBackend(_Stepping):
     """torch_ref, which is PyTorch itself wherever PyTorch has the part."""
 
     name = "torch"
@@ -122,6 +135,7 @@ class TorchBackend:
         import torch_ref
 
         self.nn, self.optim, self._torch = torch_ref.nn, torch_ref.optim, torch
+        self._tensor = torch.from_numpy
 
     def manual_seed(self, seed: int) -> None:
         self._torch.manual_seed(seed)
@@ -137,20 +151,6 @@ class TorchBackend:
 
     def uniform(self, low: float, high: float, *size: int) -> Array:
         return self._torch.empty(size).uniform_(low, high).numpy()
-
-    def train_step(
-        self,
-        model: Any,
-        criterion: Any,
-        optimizer: Any,
-        images: Array,
-        labels: Array,
-        weight: float,
-        group: Group,
-    ) -> tuple[float, Array]:
-        return _train_step(
-            self._torch.from_numpy, model, criterion, optimizer, images, labels, weight, group
-        )
 
     def predict(self, model: Any, images: Array) -> Array:
         with self._torch.no_grad():
@@ -197,28 +197,6 @@ def make_backend(name: str) -> Any:
             f"--backend torch needs PyTorch ({error}): pip install -r requirements.txt, "
             "or use --backend numpy"
         ) from None
-
-
-def _train_step(
-    tensor: Callable[[Array], Any],
-    model: Any,
-    criterion: Any,
-    optimizer: Any,
-    images: Array,
-    labels: Array,
-    weight: float,
-    group: Group,
-) -> tuple[float, Array]:
-    """The step, of either backend."""
-    optimizer.zero_grad()
-    logits = model(tensor(images))
-    # no rows have no mean; what is backpropagated then is 0, and what layers sum is summed
-    loss = weight * (criterion(logits, tensor(labels)) if weight else logits.sum())
-    loss.backward()
-    grads = (parameter.grad for parameter in model.parameters())
-    group.sum_in_place(np.asarray(grad) for grad in grads if grad is not None)
-    optimizer.step()
-    return loss.item(), logits.detach().numpy()
 
 
 def _map_leaves(tree: Any, function: Any) -> Any:
