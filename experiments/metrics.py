@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from experiments.errors import UserError
+from experiments.errors import need
 
 COLUMNS = ("step", "epoch", "lr", "train_loss", "train_accuracy", "dev_loss", "dev_accuracy")
 
@@ -34,13 +34,8 @@ def need_tensorboard() -> None:
     Raises:
         UserError: if it is not installed.
     """
-    try:
-        import tensorboard.compat.proto.event_pb2
-        import tensorboard.summary.writer.record_writer  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            f"--tensorboard needs TensorBoard ({error}): pip install tensorboard"
-        ) from None
+    for module in ("compat.proto.event_pb2", "summary.writer.record_writer"):
+        need("TensorBoard", f"tensorboard.{module}", "--tensorboard")
 
 
 class Events:
