@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from experiments import own_model
-from experiments.own_name import is_own
 from experiments.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,7 +53,7 @@ def about(trainer: Trainer, commands: list[str]) -> dict[str, Any]:
         commands: that started it, and that prolonged it.
     """
     config, data = trainer.config, trainer.data
-    noted = {
+    return {
         "name": config.name,
         "changed": config.changed,
         "config": config.as_dict(),
@@ -62,10 +61,8 @@ def about(trainer: Trainer, commands: list[str]) -> dict[str, Any]:
         "commands": commands,
         "versions": versions(),
         "git": commit(),
+        **own_model.noted(config.model),
     }
-    if is_own(config.model):
-        noted["model_checksum"] = own_model.checksum(config.model)
-    return noted
 
 
 def identity(trainer: Trainer) -> dict[str, Any]:
@@ -74,9 +71,11 @@ def identity(trainer: Trainer) -> dict[str, Any]:
     The number of epochs only if the learning rates hang on it.
     """
     config = trainer.config
-    shared = {**config.as_dict(), "data": trainer.data.checksum}
+    shared = {
+        **config.as_dict(),
+        "data": trainer.data.checksum,
+        **own_model.noted(config.model),
+    }
     if config.scheduler != "cosine":
         del shared["epochs"]
-    if is_own(config.model):
-        shared["model_checksum"] = own_model.checksum(config.model)
     return shared

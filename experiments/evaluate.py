@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments import checkpoint, pictures
+from experiments import checkpoint, own_model, pictures
 from experiments.config import Config, amended
 from experiments.data import Dataset, recorded_path
 from experiments.errors import UserError, need, tell
@@ -27,13 +27,17 @@ _SHOWN = 3  # answers for each image
 
 
 class _Saved(NamedTuple):
-    """A file of weights, and what it says of itself; ``data`` may be anything."""
+    """A file of weights, and what it says of itself; ``data`` may be anything.
+
+    ``network``: the checksum of the user's file with it, if it was one.
+    """
 
     file: Path
     weights: dict[str, np.ndarray]
     dtype: str
     config: Config
     data: Any
+    network: Any
 
 
 @overflow_is_reported_later()
@@ -115,7 +119,9 @@ def _saved(path: Path, overrides: Mapping[str, Any], job: str) -> _Saved:
         double = all(array.dtype == np.float64 for array in floats)
         saved = {"dtype": "float64" if double else "float32", **saved}
     config = amended(saved, overrides)
-    return _Saved(file, weights, saved["dtype"], config, metadata.get("data"))
+    return _Saved(
+        file, weights, saved["dtype"], config, metadata.get("data"), metadata.get("model_checksum")
+    )
 
 
 def _stand_in(file: Path, noted: Any) -> Dataset:
@@ -140,6 +146,9 @@ def _loaded(saved: _Saved, data: Dataset) -> Trainer:
     if saved.config.backend == "torch":
         need("PyTorch", "torch", "--backend torch")
     trainer = make_trainer(saved.config, data)
+    now = own_model.noted(saved.config.model).get("model_checksum")
+    if saved.network and now and now != saved.network:
+        tell(f"train.py: {saved.config.model} has changed since these weights were trained")
     _check_weights(saved, trainer.backend.arrays(trainer.model))
     trainer.backend.load_arrays(trainer.model, saved.weights)
     return trainer

@@ -15,9 +15,12 @@ from experiments.files import check_regular
 from experiments.own_name import file_of, is_own
 
 
-def checksum(model: str) -> str:
-    """Of the file: a run goes on with the same network only."""
-    return hashlib.md5(file_of(model).read_bytes(), usedforsecurity=False).hexdigest()
+def noted(model: str) -> dict[str, str]:
+    """The checksum of the user's file, if it is one: a run goes on with the same network only."""
+    if not is_own(model):
+        return {}
+    content = file_of(model).read_bytes()
+    return {"model_checksum": hashlib.md5(content, usedforsecurity=False).hexdigest()}
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments import checkpoint, text
+from experiments import checkpoint, own_model, text
 from experiments.about import about, identity, versions
 from experiments.config import Config
 from experiments.curves import plot_run
@@ -416,7 +416,12 @@ class _Progress:
     def __init__(self, trainer: Trainer, folder: Path, events: Events | None) -> None:
         self._trainer, self._folder, self._events = trainer, folder, events
         config, data = trainer.config, trainer.data.as_dict()
-        self._metadata = {"name": config.name, "config": config.as_dict(), "data": data}
+        self._metadata = {
+            "name": config.name,
+            "config": config.as_dict(),
+            "data": data,
+            **own_model.noted(config.model),
+        }
         self._bar = None
         self._started = time.perf_counter() - trainer.state.seconds
         if sys.stderr.isatty():

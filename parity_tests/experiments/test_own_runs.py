@@ -5,6 +5,7 @@ import csv
 import numpy as np
 import pytest
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from experiments import checkpoint, pictures
 from experiments.data import load
@@ -63,9 +64,28 @@ def test_a_run_folder_says_what_came_out(tmp_path, capsys) -> None:
     assert np.trace(result(out)["confusion"]) == round(297 * result(out)["test_accuracy"])
     assert {"python", "numpy", "torch"} <= about(out)["versions"].keys()
     assert "--tensorboard" in about(out)["commands"][0]
-    assert (out / "events.out.tfevents.0.run").stat().st_size > 1000
     assert call("--evaluate", str(out)) == 0
     assert "accuracy by class: 0 " in capsys.readouterr().out
+
+
+def test_tensorboard_shows_the_metrics(tmp_path) -> None:
+    """Read back by TensorBoard's own reader, after a run that was prolonged."""
+    out = tmp_path / "run"
+    assert call(*QUICK, "--tensorboard", "--out", str(out)) == 0
+    assert call("--resume", str(out), "--epochs", "3", "--tensorboard") == 0
+    shown = EventAccumulator(str(out)).Reload()
+    rows = list(csv.DictReader((out / "metrics.csv").read_text().splitlines()))
+    for tag, column in {
+        "loss/train": "train_loss",
+        "accuracy/train": "train_accuracy",
+        "loss/dev": "dev_loss",
+        "accuracy/dev": "dev_accuracy",
+        "lr": "lr",
+    }.items():
+        written = [(int(row["step"]), float(row[column])) for row in rows if row[column]]
+        found = [(event.step, event.value) for event in shown.Scalars(tag)]
+        assert [step for step, _ in found] == [step for step, _ in written]
+        np.testing.assert_allclose([v for _, v in found], [v for _, v in written], rtol=1e-6)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -110,6 +130,31 @@ def test_a_network_of_one_s_own(backend, body, said, tmp_path, capsys) -> None:
     else:
         assert call(*flags) == 0
         assert call("--evaluate", str(out)) == 0
+
+
+def test_a_network_that_has_changed_since(tmp_path, capsys) -> None:
+    """Its run doesn't go on; its weights are tested, if they fit, but not silently."""
+    file, out = tmp_path / "net.py", tmp_path / "run"
+    source = (
+        "def build(nn):\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.ReLU())\n"
+    )
+    file.write_text(source)
+    flags = ["--dataset", "digits", "--epochs", "1", "--model", f"{file}:build"]
+    assert call(*flags, "--out", str(out)) == 0
+    assert call("--evaluate", str(out)) == 0
+    assert capsys.readouterr().err == ""
+    file.write_text(source.replace("ReLU", "Tanh"))
+    assert "model_checksum" in refusal(capsys, "--resume", str(out), "--epochs", "2")
+    said = f"{file}:build has changed since these weights were trained"
+    assert call("--evaluate", str(out)) == 0
+    assert said in capsys.readouterr().err
+    file.write_text(source.replace("nn.Flatten()", "nn.Flatten(), nn.Linear(64, 64)"))
+    assert call("--evaluate", str(out)) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "do not fit the model" in error
+    file.write_text(source)
+    assert call("--resume", str(out), "--epochs", "2") == 0
 
 
 def test_a_drawing_is_placed_as_mnist_s_makers_did(tmp_path) -> None:
