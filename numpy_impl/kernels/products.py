@@ -14,15 +14,15 @@ _TINY_PRODUCT, _LARGE_PRODUCT = 2**13, 2**25
 _BLOCK = 1024
 
 
-def matmul(a: Array, b: Array) -> Array:
-    """``a @ b``, on one thread unless it is large.
+def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
+    """``a @ b``, on one thread unless it is large; of matrices also into the memory of ``out``.
 
     BLAS's own threads spin for a while after their work, and would take the cores from whatever
     is sliced next. Its product's last bits may differ with their number; so would those of a
     product made from slices.
     """
     # dot starts in half the time of @
-    product = a.dot if a.ndim == b.ndim == 2 else a.__matmul__
+    product = partial(a.dot, out=out) if a.ndim == b.ndim == 2 else a.__matmul__
     # a single row, as in inference, is best left to BLAS
     if len(a) == 1 or not _TINY_PRODUCT < a.size * b.shape[-1] < _LARGE_PRODUCT:
         return product(b)

@@ -27,9 +27,9 @@ def lstm_step(
 
 
 def lstm_step_backward(
-    dh: Array, dc: Array, gates: Array, g: Array, c: Array, tanh_c: Array
+    dh: Array, dc: Array, gates: Array, g: Array, c: Array, tanh_c: Array, out: Array
 ) -> tuple[Array, Array, None, Array]:
-    """``rnnstep.lstm_step_backward(dh, dc, i, f, g, o, c, tanh_c)``, of what the step kept."""
+    """``rnnstep.lstm_step_backward(dh, dc, i, f, g, o, c, tanh_c)``, of what the step kept; da goes into out."""
     n, size = c.shape
     i, f, o = gates[:, :size], gates[:, size : 2 * size], gates[:, 3 * size :]
     into_c = tanh_c * tanh_c
@@ -37,7 +37,7 @@ def lstm_step_backward(
     into_c *= o
     into_c *= dh
     into_c += dc
-    da = np.subtract(1, gates)  # every sigmoid's slope s (1 - s), times the other factor
+    da = np.subtract(1, gates, out=out)  # every sigmoid's slope s (1 - s), times the other factor
     da *= gates
     da_i, da_f, da_g, da_o = (da[:, k * size : (k + 1) * size] for k in range(4))
     da_i *= g

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numpy_impl.kernels import recurrent
+from numpy_impl.kernels import memory, recurrent
 from numpy_impl.kernels.elementwise import silently
 from numpy_impl.kernels.products import matmul, sum_rows
 from numpy_impl.kernels.special import logistic
@@ -117,8 +117,22 @@ STEPS = {
     "LSTM": Step(lstm_step, lstm_step_backward, 4, 2),
     "GRU": Step(gru_step, gru_step_backward, 3, 1),
 }
+
+
+def _into(backward: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
+    """A step's backward that puts its first gradient, a_x's, into ``out``."""
+
+    def wrapped(*arguments: Array, out: Array) -> tuple[Any, ...]:
+        grads = backward(*arguments)
+        out[...] = grads[0]
+        return grads
+
+    return wrapped
+
+
 # along time the LSTM's step is a kernel
-ALONG_TIME = STEPS | {"LSTM": Step(recurrent.lstm_step, recurrent.lstm_step_backward, 4, 2)}
+ALONG_TIME = {mode: step._replace(backward=_into(step.backward)) for mode, step in STEPS.items()}
+ALONG_TIME["LSTM"] = Step(recurrent.lstm_step, recurrent.lstm_step_backward, 4, 2)
 
 
 # -- along time ------------------------------------------------------------------------------------
@@ -126,7 +140,7 @@ ALONG_TIME = STEPS | {"LSTM": Step(recurrent.lstm_step, recurrent.lstm_step_back
 
 def affine(x: Array, weight: Array, bias: Array | None) -> Array:
     """x W^T + b: (M, C) -> (M, G)"""
-    output = matmul(x, weight.T)
+    output = matmul(x, weight.T, memory.empty((len(x), len(weight)), x.dtype))
     if bias is not None:
         output += bias
     return output
@@ -160,10 +174,12 @@ def recurrence(
     before = np.empty_like(y)
     unprojected = None if w.hr is None else np.empty((len(x), w.hr.shape[1]), x.dtype)
     state, kept = tuple(state), []
+    # what comes from the state goes with the sum; the GRU keeps a part of it
+    scratch = memory.empty((len(state[0]), len(w.hh)), x.dtype) if together else None
     for t in rows:
         now = tuple([s[: t.stop - t.start] for s in state])
         before[t] = now[0]
-        a_h = matmul(now[0], w_hh)
+        a_h = matmul(now[0], w_hh, None if scratch is None else scratch[: t.stop - t.start])
         if not together and has_bias:
             a_h += w.b_hh
         now, saved = step.forward(a_x[t], a_h, *now)
@@ -191,7 +207,7 @@ def recurrence_backward(
     dh[t] is dy[t] and what step t + 1 hands back; a weight's gradient is a sum over all steps.
     """
     x, before, unprojected, kept = saved
-    da_x = np.empty((len(x), len(w.ih)), x.dtype)
+    da_x = memory.empty((len(x), len(w.ih)), x.dtype)
     da_h = np.empty_like(da_x) if step.gates == 3 else da_x
     projected = None if unprojected is None else np.empty((len(x), len(w.hr)), x.dtype)
     dstate = tuple(dstate)
@@ -201,7 +217,7 @@ def recurrence_backward(
         if projected is not None:
             projected[t] = dh
             dh = matmul(dh, w.hr)
-        da_x[t], da_h_t, direct, *others = step.backward(dh, *others, *of_step)
+        _, da_h_t, direct, *others = step.backward(dh, *others, *of_step, out=da_x[t])
         if da_h is not da_x:
             da_h[t] = da_h_t
         dh = matmul(da_h_t, w.hh)
