@@ -29,7 +29,10 @@ def lstm_step(
 def lstm_step_backward(
     dh: Array, dc: Array, gates: Array, g: Array, c: Array, tanh_c: Array, out: Array
 ) -> tuple[Array, Array, None, Array]:
-    """``rnnstep.lstm_step_backward(dh, dc, i, f, g, o, c, tanh_c)``, of what the step kept; da goes into out."""
+    """``rnnstep.lstm_step_backward(dh, dc, i, f, g, o, c, tanh_c)``, of what the step kept.
+
+    The gates' gradient goes into ``out``.
+    """
     n, size = c.shape
     i, f, o = gates[:, :size], gates[:, size : 2 * size], gates[:, 3 * size :]
     into_c = tanh_c * tanh_c
