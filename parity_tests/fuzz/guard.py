@@ -1,5 +1,6 @@
 """What a reader must not do: take too long, or too much memory, or run code that a file names."""
 
+import codecs
 import contextlib
 import os
 import resource
@@ -22,7 +23,17 @@ _EVENTS = (
     *("exec", "import", "marshal.loads", "pickle.find_class", "code.__new__", "function.__new__"),
     *("cpython.run_command", "cpython.run_file", "builtins.input", "webbrowser.open"),
 )
-_MODULES = ("os", "subprocess", "shutil", "socket", "ctypes", "tempfile", "urllib", "pty", "sqlite3")
+_MODULES = (
+    "os",
+    "subprocess",
+    "shutil",
+    "socket",
+    "ctypes",
+    "tempfile",
+    "urllib",
+    "pty",
+    "sqlite3",
+)
 _HARMLESS = ("os.listdir", "os.scandir", "os.fwalk", "os.walk")
 _folder: str | None = None  # while a file in it is read
 
@@ -52,6 +63,7 @@ def _taken() -> int:
 
 
 _installed = False
+codecs.lookup("raw_unicode_escape")  # imports a module when a pickle first has such a text
 
 
 @contextlib.contextmanager

@@ -26,11 +26,28 @@ _RARE = 0.02  # for what takes a millisecond to read
 
 RAW = (  # pieces of JSON, some of them more than Python can hold
     *("null", "true", "NaN", "Infinity", "1e400", "-1e400", "1" + "0" * 400, "1" * 5000, "-0.0"),
-    *('""', '"a"', '".."', '"../../etc/passwd"', '"a\\u0000b"', '"\\ud800"', '"' + "a" * 5000 + '"'),
+    *(
+        '""',
+        '"a"',
+        '".."',
+        '"../../etc/passwd"',
+        '"a\\u0000b"',
+        '"\\ud800"',
+        '"' + "a" * 5000 + '"',
+    ),
     *("[]", "{}", "[[]]", "[0, 0]", "[-1]", "[1.5]", '["a", {}]', '{"a": 1, "a": 2}'),
     *(f"{number}" for number in EXTREMES),
     *(f"[{number}, {number}]" for number in EXTREMES),
-    *('"F32"', '"I64"', '"BOOL"', '"F8_E4M3"', '"BF16"', '"torch"', '"x.py:f"', '{"__array__": "0"}'),
+    *(
+        '"F32"',
+        '"I64"',
+        '"BOOL"',
+        '"F8_E4M3"',
+        '"BF16"',
+        '"torch"',
+        '"x.py:f"',
+        '{"__array__": "0"}',
+    ),
     *('{"__array__": "x"}', '{"items": [["a", 1]]}', '{"items": [[[], 1]]}', '{"items": 1}'),
 )
 _HOSTILE = (
@@ -85,9 +102,9 @@ def mutated_bytes(data: bytes, rng: Random, others: Sequence[bytes]) -> bytes:
             number = rng.choice(EXTREMES) % 2 ** (8 * size)
             changed[at : at + size] = number.to_bytes(size, order)
         elif kind == 5:
-            to = rng.randrange(len(changed))
             piece = changed[at : at + length]
             del changed[at : at + length]
+            to = rng.randint(0, len(changed))
             changed[to:to] = piece
         elif kind == 6:
             other = rng.choice(others)
@@ -169,7 +186,9 @@ def mutated_json(text: str, rng: Random) -> str:
         if kind == 0:
             del holder[key]
         elif kind == 1 and isinstance(holder, dict):
-            holder[rng.choice(["a", "..", "\0", "", "__metadata__", "ü", "__array__"])] = holder[key]
+            holder[rng.choice(["a", "..", "\0", "", "__metadata__", "ü", "__array__"])] = holder[
+                key
+            ]
         elif kind == 2:
             other, there = rng.choice(_places(tree) or [([0], 0)])
             holder[key] = json.loads(json.dumps(other[there]))
@@ -177,7 +196,10 @@ def mutated_json(text: str, rng: Random) -> str:
             holder[key] = "@raw@"
     raw = rng.choice(RAW)
     if rng.random() < _RARE:
-        depth, (left, right) = rng.choice([400, 900, _DEEP]), rng.choice([("[", "]"), ('{"a":', "}")])
+        depth, (left, right) = (
+            rng.choice([400, 900, _DEEP]),
+            rng.choice([("[", "]"), ('{"a":', "}")]),
+        )
         raw = left * depth + "1" + right * depth
     elif rng.random() < 0.1:
         raw = f"1, {json.dumps(rng.choice(list(tree) or ['a']))}: {raw}"
@@ -307,7 +329,7 @@ def _pickles(data: bytes, rng: Random, others: Sequence[bytes]) -> bytes:
             changed[to:to] = piece
         else:
             other = _instructions(rng.choice([o for o in others if o[:1] == b"\x80"]))[0]
-            start = rng.randrange(len(other))
+            start = rng.randint(0, len(other))
             changed[at:at] = other[start : start + rng.choice([1, 5, 20])]
     return b"".join(changed) + rest
 

@@ -7,7 +7,7 @@ import io
 import json
 import struct
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -96,6 +96,17 @@ class Readers:
         run._take(self.trainer, path, checkpoint.load_state(path, self.run))
 
 
+@contextlib.contextmanager
+def small_pictures() -> Iterator[None]:
+    """A picture takes memory by its pixels, of which Pillow has a bound: here a smaller one."""
+    bound = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = 2**19
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = bound
+
+
 # -- the files -----------------------------------------------------------------------------------
 
 
@@ -153,14 +164,19 @@ def _loadable(arrays: dict[str, np.ndarray]) -> dict[str, bytes]:
     storage = struct.pack("<q", 6) + SIX
     for name, code in hostile("ran").items():
         program = b"\x80\x02" + code + b"."
-        found |= {f"hostile {name}": zip_file(program), f"hostile legacy {name}": legacy_file(program)}
+        found |= {
+            f"hostile {name}": zip_file(program),
+            f"hostile legacy {name}": legacy_file(program),
+        }
     for name, program in PROGRAMS.items():
         if len(program) < 1000:
             found[f"program {name}"] = legacy_file(b"\x80\x02" + program)
     for name, nonsense in TENSORS.items():
         if "huge" not in name:
             found[f"tensor {name}"] = zip_file(pickled(nonsense), data_0=SIX)
-            found[f"tensor legacy {name}"] = legacy_file(pickled(nonsense), keys=["0"], data=storage)
+            found[f"tensor legacy {name}"] = legacy_file(
+                pickled(nonsense), keys=["0"], data=storage
+            )
     return found
 
 
@@ -229,7 +245,9 @@ def _of_a_run(trainer: Trainer) -> list[Original]:
         unsigned = {"json": json.dumps(metadata)}
         return [
             Original("weights", "last.safetensors", weights.read_bytes()),
-            Original("weights", "other.safetensors", safetensors.numpy.save(state.weights, unsigned)),
+            Original(
+                "weights", "other.safetensors", safetensors.numpy.save(state.weights, unsigned)
+            ),
             Original("checkpoint", "checkpoint.safetensors", point.read_bytes()),
         ]
 

@@ -18,7 +18,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from parity_tests.fuzz import guard, mutate
+from parity_tests.fuzz import guard, mutate, originals
 from parity_tests.fuzz.originals import DOCUMENTED, Original, made
 
 _BLOCK = 5000  # inputs that a process gets at a time
@@ -56,14 +56,14 @@ class Fuzz:
         with tempfile.TemporaryDirectory() as name, Files(Path(name)) as files:
             for original in self.originals:  # so that all that is needed is imported
                 self.outcome(original, files)
-            with warnings.catch_warnings(action="ignore"):
+            with warnings.catch_warnings(action="ignore"), originals.small_pictures():
                 for number in range(seed, seed + count):
                     given = self.input(number)
                     self._note(given, self.outcome(given, files, True), found, number, keep)
         return found
 
     def outcome(self, given: Original, files: "Files", watched: bool = False) -> str:
-        """"read", "refused", or what went wrong."""
+        """ "read", "refused", or what went wrong."""
         path = files.written(given)
         try:
             if watched:
@@ -138,8 +138,7 @@ def _shared(count: int, seed: int, jobs: int, keep: Path | None) -> Found:
             try:
                 found = done.result()
             except Exception as error:
-                total.failures.append(f"{blocks[done]}: {error!r}")
-                continue
+                found = Found(Counter(), Counter(), [f"{blocks[done]}: {error!r}"])
             total.read.update(found.read)
             total.refused.update(found.refused)
             total.failures.extend(found.failures)
