@@ -57,10 +57,12 @@ def write_npz(obj: Any, path: Path) -> None:
 
 def read_npz(file: BinaryIO, archive: zipfile.ZipFile) -> dict[str, Array]:
     """What ``np.savez`` and ``np.savez_compressed`` write, but no objects."""
-    left = _DEFLATE * file.seek(0, os.SEEK_END)
+    size = file.seek(0, os.SEEK_END)
+    left = _DEFLATE * size
     for info in archive.infolist():  # before any is unpacked
         left -= info.file_size
-        if left < 0 or info.file_size > _DEFLATE * info.compress_size:
+        packed = info.compress_size
+        if left < 0 or packed > size or info.file_size > _DEFLATE * packed:
             raise FileError(f"damaged ({info.filename} is said to have {info.file_size} bytes)")
         if info.compress_type not in _PACKED:  # the others unpack more than they say they have
             raise FileError(f"{info.filename} is compressed as np.savez never does: refused")
