@@ -10,6 +10,7 @@ import random
 import struct
 import zipfile
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -259,7 +260,7 @@ def _instructions(data: bytes) -> tuple[tuple[bytes, ...], bytes]:
         except ValueError:
             break
         places.append(stream.tell())
-        found += [data[a:b] for a, b in zip(places, places[1:], strict=False)]
+        found += [data[a:b] for a, b in pairwise(places)]
         start = stream.tell()
     return tuple(found), data[start:]
 

@@ -43,19 +43,21 @@ class Fuzz:
             kind = original.name.split()[0] if original.reader == "load" else original.reader
             self.groups.setdefault(kind, []).append(original)
         self.others = [original.data for original in self.originals]
+        with tempfile.TemporaryDirectory() as name, Files(Path(name)) as files:
+            for original in self.originals:  # so that all that is needed is imported
+                self.outcome(original, files)
 
     def input(self, seed: int) -> Original:
         """The input of that seed: which reader it is for, and its bytes."""
         rng = random.Random(seed)
         original = rng.choice(self.groups[rng.choice(list(self.groups))])
-        return original._replace(data=mutate.mutated(original.data, rng, self.others))
+        with warnings.catch_warnings(action="ignore"):  # of names that are in an archive twice
+            return original._replace(data=mutate.mutated(original.data, rng, self.others))
 
     def run(self, count: int, seed: int, keep: Path | None = None) -> Found:
         """Read ``count`` inputs."""
         found = Found(Counter(), Counter(), [])
         with tempfile.TemporaryDirectory() as name, Files(Path(name)) as files:
-            for original in self.originals:  # so that all that is needed is imported
-                self.outcome(original, files)
             with warnings.catch_warnings(action="ignore"), originals.small_pictures():
                 for number in range(seed, seed + count):
                     given = self.input(number)
