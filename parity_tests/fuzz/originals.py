@@ -27,6 +27,7 @@ from experiments.trainer import State, Trainer
 from numpy_impl import nn
 from numpy_impl.io import FileError
 from parity_tests.io.test_damaged import arrays_in, inside_its_memory, whole_files
+from parity_tests.io.test_files import torch_file
 from parity_tests.io.test_refused import (
     PROGRAMS,
     SIX,
@@ -36,7 +37,6 @@ from parity_tests.io.test_refused import (
     pickled,
     zip_file,
 )
-from parity_tests.io.test_files import torch_file
 
 
 class Original(NamedTuple):
