@@ -54,7 +54,7 @@ def test_a_system_s_error_is_no_damage(tmp_path, monkeypatch) -> None:
         raise OSError("Input/output error (os error 5)")
 
     monkeypatch.setattr(safetensors, "safe_open", broken)
-    with pytest.raises(UserError, match="can't be read .Input/output error") as caught:
+    with pytest.raises(UserError, match=r"can't be read .Input/output error") as caught:
         checkpoint.load_arrays(file)
     assert not isinstance(caught.value, Damaged)
 
@@ -92,7 +92,7 @@ def test_a_state_whose_numbers_are_none(tmp_path) -> None:
         def resume(self, state):
             raise IndexError("only integers are valid indices")
 
-    with pytest.raises(UserError, match="does not fit this run .only integers"):
+    with pytest.raises(UserError, match=r"does not fit this run .only integers"):
         run._take(Odd(), tmp_path / "checkpoint", {})
 
 

@@ -159,8 +159,10 @@ def _npy(data: bytes, rng: Random, others: Sequence[bytes]) -> bytes:
         fields = ast.literal_eval(header.decode())
         number = rng.choice(EXTREMES)
         fields[rng.choice(["descr", "shape", "fortran_order", "more"])] = rng.choice(
-            [number, (number,), (number, number), (0, number), "|O", ">f8", "<M8", "V9", "f4,f4"]
-            + [[("a", "<f8")], ("<f8", (number,)), "|b1", True, None, (3,) * 70]
+            [
+                *(number, (number,), (number, number), (0, number), (3,) * 70, True, None),
+                *("|O", ">f8", "<M8", "V9", "f4,f4", "|b1", [("a", "<f8")], ("<f8", (number,))),
+            ]
         )
         header = repr(fields).encode()
     elif rng.random() < 0.1:

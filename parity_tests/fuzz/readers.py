@@ -57,11 +57,15 @@ class Fuzz:
     def run(self, count: int, seed: int, keep: Path | None = None) -> Found:
         """Read ``count`` inputs."""
         found = Found(Counter(), Counter(), [])
-        with tempfile.TemporaryDirectory() as name, Files(Path(name)) as files:
-            with warnings.catch_warnings(action="ignore"), originals.small_pictures():
-                for number in range(seed, seed + count):
-                    given = self.input(number)
-                    self._note(given, self.outcome(given, files, True), found, number, keep)
+        with (
+            tempfile.TemporaryDirectory() as name,
+            Files(Path(name)) as files,
+            warnings.catch_warnings(action="ignore"),
+            originals.small_pictures(),
+        ):
+            for number in range(seed, seed + count):
+                given = self.input(number)
+                self._note(given, self.outcome(given, files, True), found, number, keep)
         return found
 
     def outcome(self, given: Original, files: "Files", watched: bool = False) -> str:
