@@ -8,6 +8,7 @@ Replay one: ``--seed N --count 1``; ``--keep FOLDER`` keeps the files that went 
 import argparse
 import os
 import random
+import sys
 import tempfile
 import time
 import warnings
@@ -149,6 +150,8 @@ def _shared(count: int, seed: int, jobs: int, keep: Path | None) -> Found:
             total.refused.update(found.refused)
             total.failures.extend(found.failures)
             print(*found.failures, sep="\n", end="\n" if found.failures else "", flush=True)
+            read, refused = total.read.total(), total.refused.total()
+            print(f"{read:,} read, {refused:,} refused ...", file=sys.stderr, flush=True)
     return total
 
 
