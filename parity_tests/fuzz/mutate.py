@@ -290,7 +290,6 @@ def _pool() -> tuple[bytes, ...]:
         *(_of_length(b"T", 4, n) for n in EXTREMES),  # BINSTRING
         *(_of_length(b"\x8b", 4, n) for n in EXTREMES),  # LONG4
         *(b"\x8a\x09" + n.to_bytes(9, "little", signed=True) for n in EXTREMES),  # LONG1
-        *(b"\x8a\x09" + n.to_bytes(9, "little", signed=True) for n in EXTREMES),
         *(_of_length(b"\x95", 8, n)[:9] for n in EXTREMES),  # FRAME
         *(b"r" + (n % 2**32).to_bytes(4, "little") for n in EXTREMES),  # LONG_BINPUT
         *(b"j" + (n % 2**32).to_bytes(4, "little") for n in EXTREMES),  # LONG_BINGET
