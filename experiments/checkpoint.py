@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments.errors import Damaged, UserError
-from experiments.files import check_regular, write_atomically
+from experiments.files import check_regular, parsed, write_atomically
 
 Array = np.ndarray
 _ARRAY = "__array__"  # marks, in the JSON part, where an array of the other part belongs
@@ -55,13 +55,15 @@ def _load(path: Path) -> tuple[dict[str, Array], dict[str, Any], bool]:
         with safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get("json", "{}")
             arrays = {name: file.get_tensor(name) for name in list(file.keys())}
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+    except OSError as error:  # of the system, which says nothing of the file's contents
+        raise UserError(f"{path}: can't be read ({error.strerror or error})") from None
+    except (SafetensorError, ValueError, TypeError) as error:
         raise Damaged(
             f"{path}: not a whole safetensors file of float or int arrays ({error})"
         ) from None
     try:
-        metadata = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        metadata = parsed(text)
+    except ValueError as error:
         raise Damaged(f"{path}: its metadata are not valid JSON ({error})") from None
     if not isinstance(metadata, dict):
         raise Damaged(f"{path}: its metadata must be a JSON object, got {text[:60]}")

@@ -120,8 +120,10 @@ def load(
 def recorded_path(noted: Any) -> Path | None:
     """Where the data was that a run noted, if it is still there."""
     path = noted.get("path") if isinstance(noted, dict) else None
-    there = isinstance(path, str) and path and "\0" not in path and Path(path).exists()
-    return Path(path) if there and isinstance(path, str) else None
+    try:
+        return Path(path) if isinstance(path, str) and path and Path(path).exists() else None
+    except (OSError, ValueError):  # no file can have such a name
+        return None
 
 
 def split(data: Dataset, permutation: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:

@@ -13,6 +13,7 @@ from typing import Any
 from experiments.errors import UserError
 
 _NO_SYNC_HERE = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # some network file systems
+_DEEPEST = 100  # of JSON: what is in our files takes a dozen
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -96,6 +97,25 @@ def check_regular(path: Path, expected: str) -> None:
         raise UserError(f"{path}: can't be read (it is {kind}, {expected} was expected)")
 
 
+def parsed(text: str) -> Any:
+    """What a text says in JSON.
+
+    Raises:
+        ValueError: if it is broken, or nested so deeply that even to show it may take too much.
+    """
+    try:
+        tree = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    holders = [tree] if isinstance(tree, dict | list) else []
+    for _ in range(_DEEPEST):
+        values = [v.values() if isinstance(v, dict) else v for v in holders]
+        holders = [v for each in values for v in each if isinstance(v, dict | list)]
+    if holders:
+        raise ValueError("it is nested too deeply")
+    return tree
+
+
 def read_json(path: Path, expected: str) -> Any:
     """A JSON file.
 
@@ -104,8 +124,8 @@ def read_json(path: Path, expected: str) -> Any:
     """
     check_regular(path, expected)
     try:
-        return json.loads(path.read_text())
+        return parsed(path.read_text())
     except OSError as error:
         raise UserError(f"{path}: can't be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"{path}: not valid JSON ({error})") from None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.errors import UserError
+from experiments.files import parsed
 
 try:
     import fcntl
@@ -118,7 +119,7 @@ def _me() -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     """What the holder wrote; empty if it has not yet."""
     try:
-        holder = json.loads(path.read_text())
+        holder = parsed(path.read_text())
     except (OSError, ValueError):
         return {}
     return holder if isinstance(holder, dict) else {}

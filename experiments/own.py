@@ -19,6 +19,7 @@ KEYS = (
     ("train_images", "train_labels", "test_images", "test_labels"),
 )
 _MOST_CLASSES = 10_000
+_DEFLATE = 1032  # bytes that a compressed byte can become at most
 
 
 def read_npz(path: Path) -> dict[str, Part]:
@@ -43,10 +44,12 @@ def read_npz(path: Path) -> dict[str, Part]:
     if keys is None:
         wanted = " or ".join(", ".join(keys) for keys in KEYS)
         raise UserError(f"{path}: must hold {wanted}; it has {', '.join(names) or 'no arrays'}")
-    parts = {}
+    parts, most = {}, _DEFLATE * path.stat().st_size
     for key, name in zip(FILES, keys, strict=True):
         where = f"{path}: {name}"
         array = np.asarray(arrays[name])
+        if array.nbytes > most:  # other formats have views of any size
+            raise UserError(f"{where}: has more bytes than its file can hold")
         array = _images(where, array) if key.endswith("images") else _labels(where, array)
         digests = digests_of(array) if array.dtype == np.uint8 else frozenset[str]()
         parts[key] = Part(array, where, digests)

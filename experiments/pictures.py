@@ -70,6 +70,14 @@ def _placed(ink: Array, size: tuple[int, int], dataset: str) -> Array:
     return page.round().clip(0, 255).astype(np.uint8)
 
 
+def _formats() -> list[str]:
+    """What Pillow reads itself: PostScript is a program, which it hands to another one to run."""
+    from PIL import Image
+
+    Image.init()
+    return [name for name in Image.ID if name != "EPS"]
+
+
 def _grey(path: Path) -> Array:
     """The picture in 256 shades of grey, as float, on paper where it is transparent."""
     from PIL import Image, ImageOps
@@ -78,7 +86,7 @@ def _grey(path: Path) -> Array:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # Pillow only warns of 90 megapixels
-            with Image.open(path) as file:
+            with Image.open(path, formats=_formats()) as file:
                 upright: Any = ImageOps.exif_transpose(file) or file
                 if upright.mode.startswith("I"):  # 16 bits, which Pillow cuts off at 255
                     return np.asarray(upright, np.float64) / 257

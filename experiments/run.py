@@ -282,10 +282,14 @@ def _restore(trainer: Trainer, folder: Path) -> None:
         group.wait()
 
 
+# what a state that is no state makes of the code that takes it
+_MISFITS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+
+
 def _take(trainer: Trainer, file: Path, state: Any) -> None:
     try:
         trainer.resume(State(**state))
-    except (TypeError, KeyError, ValueError, RuntimeError, AttributeError, AssertionError) as error:
+    except (*_MISFITS, RuntimeError) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{file}: does not fit this run ({said})") from None
 

@@ -6,6 +6,7 @@ import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -24,6 +25,7 @@ _SAFETENSORS = {
 }
 # fmt: on
 _DEFLATE = 1032  # how many bytes one compressed byte can become at most
+_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def _named(obj: Any, suffix: str) -> dict[str, Array]:
@@ -55,14 +57,19 @@ def write_npz(obj: Any, path: Path) -> None:
 
 def read_npz(file: BinaryIO, archive: zipfile.ZipFile) -> dict[str, Array]:
     """What ``np.savez`` and ``np.savez_compressed`` write, but no objects."""
-    left = _DEFLATE * file.seek(0, os.SEEK_END)
-    found = {}
-    for info in archive.infolist():
+    size = file.seek(0, os.SEEK_END)
+    left = _DEFLATE * size
+    for info in archive.infolist():  # before any is unpacked
         left -= info.file_size
-        if left < 0 or info.file_size > _DEFLATE * info.compress_size:
+        packed = info.compress_size
+        if left < 0 or packed > size or info.file_size > _DEFLATE * packed:
             raise FileError(f"damaged ({info.filename} is said to have {info.file_size} bytes)")
-        found[info.filename.removesuffix(".npy")] = _npy(archive.read(info), info.filename)
-    return found
+        if info.compress_type not in _PACKED:  # the others unpack more than they say they have
+            raise FileError(f"{info.filename} is compressed as np.savez never does: refused")
+    return {
+        info.filename.removesuffix(".npy"): _npy(archive.read(info), info.filename)
+        for info in archive.infolist()
+    }
 
 
 def _npy(data: bytes, name: str) -> Array:
@@ -71,7 +78,10 @@ def _npy(data: bytes, name: str) -> Array:
     read = np.lib.format.read_array_header_1_0
     if version != (1, 0):
         read = np.lib.format.read_array_header_2_0
-    shape, is_fortran, dtype = read(stream)
+    try:
+        shape, is_fortran, dtype = read(stream)
+    except (MemoryError, SyntaxError, TokenError):  # Python's parser has these for nonsense
+        raise FileError(f"damaged ({name} has no header of NumPy's)") from None
     if dtype.kind not in "biufc":
         raise FileError(f"{name} has elements of {dtype}: only numbers and bools are read")
     values = np.frombuffer(data, dtype, offset=stream.tell())

@@ -1,6 +1,5 @@
 """What is raised for a file that can't be, or must not be, read."""
 
-import errno
 import pickle
 import struct
 import zipfile
@@ -33,10 +32,6 @@ def reading(name: str) -> Iterator[None]:
         raise FileError(f"{name}: {error}") from None
     except _DAMAGE as error:
         raise FileError(f"{name}: damaged ({type(error).__name__}: {error})") from error
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # which a seek to before the start of a file on disk gives
-            raise
-        raise FileError(f"{name}: damaged (it points outside itself)") from error
 
 
 def shown(value: Any) -> str:

@@ -89,6 +89,8 @@ def _load(file: BinaryIO) -> Any:
     file.seek(start)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         with zipfile.ZipFile(file) as archive:
+            if any(info.header_offset < 0 for info in archive.infolist()):  # an OSError on a disk
+                raise FileError("damaged (it points before its start)")
             is_npz = all(name.endswith(".npy") for name in archive.namelist())
             return (arrays.read_npz if is_npz else torch_reading.read_zip)(file, archive)
     if torch_reading.LEGACY_MAGIC in head:

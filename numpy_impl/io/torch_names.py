@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from numpy_impl.io.errors import FileError, shown
-from numpy_impl.io.unpickling import Function, check_key
+from numpy_impl.io.unpickling import COPIES, Function, check_key
 from numpy_impl.nn.parameter import Parameter
 from numpy_impl.tensor.creation import device
 from numpy_impl.tensor.tensor import Tensor
@@ -55,11 +55,15 @@ class Storage:
     Args:
         kind: what its elements are.
         numel: how many.
+
+    Attributes:
+        left: bytes that copies of it may still take.
     """
 
     def __init__(self, kind: StorageType, numel: int) -> None:
         self.kind = kind
         self.nbytes = numel * kind.dtype.itemsize
+        self.left = COPIES * self.nbytes
         self.array = np.empty(numel, np.float32 if kind.is_bfloat16 else kind.dtype)
 
     def fill(self, data: bytes | memoryview, is_little_endian: bool) -> None:
@@ -115,6 +119,9 @@ def _tensor(
         ],
     )
     if metadata:
+        storage.left -= array.nbytes  # a view of one element can have any size
+        if storage.left < 0:
+            raise FileError(f"damaged (a conjugate of size {size} of {len(whole)} elements)")
         array = np.conj(array) if metadata.get("conj") else array
         array = -array if metadata.get("neg") else array
     return Tensor(array, True) if requires_grad is True and array.dtype.kind == "f" else array

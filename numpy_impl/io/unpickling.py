@@ -11,11 +11,15 @@ import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from io import BytesIO
+from typing import Any
 
 from numpy_impl.io.errors import FileError, shown
 
 _MARK = object()
+_LONGEST_KEY = 64
+COPIES = 16  # that may be made of each byte of a file, on average
+_COPIED = (str, bytes, list, dict, set)  # by what is called, with all that they hold
 _SCALARS = (str, int, float, complex, bytes, type(None))
 
 
@@ -28,11 +32,12 @@ class Function:
 
 def check_key(key: Any) -> Any:
     """A key or an element of a set: nested ones could take forever to hash."""
-    for part in key if type(key) is tuple else (key,):
-        if not isinstance(part, _SCALARS):
-            raise FileError(
-                f"a key must be a number, a string or a tuple of those, got {shown(key)}"
-            )
+    parts = key if type(key) is tuple else (key,)
+    if len(parts) > _LONGEST_KEY or not all(isinstance(part, _SCALARS) for part in parts):
+        raise FileError(
+            f"a key must be a number, a string or a tuple of at most {_LONGEST_KEY} of those, "
+            f"got {shown(key)}"
+        )
     return key
 
 
@@ -42,7 +47,9 @@ class _Machine:
         names: Mapping[str, Any],
         persistent: Callable[[Any], Any] | None,
         take_state: Callable[[Any, Any], None],
+        size: int,
     ) -> None:
+        self.left = COPIES * size
         self.names, self.persistent, self.take_state = names, persistent, take_state
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
@@ -156,12 +163,21 @@ class _Machine:
             )
         self.stack.append(self.names[name])
 
+    def _pay(self, values: Any) -> None:
+        """Count what a call may copy: a file can name one long text, or list, again and again."""
+        if type(values) is tuple:
+            self.left -= sum(len(value) for value in values if isinstance(value, _COPIED))
+        if self.left < 0:
+            raise FileError("damaged (its pickle makes more of its values than it has)")
+
     def reduce(self, _: Any) -> None:
         args = self.pop(tuple)
+        self._pay(args)
         self.stack.append(self.pop(Function).call(*args))
 
     def build(self, _: Any) -> None:
         state, target = self.pop(), self.pop()
+        self._pay(state)
         self.take_state(target, state)
         self.stack.append(target)
 
@@ -215,7 +231,7 @@ _DO: dict[str, Callable[[_Machine, Any], None]] = {
 
 
 def unpickle(
-    file: BinaryIO,
+    file: BytesIO,
     names: Mapping[str, Any],
     persistent: Callable[[Any], Any] | None,
     take_state: Callable[[Any, Any], None],
@@ -232,7 +248,7 @@ def unpickle(
         FileError: for a name that is not among ``names``, and for an instruction that torch's
             files have not.
     """
-    machine = _Machine(names, persistent, take_state)
+    machine = _Machine(names, persistent, take_state, file.getbuffer().nbytes)
     with warnings.catch_warnings(action="ignore"):  # of odd escapes in names
         for opcode, arg, _ in pickletools.genops(file):
             do = _DO.get(opcode.name)
