@@ -1,0 +1,378 @@
+"""A random network and its training: a program that runs in either world, and its data.
+
+``describe(seed)`` builds it piece by piece. torch tries each piece on random values, and pieces
+that it refuses are left out; so nothing here computes a shape.
+"""
+
+import random
+import re
+import textwrap
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+import torch_ref.nn
+import torch_ref.optim
+from parity_tests.fuzz.draw import Draw, Unfit
+from parity_tests.fuzz.layers import CALLED, LAYERS, made
+from parity_tests.fuzz.operations import OPERATIONS
+from parity_tests.fuzz.training import (
+    CLIPPING,
+    LOSSES,
+    OF_SIGNS,
+    OPTIMIZERS,
+    SCHEDULERS,
+    Shape,
+    criterion,
+    target_of,
+)
+
+LARGEST = 400  # elements of a value
+BOUND = 30.0  # of its elements: products of products would run away
+REFUSED = (RuntimeError, ValueError, IndexError, AssertionError, NotImplementedError, Unfit)
+NAMES = {
+    "torch": torch,
+    "nn": torch_ref.nn,
+    "F": torch.nn.functional,
+    "optim": torch_ref.optim,
+    "float64": torch.float64,
+}
+ORDERS = ("C", "C", "Fortran", "channels last", "reversed", "strided")
+SPATIAL = ((2, 7), (4, 5), (3, 4, 4), (2, 4, 6), (2, 4, 3, 4), (1, 4, 4, 4), (4, 3, 2, 3))
+SEQUENCES = ((4, 4), (3, 6), (5, 3))
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input: its shape, its order in memory, and for integers their number."""
+
+    shape: Shape
+    order: str
+    below: int = 0
+
+    def draw(self, rng: np.random.Generator) -> np.ndarray:
+        if self.below:
+            return rng.integers(0, self.below, self.shape)
+        return ordered(rng.standard_normal(self.shape), self.order)
+
+
+def ordered(array: np.ndarray, order: str) -> np.ndarray:
+    """The same values in another order in memory."""
+    if order == "Fortran":
+        return np.asfortranarray(array)
+    if order == "channels last" and array.ndim > 2:
+        return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 1, -1)), -1, 1)
+    if order == "reversed":
+        return np.ascontiguousarray(array[::-1, ..., ::-1])[::-1, ..., ::-1]
+    if order == "strided":
+        return np.repeat(array, 2, axis=-1)[..., ::2]
+    return array
+
+
+@dataclass(frozen=True)
+class Network:
+    """All that it takes to train it in either world.
+
+    Attributes:
+        program: makes ``model`` (the network and its criterion), ``optimizers``, ``schedulers``.
+        loss: of the output ``y`` and the target ``t``.
+        target: the kind of target, and the shape of the output.
+        arrays: called with arrays and ``backward`` by hand; else with Tensors.
+        needs_grad: whether the inputs do, if they are Tensors.
+        handed: the optimizer's steps are those of the twin's gradients.
+        modes: for each step, whether it trains or evaluates.
+        clip, zero: what is done to the gradients after and before backward.
+    """
+
+    seed: int
+    program: str
+    inputs: tuple[Input, ...]
+    loss: str
+    target: tuple[str, Shape]
+    arrays: bool
+    needs_grad: bool
+    handed: bool
+    modes: tuple[bool, ...]
+    clip: str
+    zero: str
+
+    def __str__(self) -> str:
+        style = "arrays, backward by hand" if self.arrays else "Tensors"
+        given = ", ".join(
+            f"{i.shape} {f'integers below {i.below}' if i.below else i.order}" for i in self.inputs
+        )
+        modes = ", ".join("train" if mode else "eval" for mode in self.modes)
+        steps = [self.zero, f"loss = {self.loss}, weighted", "backward", self.clip, "step"]
+        return (
+            f"# seed {self.seed}: {style}; inputs {given}; a target of {self.target[0]}\n"
+            f"{self.program}# steps in {modes}: {'; '.join(filter(None, steps))}\n"
+        )
+
+
+class _Builder:
+    """The network so far: what torch made of it, and its text."""
+
+    def __init__(self, rng: random.Random, inputs: tuple[Input, ...], is_chain: bool) -> None:
+        self.rng, self.is_chain = rng, is_chain
+        values = np.random.default_rng(rng.randrange(2**32))
+        self.self = torch.nn.Module()
+        self.env: dict[str, Any] = {**NAMES, "self": self.self}
+        self.shapes: dict[str, Shape] = {}  # of the values that layers may follow
+        self.makes: list[str] = []
+        self.lines: list[str] = []
+        self.layers: dict[str, str] = {}  # those of LAYERS, and the text that makes them
+        self.number = self.inputs = len(inputs)
+        for i, given in enumerate(inputs):
+            name, value = f"x{i}", torch.from_numpy(given.draw(values).copy())
+            self.env[name] = value
+            if not given.below:
+                self.shapes[name] = tuple(value.shape)
+        for i, given in enumerate(inputs):
+            if given.below:
+                self._embed(f"x{i}", given)
+
+    def _embed(self, name: str, given: Input) -> None:
+        is_bag = len(given.shape) == 2 and self.rng.random() < 0.3
+        sparse = ", sparse=True" * (self.rng.random() < 0.3)
+        args = f"{given.below}, {self.rng.choice([2, 3, 4])}{sparse}"
+        text = made("EmbeddingBag" if is_bag else "Embedding", args)
+        assert self.attempt(text, f"x{self.number} = self.f{self.number}({name})")
+
+    def attempt(self, make: str, line: str, more: str = "") -> bool:
+        """Add a layer and a line, unless torch refuses it, or its values are too many or large."""
+        name = f"f{self.number}"
+        before = set(self.env)
+        try:
+            with torch.no_grad():
+                if make:
+                    setattr(self.self, name, eval(make, self.env))
+                exec(more, self.env)
+                exec(line, self.env)
+            found = {key: self.env[key] for key in self.env if key[0] == "x" and key not in before}
+            if not all(map(_is_usable, found.values())):
+                raise Unfit
+        except REFUSED:
+            for key in set(self.env) - before:
+                del self.env[key]
+            if make and hasattr(self.self, name):
+                delattr(self.self, name)
+            return False
+        self.makes += [f"self.{name} = {make}"] * bool(make) + [more] * bool(more)
+        self.lines.append(line)
+        for key, value in found.items():
+            if value.dtype == torch.float64:
+                self.shapes[key] = tuple(value.shape)
+        self.number += 1
+        return True
+
+    def extend(self) -> bool:
+        """Try one random piece."""
+        d = self.draw()
+        try:
+            kind = "layer" if self.is_chain else d(*["layer"] * 8, *["line"] * 6, "again", "tied")
+            if kind == "line":
+                return self.attempt("", d(*OPERATIONS)(d))
+            if kind in ("again", "tied"):
+                return self._repeat(d, kind)
+            if not self.is_chain and d.chance(0.3):
+                return self.attempt(*CALLED[d(*CALLED)](d))
+            return self.attempt_layer(d)
+        except Unfit:
+            return False
+
+    def draw(self) -> Draw:
+        last = list(self.shapes)[-1]
+        values = {last: self.shapes[last]} if self.is_chain else self.shapes
+        return Draw(self.rng, values, self.number)
+
+    def attempt_layer(self, d: Draw, name: str = "") -> bool:
+        if not name:  # half of the layers are of the value's own number of axes, if it has some
+            own = [key for key in LAYERS if key.endswith(f"{len(d.shape) - 2}d")]
+            name = d(*own) if own and d.chance(0.5) else d(*LAYERS)
+        text = made(name, LAYERS[name](d))
+        if name.startswith(("Linear", "Conv")) and d.chance(0.1):
+            how = d("weight_norm", "weight_norm", "spectral_norm", "orthogonal")
+            text = f"nn.utils.parametrizations.{how}({text})"
+        if not self.is_chain and d.chance(0.1):  # a small Sequential, whose shapes stay
+            text = f"nn.Sequential({text}, {made(d('Tanh', 'SiLU', 'Hardswish'), '')})"
+        found = self.attempt(text, f"{d.y} = {d.f}({d.x})")
+        if found:
+            self.layers[d.f] = text
+        return found
+
+    def _repeat(self, d: Draw, kind: str) -> bool:
+        """A layer for a second time, or another one with its weight."""
+        if not self.layers:
+            return False
+        old = d(*self.layers)
+        if kind == "again":
+            return self.attempt("", f"{d.y} = {old}({d.x})")
+        if "parametriz" in self.layers[old] or "weight" not in dir(eval(old, self.env)):
+            return False
+        tie = f"{d.f}.weight = {old}.weight"
+        return self.attempt(self.layers[old], f"{d.y} = {d.f}({d.x})", tie)
+
+    def frozen(self) -> str:
+        """A line by which a layer, or its weight, needs no gradient; now and then."""
+        layers = [name for name, layer in self.self.named_children() if list(layer.parameters())]
+        if self.is_chain or self.rng.random() < 0.8 or not layers:
+            return ""
+        name = self.rng.choice(layers)
+        has_weight = "weight" in dict(self.self.get_submodule(name).named_parameters())
+        weight = ".weight" if has_weight and self.rng.random() < 0.5 else ""
+        return f"network.{name}{weight}.requires_grad_(False)\n"
+
+    def text(self, head: tuple[str, ...]) -> str:
+        """The network's class, or its Sequential."""
+        last = list(self.shapes)[-1]
+        if self.is_chain:
+            layers = [line.split(" = ", 1)[1] for line in self.makes]
+            layers += [HEADS[line] for line in head]
+            for _ in range(self.rng.choice([0, 1, 2])):  # nested containers
+                start = self.rng.randrange(len(layers))
+                stop = self.rng.randrange(start, len(layers)) + 1
+                layers[start:stop] = [f"nn.Sequential({', '.join(layers[start:stop])})"]
+            return "network = nn.Sequential(\n    " + ",\n    ".join(layers) + ",\n)\n"
+        text = "\n".join(self.lines)
+        unused = [x for x in self.shapes if x != last and len(re.findall(rf"\b{x}\b", text)) < 2]
+        rest = "".join(f" + {x}.mean()" for x in unused if self.rng.random() < 0.7)
+        inputs = "".join(f", x{i}" for i in range(self.inputs))
+        return (
+            "class Network(nn.Module):\n"
+            "    def __init__(self):\n        super().__init__()\n"
+            + textwrap.indent("\n".join(self.makes), " " * 8)
+            + f"\n\n    def forward(self{inputs}):\n"
+            + textwrap.indent("\n".join([*self.lines, f"y = {last}{rest}", *head]), " " * 8)
+            + "\n        return y\n\nnetwork = Network()\n"
+        )
+
+
+# a Sequential's, of the same meaning as lines
+HEADS = {
+    "y = y.flatten(1)": "nn.Flatten()",
+    "y = torch.sigmoid(y)": "nn.Sigmoid()",
+    "y = y.tanh()": "nn.Tanh()",
+}
+
+
+def _is_usable(value: Any) -> bool:
+    if value.dtype != torch.float64:
+        return True
+    is_small = 0 < value.numel() <= LARGEST and value.ndim <= 5
+    return is_small and bool(value.abs().max() <= BOUND)  # False for NaN
+
+
+def describe(seed: int) -> Network:
+    """The random network of this seed."""
+    for attempt in range(50):
+        rng = random.Random(f"{seed} {attempt}")
+        torch.default_generator.manual_seed(seed)
+        network = _drawn(seed, rng)
+        if network and _runs(network):
+            return network
+    raise AssertionError(f"seed {seed}: no network that torch accepts")
+
+
+def _drawn(seed: int, rng: random.Random) -> Network | None:
+    is_chain = rng.random() < 0.4
+    inputs = _inputs(rng, 1 if is_chain or rng.random() < 0.7 else 2)
+    builder = _Builder(rng, inputs, is_chain)
+    wanted, tries = rng.randint(2, 6 if is_chain else 9), 80
+    while len(builder.lines) < wanted and tries:
+        builder.extend()
+        tries -= 1
+    d = builder.draw()
+    if not any(True for _ in builder.self.parameters()) or len(d.shape) < 2:
+        if not d.shape or not builder.attempt_layer(builder.draw(), "Linear"):
+            return None
+    shape = builder.shapes[list(builder.shapes)[-1]]
+    if len(shape) < 2:
+        return None
+    arrays = rng.random() < (0.7 if is_chain else 0.3)
+    loss_name = rng.choice(list(LOSSES))
+    loss = LOSSES[loss_name]
+    if arrays and loss.call != "criterion(y, t)":
+        return None
+    if is_chain and not set(loss.head) <= set(HEADS):
+        return None
+    y = torch.zeros(shape)
+    found: dict[str, Any] = {**NAMES, "y": y}
+    exec("\n".join(loss.head), found)
+    shape = tuple(found["y"].shape)
+    training, handed = _optimizers(rng, any("sparse" in line for line in builder.makes))
+    program = (
+        builder.text(loss.head)
+        + builder.frozen()
+        + f"criterion = {criterion(loss_name, rng, shape)}\n"
+        + 'model = nn.ModuleDict({"network": network, "criterion": criterion})\n'
+        + training
+    )
+    steps = rng.randint(2, 4)
+    return Network(
+        seed,
+        program,
+        inputs,
+        loss.call,
+        (loss.target, shape),
+        arrays,
+        needs_grad=rng.random() < 0.8,
+        handed=handed,
+        modes=tuple(step == 0 or rng.random() < 0.85 for step in range(steps)),
+        clip=rng.choice(["", "", *CLIPPING]) if "sparse" not in program else "",
+        zero=rng.choice(["zero_grad()", "zero_grad()", "zero_grad(set_to_none=False)", ""]),
+    )
+
+
+def _inputs(rng: random.Random, count: int) -> tuple[Input, ...]:
+    batch = 1 if rng.random() < 0.12 else rng.randint(2, 4)
+    features = (rng.randint(2, 6),)
+    rest = rng.choice([rng.choice(SPATIAL), rng.choice(SPATIAL), rng.choice(SEQUENCES), features])
+    made = []
+    for _ in range(count):
+        if rng.random() < 0.12:
+            made.append(Input((batch, 4)[: rng.randint(1, 2)], "C", rng.randint(3, 9)))
+        else:
+            made.append(Input((batch, *rest), rng.choice(ORDERS)))
+    return tuple(made)
+
+
+def _optimizers(rng: random.Random, is_sparse: bool) -> tuple[str, bool]:
+    """The lines that make them, and whether a step is as large for a gradient of rounding alone."""
+    name = rng.choice(["SGD", "Adagrad"] if is_sparse else list(OPTIMIZERS))
+    args = rng.choice(OPTIMIZERS[name] if not is_sparse else ["lr=0.05"])
+    parameters, lines = "model.parameters()", ""
+    if name == "Muon" or (is_sparse and rng.random() < 0.7):
+        first = "SparseAdam" if is_sparse else "Muon"
+        is_its = "id(p) in sparse" if is_sparse else "p.ndim == 2"
+        if is_sparse:
+            lines += 'sparse = {id(m.weight) for m in model.modules() if getattr(m, "sparse", 0)}\n'
+        lines += (
+            f"its = [p for p in model.parameters() if {is_its}]\n"
+            f"rest = [p for p in model.parameters() if not ({is_its})]\n"
+            f"optimizers = [optim.{first}(its, {'lr=0.01' if is_sparse else args})] if its else []\n"
+            "optimizers += [optim.SGD(rest, lr=0.05)] if rest else []\n"
+        )
+    elif name != "LBFGS" and rng.random() < 0.3:
+        lines += (
+            "first, *rest = model.parameters()\n"
+            f'groups = [{{"params": [first], "lr": 0.02}}, {{"params": rest}}]\n'
+            f"optimizers = [optim.{name}(groups, {args})]\n"
+        )
+    else:
+        lines += f"optimizers = [optim.{name}({parameters}, {args})]\n"
+    made = f"optim.lr_scheduler.{rng.choice(SCHEDULERS)}"
+    lines += f"schedulers = [{made} for o in optimizers]\n" if rng.random() < 0.5 else ""
+    return lines, name in OF_SIGNS
+
+
+def _runs(network: Network) -> bool:
+    """Whether torch takes it as a whole: losses and schedules weren't tried so far."""
+    from parity_tests.fuzz.trained import TORCH, trained  # noqa: PLC0415
+
+    try:
+        trained(network, TORCH, steps=1)
+    except REFUSED:
+        return False
+    return True
