@@ -7,17 +7,16 @@ that it refuses are left out; so nothing here computes a shape.
 import random
 import re
 import textwrap
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-import torch_ref.nn
-import torch_ref.optim
 from parity_tests.fuzz.draw import Draw, Unfit
 from parity_tests.fuzz.layers import CALLED, LAYERS, made
 from parity_tests.fuzz.operations import OPERATIONS
+from parity_tests.fuzz.plan import Input, Network
+from parity_tests.fuzz.trained import TORCH, trained
 from parity_tests.fuzz.training import (
     CLIPPING,
     LOSSES,
@@ -26,89 +25,14 @@ from parity_tests.fuzz.training import (
     SCHEDULERS,
     Shape,
     criterion,
-    target_of,
 )
 
 LARGEST = 400  # elements of a value
 BOUND = 30.0  # of its elements: products of products would run away
 REFUSED = (RuntimeError, ValueError, IndexError, AssertionError, NotImplementedError, Unfit)
-NAMES = {
-    "torch": torch,
-    "nn": torch_ref.nn,
-    "F": torch.nn.functional,
-    "optim": torch_ref.optim,
-    "float64": torch.float64,
-}
 ORDERS = ("C", "C", "Fortran", "channels last", "reversed", "strided")
 SPATIAL = ((2, 7), (4, 5), (3, 4, 4), (2, 4, 6), (2, 4, 3, 4), (1, 4, 4, 4), (4, 3, 2, 3))
 SEQUENCES = ((4, 4), (3, 6), (5, 3))
-
-
-@dataclass(frozen=True)
-class Input:
-    """One input: its shape, its order in memory, and for integers their number."""
-
-    shape: Shape
-    order: str
-    below: int = 0
-
-    def draw(self, rng: np.random.Generator) -> np.ndarray:
-        if self.below:
-            return rng.integers(0, self.below, self.shape)
-        return ordered(rng.standard_normal(self.shape), self.order)
-
-
-def ordered(array: np.ndarray, order: str) -> np.ndarray:
-    """The same values in another order in memory."""
-    if order == "Fortran":
-        return np.asfortranarray(array)
-    if order == "channels last" and array.ndim > 2:
-        return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 1, -1)), -1, 1)
-    if order == "reversed":
-        return np.ascontiguousarray(array[::-1, ..., ::-1])[::-1, ..., ::-1]
-    if order == "strided":
-        return np.repeat(array, 2, axis=-1)[..., ::2]
-    return array
-
-
-@dataclass(frozen=True)
-class Network:
-    """All that it takes to train it in either world.
-
-    Attributes:
-        program: makes ``model`` (the network and its criterion), ``optimizers``, ``schedulers``.
-        loss: of the output ``y`` and the target ``t``.
-        target: the kind of target, and the shape of the output.
-        arrays: called with arrays and ``backward`` by hand; else with Tensors.
-        needs_grad: whether the inputs do, if they are Tensors.
-        handed: the optimizer's steps are those of the twin's gradients.
-        modes: for each step, whether it trains or evaluates.
-        clip, zero: what is done to the gradients after and before backward.
-    """
-
-    seed: int
-    program: str
-    inputs: tuple[Input, ...]
-    loss: str
-    target: tuple[str, Shape]
-    arrays: bool
-    needs_grad: bool
-    handed: bool
-    modes: tuple[bool, ...]
-    clip: str
-    zero: str
-
-    def __str__(self) -> str:
-        style = "arrays, backward by hand" if self.arrays else "Tensors"
-        given = ", ".join(
-            f"{i.shape} {f'integers below {i.below}' if i.below else i.order}" for i in self.inputs
-        )
-        modes = ", ".join("train" if mode else "eval" for mode in self.modes)
-        steps = [self.zero, f"loss = {self.loss}, weighted", "backward", self.clip, "step"]
-        return (
-            f"# seed {self.seed}: {style}; inputs {given}; a target of {self.target[0]}\n"
-            f"{self.program}# steps in {modes}: {'; '.join(filter(None, steps))}\n"
-        )
 
 
 class _Builder:
@@ -118,7 +42,7 @@ class _Builder:
         self.rng, self.is_chain = rng, is_chain
         values = np.random.default_rng(rng.randrange(2**32))
         self.self = torch.nn.Module()
-        self.env: dict[str, Any] = {**NAMES, "self": self.self}
+        self.env: dict[str, Any] = {**TORCH.names, "self": self.self}
         self.shapes: dict[str, Shape] = {}  # of the values that layers may follow
         self.makes: list[str] = []
         self.lines: list[str] = []
@@ -209,7 +133,8 @@ class _Builder:
         old = d(*self.layers)
         if kind == "again":
             return self.attempt("", f"{d.y} = {old}({d.x})")
-        if "parametriz" in self.layers[old] or "weight" not in dir(eval(old, self.env)):
+        is_plain = not any(word in self.layers[old] for word in ("parametriz", "Lazy"))
+        if not is_plain or "weight" not in dir(eval(old, self.env)):
             return False
         tie = f"{d.f}.weight = {old}.weight"
         return self.attempt(self.layers[old], f"{d.y} = {d.f}({d.x})", tie)
@@ -284,9 +209,9 @@ def _drawn(seed: int, rng: random.Random) -> Network | None:
         builder.extend()
         tries -= 1
     d = builder.draw()
-    if not any(True for _ in builder.self.parameters()) or len(d.shape) < 2:
-        if not d.shape or not builder.attempt_layer(builder.draw(), "Linear"):
-            return None
+    is_whole = list(builder.self.parameters()) and len(d.shape) > 1
+    if not is_whole and not (d.shape and builder.attempt_layer(builder.draw(), "Linear")):
+        return None
     shape = builder.shapes[list(builder.shapes)[-1]]
     if len(shape) < 2:
         return None
@@ -298,7 +223,7 @@ def _drawn(seed: int, rng: random.Random) -> Network | None:
     if is_chain and not set(loss.head) <= set(HEADS):
         return None
     y = torch.zeros(shape)
-    found: dict[str, Any] = {**NAMES, "y": y}
+    found: dict[str, Any] = {**TORCH.names, "y": y}
     exec("\n".join(loss.head), found)
     shape = tuple(found["y"].shape)
     training, handed = _optimizers(rng, any("sparse" in line for line in builder.makes))
@@ -341,17 +266,17 @@ def _inputs(rng: random.Random, count: int) -> tuple[Input, ...]:
 def _optimizers(rng: random.Random, is_sparse: bool) -> tuple[str, bool]:
     """The lines that make them, and whether a step is as large for a gradient of rounding alone."""
     name = rng.choice(["SGD", "Adagrad"] if is_sparse else list(OPTIMIZERS))
-    args = rng.choice(OPTIMIZERS[name] if not is_sparse else ["lr=0.05"])
+    args = OPTIMIZERS[name][0] if is_sparse else rng.choice(OPTIMIZERS[name])
     parameters, lines = "model.parameters()", ""
     if name == "Muon" or (is_sparse and rng.random() < 0.7):
-        first = "SparseAdam" if is_sparse else "Muon"
+        first, args = ("SparseAdam", "lr=0.01, eps=1e-3") if is_sparse else ("Muon", args)
         is_its = "id(p) in sparse" if is_sparse else "p.ndim == 2"
         if is_sparse:
             lines += 'sparse = {id(m.weight) for m in model.modules() if getattr(m, "sparse", 0)}\n'
         lines += (
             f"its = [p for p in model.parameters() if {is_its}]\n"
             f"rest = [p for p in model.parameters() if not ({is_its})]\n"
-            f"optimizers = [optim.{first}(its, {'lr=0.01' if is_sparse else args})] if its else []\n"
+            f"optimizers = [optim.{first}(its, {args})] if its else []\n"
             "optimizers += [optim.SGD(rest, lr=0.05)] if rest else []\n"
         )
     elif name != "LBFGS" and rng.random() < 0.3:
@@ -369,8 +294,6 @@ def _optimizers(rng: random.Random, is_sparse: bool) -> tuple[str, bool]:
 
 def _runs(network: Network) -> bool:
     """Whether torch takes it as a whole: losses and schedules weren't tried so far."""
-    from parity_tests.fuzz.trained import TORCH, trained  # noqa: PLC0415
-
     try:
         trained(network, TORCH, steps=1)
     except REFUSED:

@@ -14,7 +14,7 @@ import torch
 from parity_tests.fuzz.draw import Draw, Unfit
 
 _ACTIVATIONS: dict[str, tuple[str, ...]] = {
-    "CELU": ("", "alpha=0.7"),
+    "CELU": ("", "alpha=0.5"),  # torch's gradient has 1 / alpha in float32, in float64 too
     "ELU": ("", "alpha=0.7"),
     "GELU": ("", "approximate='tanh'"),
     "Hardshrink": ("", "lambd=0.2"),
@@ -62,14 +62,11 @@ def _conv(d: Draw, n: int) -> str:
     inside, outside = d.channels(n), d(1, 2, 3, 4, 6)
     padding = "same" if d.chance(0.15) else d.sizes(n, 0, 1, 2)
     stride = "" if padding == "same" else d.options(stride=[2, d.sizes(n, 1, 2)])
-    return (
-        f"{inside}, {outside}, {d.sizes(n, 1, 2, 3)}{stride}, padding={padding!r}"
-        + d.options(
-            dilation=[2, d.sizes(n, 1, 2)],
-            groups=[d.divisor(inside, outside)],
-            bias=[False],
-            padding_mode=["reflect", "replicate", "circular"],
-        )
+    return f"{inside}, {outside}, {d.sizes(n, 1, 2, 3)}{stride}, padding={padding!r}" + d.options(
+        dilation=[2, d.sizes(n, 1, 2)],
+        groups=[d.divisor(inside, outside)],
+        bias=[False],
+        padding_mode=["reflect", "replicate", "circular"],
     )
 
 
@@ -161,6 +158,12 @@ def _response_norm(d: Draw) -> str:
     return f"{d(1, 2, 3)}" + d.options(alpha=[0.1], beta=[0.5], k=[2.0])
 
 
+def _cross_map_norm(d: Draw) -> str:
+    """With a window over all channels: of others torch's gradient is one channel off."""
+    d.needs(4)
+    return f"{2 * d.shape[1] + 1}" + d.options(alpha=[0.1], beta=[0.5], k=[2.0])
+
+
 def _flatten(d: Draw) -> str:
     d.needs(2, 3, 4, 5)
     return d("", f"{d(1, -2)}", "0, 1")
@@ -248,9 +251,9 @@ LAYERS: dict[str, Callable[[Draw], str]] = {
             "Dropout{}d": lambda d, n: f"{d(0.2, 0.5)}" if d.channels(n) else "",
         }
     ),
-    "SyncBatchNorm": lambda d: _batch_norm(d, len(d.shape) - 2),
+    "SyncBatchNorm": lambda d: d.needs(2, 3, 4, 5) or _batch_norm(d, max(1, len(d.shape) - 2)),
     "GLU": _glu,
-    "Softmax2d": lambda d: "" if d.channels(2) else "",
+    "Softmax2d": lambda d: d.needs(3, 4) or "",
     "PReLU": lambda d: f"{d(1, d.shape[1] if len(d.shape) > 1 else 1)}",
     "Linear": _linear,
     "LazyLinear": lambda d: _linear(d).partition(", ")[2],
@@ -258,7 +261,7 @@ LAYERS: dict[str, Callable[[Draw], str]] = {
     "RMSNorm": _channels_last,
     "GroupNorm": _group_norm,
     "LocalResponseNorm": _response_norm,
-    "CrossMapLRN2d": _response_norm,
+    "CrossMapLRN2d": _cross_map_norm,
     "Flatten": _flatten,
     "Unflatten": _unflatten,
     "Unfold": _unfold,
@@ -291,7 +294,7 @@ def _recurrent(d: Draw, name: str) -> tuple[str, str]:
     d.needs(2, 3)
     hidden, both = d(1, 2, 3), d.chance(0.3)
     arguments = f"{d.shape[-1]}, {hidden}" + d.options(
-        num_layers=[2], batch_first=[True], bias=[False], **{"dropout": [0.3]}
+        num_layers=[2], batch_first=[True], bias=[False], dropout=[0.3]
     )
     arguments += ", bidirectional=True" * both
     if name == "LSTM" and hidden > 1 and d.chance(0.3):
@@ -390,7 +393,7 @@ CALLED: dict[str, Callable[[Draw], tuple[str, str]]] = {
         f"{d.y} = {d.f}[1]({d.f}[0]({d.x}))",
     ),
     "ParameterList": lambda d: (
-        f"nn.ParameterList([torch.randn({_width(d)}, dtype=float64), torch.zeros(1, dtype=float64)])",
+        f"nn.ParameterList([torch.randn({_width(d)}, dtype=float64), nn.Buffer(torch.ones(1, dtype=float64))])",
         f"{d.y} = {d.x} * {d.f}[0] + {d.f}[1]",
     ),
     "ParameterDict": lambda d: (

@@ -68,7 +68,7 @@ def _function(d: Draw) -> str:
         f"avg_pool2d({d.x}, 2)",
         f"max_pool1d({d.x}, 2)",
         f"max_pool2d({d.x}, 2)",
-        f"adaptive_avg_pool2d({d.x}, 1)",
+        f"adaptive_avg_pool1d({d.x}, 1)",
         f"unfold({d.x}, 2)",
         f"instance_norm({d.x})",
         f"local_response_norm({d.x}, 2)",

@@ -1,6 +1,7 @@
 """A described network, trained in one of the two worlds: everything that can be seen of it."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,13 +11,20 @@ import numpy_impl
 import torch_ref.nn
 import torch_ref.optim
 from numpy_impl.tensor.rows import dense
-from parity_tests.fuzz.description import Network
+from parity_tests.fuzz.plan import Network
 from parity_tests.fuzz.training import target_of
 from parity_tests.optim.cases import without_bfloat16
 from torch_ref.compare import Direction
 from torch_ref.convert import to_numpy, to_torch
 
 Seen = dict[str, tuple[Direction, np.ndarray | None]]
+
+
+class _Hardsigmoid(torch.nn.Module):
+    """By its equation: torch's own gradient takes a sixth in float32, in float64 too."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.relu6(input + 3) / 6
 
 
 class World(NamedTuple):
@@ -51,7 +59,7 @@ OURS = World(
 TORCH = World(
     {
         "torch": torch,
-        "nn": torch_ref.nn,
+        "nn": SimpleNamespace(**{**vars(torch_ref.nn), "Hardsigmoid": _Hardsigmoid}),
         "F": torch.nn.functional,
         "optim": torch_ref.optim,
         "float64": torch.float64,
@@ -77,7 +85,7 @@ def trained(
         network: what to make.
         world: ``OURS`` or ``TORCH``.
         steps: how many, all if None.
-        nudge: seed of relative changes by ``NUDGE`` to parameters and inputs; None: none.
+        nudge: seed of changes by ``NUDGE`` to parameters, inputs and upstream; None: none.
         twin: what the other world saw, whose gradients are handed to the optimizer.
     """
     return _Run(network, world, nudge, twin).all(steps)
@@ -99,7 +107,8 @@ class _Run:
         if "Lazy" in program:  # parameters appear in a first call
             before, _, after = program.partition("criterion = ")
             exec(before, made)
-            made["network"](*self._inputs(np.random.default_rng(0)))
+            with world.no_grad():
+                made["network"].eval()(*self._inputs(np.random.default_rng(0)))
             exec("criterion = " + after, made)
         else:
             exec(program, made)
@@ -132,7 +141,7 @@ class _Run:
     def _nudged(self, array: np.ndarray) -> np.ndarray:
         if self.nudge is None or array.dtype.kind != "f":
             return array
-        return array * (1 + NUDGE * self.nudge.standard_normal(array.shape))
+        return array + NUDGE * (1 + np.abs(array)) * self.nudge.standard_normal(array.shape)
 
     def _note(self, name: str, direction: Direction, value: Any) -> None:
         array = None if value is None else self.world.array(value)
@@ -174,14 +183,16 @@ class _Run:
             for optimizer in self.optimizers:
                 optimizer.zero_grad()
             weights.bit_generator.state = state
-            return closure()[1]
+            return closure()[1].sum()
 
         with without_bfloat16():
             for optimizer in self.optimizers:
                 optimizer.step(again) if "LBFGS" in self.network.program else optimizer.step()
         for scheduler in self.schedulers:
             plateau = type(scheduler).__name__ == "ReduceLROnPlateau"
-            scheduler.step(float(self.seen[f"{when} loss"][1].mean())) if plateau else scheduler.step()
+            scheduler.step(
+                float(self.seen[f"{when} loss"][1].mean())
+            ) if plateau else scheduler.step()
         for i, optimizer in enumerate(self.optimizers):
             rates = [float(group["lr"]) for group in optimizer.param_groups]
             self.seen[f"{when} rates of {i}"] = "step", np.array(rates)
@@ -205,6 +216,12 @@ class _Run:
         y = network(*leaves)
         scope = {"criterion": criterion, "y": y, "t": self.world.tensor(target)}
         loss = eval(self.network.loss, scope)
-        weight = self.world.tensor(weights.uniform(0.5, 1.5, tuple(loss.shape)))
-        (loss * weight).sum().backward()
-        return y, loss, [leaf.grad for leaf in leaves]
+        weight = self._nudged(np.asarray(weights.uniform(0.5, 1.5, tuple(loss.shape))))
+        (loss * self.world.tensor(weight)).sum().backward()
+        grads = [leaf.grad for leaf in leaves]
+        if self.network.arrays:  # of an array that reaches nothing, ours is an array too
+            grads = [
+                torch.zeros_like(leaf) if leaf.requires_grad and grad is None else grad
+                for leaf, grad in zip(leaves, grads, strict=True)
+            ]
+        return y, loss, grads

@@ -123,6 +123,7 @@ OPTIMIZERS: dict[str, tuple[str, ...]] = {
 # gradients after ours were compared
 OF_SIGNS = ("Rprop", "Adafactor", "Muon")
 
+_TWO = "[optim.lr_scheduler.ConstantLR(o, 0.1, 2), optim.lr_scheduler.ExponentialLR(o, 0.9)]"
 SCHEDULERS = (
     "StepLR(o, 2, 0.5)",
     "MultiStepLR(o, [1, 2], 0.5)",
@@ -137,9 +138,7 @@ SCHEDULERS = (
     "OneCycleLR(o, 0.05, 10, cycle_momentum=False)",
     "CyclicLR(o, 0.01, 0.05, 2, cycle_momentum=False)",
     "ReduceLROnPlateau(o, patience=0, threshold=0.5)",
-    "SequentialLR(o, [optim.lr_scheduler.ConstantLR(o, 0.1, 2), "
-    "optim.lr_scheduler.ExponentialLR(o, 0.9)], [1])",
-    "ChainedScheduler([optim.lr_scheduler.ConstantLR(o, 0.1, 2), "
-    "optim.lr_scheduler.ExponentialLR(o, 0.9)])",
+    f"SequentialLR(o, {_TWO}, [1])",
+    f"ChainedScheduler({_TWO})",
 )
 CLIPPING = ("clip_grad_norm_(model.parameters(), 0.5)", "clip_grad_value_(model.parameters(), 0.1)")
