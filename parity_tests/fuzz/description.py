@@ -7,6 +7,8 @@ that it refuses are left out; so nothing here computes a shape.
 import random
 import re
 import textwrap
+import warnings
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -47,6 +49,7 @@ class _Builder:
         self.makes: list[str] = []
         self.lines: list[str] = []
         self.layers: dict[str, str] = {}  # those of LAYERS, and the text that makes them
+        self.channels: dict[str, Shape] = {}  # of the values that they were made for
         self.number = self.inputs = len(inputs)
         for i, given in enumerate(inputs):
             name, value = f"x{i}", torch.from_numpy(given.draw(values).copy())
@@ -123,7 +126,7 @@ class _Builder:
             text = f"nn.Sequential({text}, {made(d('Tanh', 'SiLU', 'Hardswish'), '')})"
         found = self.attempt(text, f"{d.y} = {d.f}({d.x})")
         if found:
-            self.layers[d.f] = text
+            self.layers[d.f], self.channels[d.f] = text, d.shape[1:2]
         return found
 
     def _repeat(self, d: Draw, kind: str) -> bool:
@@ -131,6 +134,8 @@ class _Builder:
         if not self.layers:
             return False
         old = d(*self.layers)
+        if "Norm" in self.layers[old] and d.shape[1:2] != self.channels[old]:
+            return False  # torch takes other numbers of channels, if there are no weights
         if kind == "again":
             return self.attempt("", f"{d.y} = {old}({d.x})")
         is_plain = not any(word in self.layers[old] for word in ("parametriz", "Lazy"))
@@ -189,14 +194,17 @@ def _is_usable(value: Any) -> bool:
     return is_small and bool(value.abs().max() <= BOUND)  # False for NaN
 
 
-def describe(seed: int) -> Network:
-    """The random network of this seed."""
+@lru_cache(maxsize=100)
+def describe(seed: int, is_tried: bool = True) -> Network:
+    """The random network of this seed: the first one that torch trains, or not tried as a whole."""
     for attempt in range(50):
         rng = random.Random(f"{seed} {attempt}")
         torch.default_generator.manual_seed(seed)
-        network = _drawn(seed, rng)
-        if network and _runs(network):
-            return network
+        with warnings.catch_warnings():  # torch's remarks on what was drawn
+            warnings.simplefilter("ignore")
+            network = _drawn(seed, rng)
+            if network and (not is_tried or _runs(network)):
+                return network
     raise AssertionError(f"seed {seed}: no network that torch accepts")
 
 

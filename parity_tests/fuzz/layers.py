@@ -393,7 +393,8 @@ CALLED: dict[str, Callable[[Draw], tuple[str, str]]] = {
         f"{d.y} = {d.f}[1]({d.f}[0]({d.x}))",
     ),
     "ParameterList": lambda d: (
-        f"nn.ParameterList([torch.randn({_width(d)}, dtype=float64), nn.Buffer(torch.ones(1, dtype=float64))])",
+        f"nn.ParameterList([torch.randn({_width(d)}, dtype=float64), "
+        "nn.Buffer(torch.ones(1, dtype=float64))])",
         f"{d.y} = {d.x} * {d.f}[0] + {d.f}[1]",
     ),
     "ParameterDict": lambda d: (

@@ -63,7 +63,7 @@ def _function(d: Draw) -> str:
         f"softmax({d.x}, dim={d.dim()})",
         f"log_softmax({d.x}, dim={d.dim()})",
         f"pad({d.x}, (1, {d(0, 1)}))",
-        f"dropout({d.x}, 0.3, training=self.training)",
+        f"dropout({d.x}.contiguous(), 0.3, training=self.training)",
         f"interpolate({d.x}, scale_factor=2)",
         f"avg_pool2d({d.x}, 2)",
         f"max_pool1d({d.x}, 2)",

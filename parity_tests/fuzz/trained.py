@@ -27,6 +27,23 @@ class _Hardsigmoid(torch.nn.Module):
         return torch.nn.functional.relu6(input + 3) / 6
 
 
+def _in_logical_order(layer: type[Any]) -> type[Any]:
+    """torch draws in the order of the input's memory, numpy_impl in that of its indices."""
+
+    class Layer(layer):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return super().forward(input.contiguous())
+
+    return Layer
+
+
+_TWINS = {
+    **{name: _in_logical_order(getattr(torch.nn, name)) for name in ("Dropout", "AlphaDropout")},
+    "RReLU": _in_logical_order(torch.nn.RReLU),
+    "Hardsigmoid": _Hardsigmoid,
+}
+
+
 class World(NamedTuple):
     """A namespace, and what differs between the two."""
 
@@ -59,7 +76,7 @@ OURS = World(
 TORCH = World(
     {
         "torch": torch,
-        "nn": SimpleNamespace(**{**vars(torch_ref.nn), "Hardsigmoid": _Hardsigmoid}),
+        "nn": SimpleNamespace(**{**vars(torch_ref.nn), **_TWINS}),
         "F": torch.nn.functional,
         "optim": torch_ref.optim,
         "float64": torch.float64,
@@ -76,7 +93,7 @@ def trained(
     network: Network,
     world: World,
     steps: int | None = None,
-    nudge: int | None = None,
+    nudge: float | None = None,
     twin: Seen | None = None,
 ) -> Seen:
     """Make the network from its seed, train it, and say what was seen, by name.
@@ -85,22 +102,19 @@ def trained(
         network: what to make.
         world: ``OURS`` or ``TORCH``.
         steps: how many, all if None.
-        nudge: seed of changes by ``NUDGE`` to parameters, inputs and upstream; None: none.
+        nudge: how large random changes to parameters, inputs and upstream are; None: none.
         twin: what the other world saw, whose gradients are handed to the optimizer.
     """
     return _Run(network, world, nudge, twin).all(steps)
 
 
-NUDGE = 1e-15
-
-
 class _Run:
     def __init__(
-        self, network: Network, world: World, nudge: int | None, twin: Seen | None
+        self, network: Network, world: World, nudge: float | None, twin: Seen | None
     ) -> None:
         self.network, self.world, self.twin, self.seen = network, world, twin, Seen()
         self.rng = np.random.default_rng(network.seed)
-        self.nudge = None if nudge is None else np.random.default_rng(nudge)
+        self.size, self.nudge = nudge, None if nudge is None else np.random.default_rng(0)
         world.seed(network.seed)
         made = dict(world.names)
         program = network.program
@@ -141,7 +155,7 @@ class _Run:
     def _nudged(self, array: np.ndarray) -> np.ndarray:
         if self.nudge is None or array.dtype.kind != "f":
             return array
-        return array + NUDGE * (1 + np.abs(array)) * self.nudge.standard_normal(array.shape)
+        return array + self.size * (1 + np.abs(array)) * self.nudge.standard_normal(array.shape)
 
     def _note(self, name: str, direction: Direction, value: Any) -> None:
         array = None if value is None else self.world.array(value)
