@@ -14,19 +14,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from parity_tests.fuzz.calls import CALLED
 from parity_tests.fuzz.draw import Draw, Unfit
-from parity_tests.fuzz.layers import CALLED, LAYERS, made
+from parity_tests.fuzz.layers import LAYERS, made
 from parity_tests.fuzz.operations import OPERATIONS
 from parity_tests.fuzz.plan import Input, Network
 from parity_tests.fuzz.trained import TORCH, trained
 from parity_tests.fuzz.training import (
     CLIPPING,
     LOSSES,
-    OF_SIGNS,
-    OPTIMIZERS,
-    SCHEDULERS,
     Shape,
     criterion,
+    optimizers,
 )
 
 LARGEST = 400  # elements of a value
@@ -230,11 +229,10 @@ def _drawn(seed: int, rng: random.Random) -> Network | None:
         return None
     if is_chain and not set(loss.head) <= set(HEADS):
         return None
-    y = torch.zeros(shape)
-    found: dict[str, Any] = {**TORCH.names, "y": y}
+    found: dict[str, Any] = {**TORCH.names, "y": torch.zeros(shape)}
     exec("\n".join(loss.head), found)
     shape = tuple(found["y"].shape)
-    training, handed = _optimizers(rng, any("sparse" in line for line in builder.makes))
+    training, handed = optimizers(rng, any("sparse" in line for line in builder.makes))
     program = (
         builder.text(loss.head)
         + builder.frozen()
@@ -269,35 +267,6 @@ def _inputs(rng: random.Random, count: int) -> tuple[Input, ...]:
         else:
             made.append(Input((batch, *rest), rng.choice(ORDERS)))
     return tuple(made)
-
-
-def _optimizers(rng: random.Random, is_sparse: bool) -> tuple[str, bool]:
-    """The lines that make them, and whether a step is as large for a gradient of rounding alone."""
-    name = rng.choice(["SGD", "Adagrad"] if is_sparse else list(OPTIMIZERS))
-    args = OPTIMIZERS[name][0] if is_sparse else rng.choice(OPTIMIZERS[name])
-    parameters, lines = "model.parameters()", ""
-    if name == "Muon" or (is_sparse and rng.random() < 0.7):
-        first, args = ("SparseAdam", "lr=0.01, eps=1e-3") if is_sparse else ("Muon", args)
-        is_its = "id(p) in sparse" if is_sparse else "p.ndim == 2"
-        if is_sparse:
-            lines += 'sparse = {id(m.weight) for m in model.modules() if getattr(m, "sparse", 0)}\n'
-        lines += (
-            f"its = [p for p in model.parameters() if {is_its}]\n"
-            f"rest = [p for p in model.parameters() if not ({is_its})]\n"
-            f"optimizers = [optim.{first}(its, {args})] if its else []\n"
-            "optimizers += [optim.SGD(rest, lr=0.05)] if rest else []\n"
-        )
-    elif name != "LBFGS" and rng.random() < 0.3:
-        lines += (
-            "first, *rest = model.parameters()\n"
-            f'groups = [{{"params": [first], "lr": 0.02}}, {{"params": rest}}]\n'
-            f"optimizers = [optim.{name}(groups, {args})]\n"
-        )
-    else:
-        lines += f"optimizers = [optim.{name}({parameters}, {args})]\n"
-    made = f"optim.lr_scheduler.{rng.choice(SCHEDULERS)}"
-    lines += f"schedulers = [{made} for o in optimizers]\n" if rng.random() < 0.5 else ""
-    return lines, name in OF_SIGNS
 
 
 def _runs(network: Network) -> bool:

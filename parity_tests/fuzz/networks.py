@@ -32,7 +32,8 @@ LARGE = np.finfo(float).max
 def differences(ours: Seen, twin: Seen, is_rounded: bool) -> dict[str, str]:
     """What differs, by name."""
     if list(ours) != list(twin):
-        return {"names": f"ours has {list(ours)}, the twin {list(twin)}"}
+        where = next((pair for pair in zip(ours, twin, strict=False) if pair[0] != pair[1]), "less")
+        return {"names": f"not the same are to be seen, {where}"}
     found = {}
     for name, (direction, expected) in twin.items():
         actual = ours[name][1]
@@ -96,6 +97,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--all", action="store_true", help="print where PyTorch moves, too")
     options = parser.parse_args()
     start = time.perf_counter()
     kinds = {"same": 0, "nudged": 0, "different": 0}
@@ -103,7 +105,7 @@ def main() -> None:
         seeds = range(options.seed, options.seed + options.count)
         for kind, text in pool.map(compare_alone, seeds, chunksize=10):
             kinds[kind] += 1
-            if kind == "different":
+            if kind == "different" or (options.all and kind == "nudged"):
                 print(text)
     rate = options.count / (time.perf_counter() - start)
     print(

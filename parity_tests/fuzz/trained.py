@@ -109,6 +109,8 @@ def trained(
 
 
 class _Run:
+    """One training, in either world."""
+
     def __init__(
         self, network: Network, world: World, nudge: float | None, twin: Seen | None
     ) -> None:
@@ -193,7 +195,7 @@ class _Run:
             if norm is not None:
                 self._note(f"{when} norm of the gradients", "param_grad", norm)
 
-        def again() -> Any:
+        def again() -> Any:  # for an optimizer that looks at the loss elsewhere
             for optimizer in self.optimizers:
                 optimizer.zero_grad()
             weights.bit_generator.state = state
@@ -203,10 +205,8 @@ class _Run:
             for optimizer in self.optimizers:
                 optimizer.step(again) if "LBFGS" in self.network.program else optimizer.step()
         for scheduler in self.schedulers:
-            plateau = type(scheduler).__name__ == "ReduceLROnPlateau"
-            scheduler.step(
-                float(self.seen[f"{when} loss"][1].mean())
-            ) if plateau else scheduler.step()
+            by_loss = type(scheduler).__name__ == "ReduceLROnPlateau"
+            scheduler.step(*[float(self.world.array(loss).mean())] * by_loss)
         for i, optimizer in enumerate(self.optimizers):
             rates = [float(group["lr"]) for group in optimizer.param_groups]
             self.seen[f"{when} rates of {i}"] = "step", np.array(rates)

@@ -142,3 +142,32 @@ SCHEDULERS = (
     f"ChainedScheduler({_TWO})",
 )
 CLIPPING = ("clip_grad_norm_(model.parameters(), 0.5)", "clip_grad_value_(model.parameters(), 0.1)")
+
+
+def optimizers(rng: random.Random, is_sparse: bool) -> tuple[str, bool]:
+    """The lines that make them, and whether a step is as large for a gradient of rounding alone."""
+    name = rng.choice(["SGD", "Adagrad"] if is_sparse else list(OPTIMIZERS))
+    args = OPTIMIZERS[name][0] if is_sparse else rng.choice(OPTIMIZERS[name])
+    lines = ""
+    if name == "Muon" or (is_sparse and rng.random() < 0.7):
+        first, args = ("SparseAdam", "lr=0.01, eps=1e-3") if is_sparse else ("Muon", args)
+        is_its = "id(p) in sparse" if is_sparse else "p.ndim == 2"
+        if is_sparse:
+            lines += 'sparse = {id(m.weight) for m in model.modules() if getattr(m, "sparse", 0)}\n'
+        lines += (
+            f"its = [p for p in model.parameters() if {is_its}]\n"
+            f"rest = [p for p in model.parameters() if not ({is_its})]\n"
+            f"optimizers = [optim.{first}(its, {args})] if its else []\n"
+            "optimizers += [optim.SGD(rest, lr=0.05)] if rest else []\n"
+        )
+    elif name != "LBFGS" and rng.random() < 0.3:
+        lines += (
+            "first, *rest = model.parameters()\n"
+            f'groups = [{{"params": [first], "lr": 0.02}}, {{"params": rest}}]\n'
+            f"optimizers = [optim.{name}(groups, {args})]\n"
+        )
+    else:
+        lines += f"optimizers = [optim.{name}(model.parameters(), {args})]\n"
+    made = f"optim.lr_scheduler.{rng.choice(SCHEDULERS)}"
+    lines += f"schedulers = [{made} for o in optimizers]\n" if rng.random() < 0.5 else ""
+    return lines, name in OF_SIGNS
