@@ -317,6 +317,10 @@ def checked(given: Operands, options: Options) -> Options:
 _MAPS = "in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"
 
 
+# the parameters that the output depends on, but not the weights
+_BEHIND_WEIGHTS = {"v_proj_weight", "bias_v", "out_proj_weight", "out_proj_bias"}
+
+
 class NonDynamicallyQuantizableLinear(Linear):
     """A Linear, under the name that torch's has within MultiheadAttention.
 
@@ -482,6 +486,8 @@ class MultiheadAttention(Module):
             if getattr(given, name) is not None
         ]
         needs = {name: parameter.requires_grad for name, parameter in parameters.items()}
+        if is_pair and grad_output[0] is None:  # only the weights were used: these had no part
+            needs |= dict.fromkeys(_BEHIND_WEIGHTS & needs.keys(), False)
         for i, name in enumerate(inputs):
             needs[name] = self.needs_grad(i) and getattr(given, name).dtype.kind == "f"
         wanted = Operands(*(needs.get(name, False) for name in Operands._fields))

@@ -9,14 +9,16 @@ import numpy as np
 
 from numpy_impl.nn.call import summary
 from numpy_impl.nn.module import Module
-from numpy_impl.nn.parameter import Parameter
+from numpy_impl.nn.parameter import Buffer, Parameter
 from numpy_impl.tensor.tensor import Tensor
 
 
 class _Parameters(Module):
-    """What both share: entries are attributes; arrays and Tensors become Parameters."""
+    """What both share: entries are attributes; arrays, Tensors, Buffers become Parameters."""
 
     def _put(self, name: str, value: Any) -> None:
+        if isinstance(value, Buffer):  # a Tensor in torch, and so one that becomes a Parameter
+            value = value.data
         if isinstance(value, np.ndarray | Tensor) and not isinstance(value, Parameter):
             value = Parameter(value)
         setattr(self, name, value)

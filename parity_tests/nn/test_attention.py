@@ -88,6 +88,22 @@ def test_a_query_that_sees_no_key(need_weights) -> None:
     assert np.isnan(found[:, 1]).all() == need_weights
 
 
+@pytest.mark.parametrize("widths", [{}, {"kdim": 3, "vdim": 2}])
+def test_of_weights_alone_the_output_s_map_has_no_gradient(widths) -> None:
+    """Optimizers pass over parameters without one: zeros would decay the weights."""
+    found = []
+    for world in (numpy_impl, torch):
+        world.manual_seed(0)
+        layer = world.nn.MultiheadAttention(4, 2, add_bias_kv=True, **widths)
+        sizes = 4, widths.get("kdim", 4), widths.get("vdim", 4)
+        _, weights = layer(*(world.ones(3, 2, size) for size in sizes))
+        weights.square().sum().backward()
+        found.append({name: p.grad is None for name, p in layer.named_parameters()})
+    assert found[0] == found[1]
+    assert found[0]["out_proj.weight"]
+    assert not all(found[0].values())
+
+
 @pytest.mark.parametrize("need_weights", [True, False])
 def test_masks_of_numbers_have_gradients(need_weights) -> None:
     rng = np.random.default_rng(0)

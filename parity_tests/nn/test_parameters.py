@@ -48,6 +48,14 @@ def test_a_list(world) -> None:
 
 
 @WORLDS
+def test_a_buffer_becomes_a_parameter(world) -> None:
+    buffer = world.nn.Buffer(world.ones(2))
+    for params in (world.nn.ParameterList([buffer]), world.nn.ParameterDict({"0": buffer})):
+        assert values(params) == [("0", 2)]
+        assert not list(params.buffers())
+
+
+@WORLDS
 def test_a_dictionary(world) -> None:
     params = world.nn.ParameterDict({"b": world.ones(2), "a": world.ones(3)})
     assert values(params) == [("a", 3), ("b", 2)]
