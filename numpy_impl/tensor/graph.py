@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from numpy_impl.kernels.products import sum_along
 from numpy_impl.tensor.rows import copied, dense, summed
 from numpy_impl.types import Array
 
@@ -131,9 +132,9 @@ class Operation(Node):
 def fitted(grad: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """Undo broadcasting and promotion: ``grad`` summed to ``shape``, in ``dtype``."""
     if grad.shape != shape:
-        grad = grad.sum(tuple(range(grad.ndim - len(shape))))
+        grad = sum_along(grad, tuple(range(grad.ndim - len(shape))))
         stretched = tuple(i for i, n in enumerate(shape) if n == 1 and grad.shape[i] != 1)
-        grad = grad.sum(stretched, keepdims=True) if stretched else grad
+        grad = sum_along(grad, stretched, True) if stretched else grad
     return np.asarray(grad, dtype)
 
 
