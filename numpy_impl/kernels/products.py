@@ -64,7 +64,7 @@ def dot_rows(weights: Array, rows: Array) -> Array:
 
 
 def sum_products(a: Array, b: Array) -> Array:
-    """``a.T @ b`` of (M, I) and (M, J); small ones over blocks, as BLAS adds those up row by row."""
+    """``a.T @ b`` of (M, I) and (M, J); small ones, which BLAS adds row by row, over blocks."""
     rows = 4 * _BLOCK
     blocks = len(a) // rows
     if blocks < 2 or a.shape[1] * b.shape[1] > _SMALL:

@@ -10,6 +10,7 @@ does not point to its inputs but to where they came from: a Tensor that is chang
 comes from somewhere else.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
@@ -276,6 +277,11 @@ def run_backward(
 
 
 _adding = threading.RLock()
+
+if hasattr(os, "register_at_fork"):  # not while another thread adds: a child could never go on
+    os.register_at_fork(
+        before=_adding.acquire, after_in_parent=_adding.release, after_in_child=_adding.release
+    )
 
 
 def _taken(tensor: "Tensor", sums: Any, passing: Any) -> Any:
