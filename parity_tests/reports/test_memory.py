@@ -12,9 +12,9 @@ from reports.runs import Store
 FLAT = [(500 * i, 120.0) for i in range(1, memory.POINTS + 1)]
 
 
-@pytest.fixture
-def kept(tmp_path) -> Store:
-    return Store(tmp_path, load("digits").checksum, ["--dataset", "digits"])
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Store:
+    return Store(tmp_path_factory.mktemp("runs"), load("digits").checksum, ["--dataset", "digits"])
 
 
 def keep(store: Store, last: float) -> None:
