@@ -16,7 +16,7 @@ _TINY_PRODUCT, _LARGE_PRODUCT = 2**13, 2**25
 _BLOCK = 256
 # elements of a product that BLAS does not make in blocks of its own
 _SMALL = 512
-# terms that are added one by one
+# terms that are added one by one; up to twice as many where there are no more
 _FEW = 64
 
 
@@ -82,11 +82,15 @@ def sum_along(x: Array, axes: Any = None, keepdims: bool = False) -> Array:
     NumPy adds pairwise along the innermost axes in memory; along others term by term, which in
     float32 loses a third of the digits of a million terms. Those are added in blocks.
     """
+    if type(axes) is int and x.shape[axes] <= 2 * _FEW:
+        return np.add.reduce(x, axes, keepdims=keepdims)  # x.sum starts later
     if axes is None:
         axes = tuple(range(x.ndim))
     elif isinstance(axes, int):
         axes = (axes,)
-    if x.dtype.kind != "f" or math.prod([x.shape[axis] for axis in axes]) <= _FEW:
+    count = math.prod([x.shape[axis] for axis in axes])
+    pairwise = x.flags.c_contiguous and (count == x.size or axes in ((-1,), (x.ndim - 1,)))
+    if count <= 2 * _FEW or pairwise or x.dtype.kind != "f":
         return x.sum(axes, keepdims=keepdims)
     reduced = {axis % x.ndim for axis in axes}
     inwards = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
@@ -105,7 +109,7 @@ def sum_along(x: Array, axes: Any = None, keepdims: bool = False) -> Array:
 def _sum_in_blocks(x: Array, axis: int) -> Array:
     """``x.sum(axis, keepdims=True)``"""
     blocks = x.shape[axis] // _FEW
-    if blocks < 2:
+    if blocks <= 2:
         return x.sum(axis, keepdims=True)
     before, whole = (slice(None),) * axis, blocks * _FEW
     head = x[*before, :whole].reshape(*x.shape[:axis], blocks, _FEW, *x.shape[axis + 1 :])
