@@ -53,12 +53,13 @@ def sum_rows(rows: Array) -> Array:
 
 def dot_rows(weights: Array, rows: Array) -> Array:
     """``weights @ rows`` of (M,) and (M, C), over blocks as well."""
-    blocks = len(rows) // _BLOCK
+    step = 4 * _BLOCK
+    blocks = len(rows) // step
     if blocks < 2:
         return np.dot(weights, rows)
-    whole = blocks * _BLOCK
-    head = rows[:whole].reshape(blocks, _BLOCK, rows.shape[1])
-    total = sum_along(weights[:whole].reshape(blocks, 1, _BLOCK) @ head, (0, 1))
+    whole = blocks * step
+    head = rows[:whole].reshape(blocks, step, rows.shape[1])
+    total = sum_along(weights[:whole].reshape(blocks, 1, step) @ head, (0, 1))
     total += np.dot(weights[whole:], rows[whole:])
     return total
 
