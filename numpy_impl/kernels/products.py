@@ -83,7 +83,7 @@ def sum_along(x: Array, axes: Any = None, keepdims: bool = False) -> Array:
     NumPy adds pairwise along the innermost axes in memory; along others term by term, which in
     float32 loses a third of the digits of a million terms. Those are added in blocks.
     """
-    if type(axes) is int and x.shape[axes] <= 2 * _FEW:
+    if not x.ndim or (type(axes) is int and x.shape[axes] <= 2 * _FEW):
         return np.add.reduce(x, axes, keepdims=keepdims)  # x.sum starts later
     if axes is None:
         axes = tuple(range(x.ndim))
