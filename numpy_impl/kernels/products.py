@@ -18,6 +18,7 @@ _BLOCK = 256
 _SMALL = 512
 # terms that are added one by one; up to twice as many where there are no more
 _FEW = 64
+_reduce: Any = np.add.reduce  # x.sum starts later
 
 
 def matmul(a: Array, b: Array) -> Array:
@@ -84,7 +85,7 @@ def sum_along(x: Array, axes: Any = None, keepdims: bool = False) -> Array:
     float32 loses a third of the digits of a million terms. Those are added in blocks.
     """
     if not x.ndim or (type(axes) is int and x.shape[axes] <= 2 * _FEW):
-        return np.add.reduce(x, axes, keepdims=keepdims)  # x.sum starts later
+        return _reduce(x, axes, keepdims=keepdims)
     if axes is None:
         axes = tuple(range(x.ndim))
     elif isinstance(axes, int):
