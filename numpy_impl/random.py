@@ -476,3 +476,18 @@ def _shape(size: tuple[Any, ...]) -> tuple[int, ...]:
 
 default_generator = Generator()
 default_generator.seed()
+
+if hasattr(os, "register_at_fork"):  # not while another thread draws: a child could never draw
+    _held: list[Any] = []
+
+    def _before_fork() -> None:
+        lock = default_generator._engine._bit_generator.lock
+        lock.acquire()
+        _held.append(lock)
+
+    def _after_fork() -> None:
+        _held.pop().release()
+
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
+    )

@@ -271,6 +271,19 @@ def ratios(found: dict[str, tuple[tuple[float, float, float], float]]) -> bytes:
     return _png(figure)
 
 
+def memory(found: dict[str, Sequence[tuple[int, float]]]) -> bytes:
+    """The size of each process against the training step."""
+    figure, panel = plt.subplots(figsize=(_WIDTH, 2.6), layout="constrained")
+    for (name, sizes), colour in zip(found.items(), (NUMPY, TORCH), strict=True):
+        panel.plot(*zip(*sizes, strict=True), ".-", color=colour, label=name)
+    panel.set_ylim(bottom=0)
+    panel.set_xlabel("training step")
+    panel.set_ylabel("process, MB")
+    panel.grid(alpha=0.3)
+    panel.legend(fontsize=8)
+    return _png(figure)
+
+
 def growth(
     found: dict[str, tuple[Sequence[int], dict[str, list[tuple[float, float, float]]]]],
 ) -> bytes:

@@ -125,8 +125,8 @@ def _run(flags: argparse.Namespace) -> int:
     set_threads(1)
 
     from experiments.data import load
-    from reports import accuracy, augmentation
-    from reports.runs import Store
+    from reports import accuracy, augmentation, memory
+    from reports.runs import Kept, Store
     from reports.write import Inputs, write_report
 
     if flags.dataset not in ("auto", "mnist", "digits"):
@@ -148,10 +148,12 @@ def _run(flags: argparse.Namespace) -> int:
     runs = accuracy.plan(lab, seeds)
     augmented = augmentation.plan(seeds) if augmentation.ROW in chosen else []
     needed = list(dict.fromkeys([*runs, *augmented]))
-    missing = [run for run in needed if not store.has(run)]
+    growth = memory.PLAN if chosen == all_rows() else ()
+    planned: list[Kept] = [*needed, *growth]
+    missing = [run for run in planned if not store.has(run)]
     if flags.no_train and missing:
         raise UserError(
-            f"--no-train: {len(missing)} of {len(needed)} runs are missing or were made by "
+            f"--no-train: {len(missing)} of {len(planned)} runs are missing or were made by "
             f"other code, {missing[0].name} for one"
         )
     try:
@@ -160,9 +162,11 @@ def _run(flags: argparse.Namespace) -> int:
         raise UserError(f"--out {folder} can't be written: {error.strerror}") from None
     if not flags.no_train:
         store.make_missing(needed, flags.jobs)
+        memory.make_missing(store, growth)
     print("measuring parity, drawing", flush=True)
     command = _command(flags, data.name)
-    inputs = Inputs(folder, store, data, lab, seeds, runs, about, started, command, full, augmented)
+    parts = augmented, growth
+    inputs = Inputs(folder, store, data, lab, seeds, runs, about, started, command, full, *parts)
     problems = write_report(inputs)
     print(f"{folder / 'REPORT.md'} and report.html, {time.perf_counter() - started:.0f} s")
     if flags.check:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -29,6 +29,17 @@ _NOT_RUN = {"compare.py", "convert.py", "curves.py", "doctor.py", "redirect.py"}
 _SECONDS_PER_EPOCH = {("mlp", "float32"): 1.5, ("mlp", "float64"): 3.0}
 _SECONDS_PER_EPOCH |= {("cnn", "float32"): 16.0, ("cnn", "float64"): 33.0}
 _SECONDS_PER_EPOCH |= {("cnn3", "float32"): 21.0}
+
+
+class Kept(Protocol):
+    """What a :class:`Store` keeps: a name, and what decides its result besides code and data."""
+
+    @property
+    def backend(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def config(self) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -137,7 +148,7 @@ class Store:
         self._children: set[subprocess.Popen] = set()
         self._code = {backend: code_version(backend) for backend in SOURCES}
 
-    def fingerprint(self, run: Run) -> dict[str, Any]:
+    def fingerprint(self, run: Kept) -> dict[str, Any]:
         """Everything that decides a run's result."""
         packages = ("python", "numpy") if run.backend == "numpy" else ("python", "numpy", "torch")
         return {
@@ -147,14 +158,14 @@ class Store:
             "versions": {package: self._versions[package] for package in packages},
         }
 
-    def path(self, run: Run) -> Path:
+    def path(self, run: Kept) -> Path:
         return self.folder / run.name
 
-    def has(self, run: Run) -> bool:
+    def has(self, run: Kept) -> bool:
         """Whether a finished run of this fingerprint is there."""
         return self._known(run) and (self.path(run) / "result.json").exists()
 
-    def _known(self, run: Run) -> bool:
+    def _known(self, run: Kept) -> bool:
         mark = self.folder / f"{run.name}.json"
         try:
             return json.loads(mark.read_text()) == self.fingerprint(run)

@@ -18,7 +18,7 @@ from experiments.recipes import LAB
 from experiments.trainer import Trainer
 from numpy_impl.nn.activation import softmax
 from parity_tests.test_lab_defects import DEFECTS
-from reports import accuracy, augmentation, figures, ledger, shapes, speed
+from reports import accuracy, augmentation, figures, ledger, memory, shapes, speed
 from reports.accuracy import BACKENDS, NAMES
 from reports.document import Content, Figure, Table
 from reports.runs import Run, Store, canonical
@@ -37,6 +37,7 @@ class Inputs:
         command: what makes it again.
         full: whether it is of MNIST, all rows and the default seeds.
         augmented: the runs with and without more training data; none leave that part out.
+        growth: the runs whose memory was measured; none leave that part out.
     """
 
     folder: Path
@@ -50,6 +51,7 @@ class Inputs:
     command: str
     full: bool
     augmented: Sequence[Run] = ()
+    growth: Sequence[memory.Growth] = ()
 
     @property
     def is_committed(self) -> bool:
@@ -73,6 +75,8 @@ def write_report(inputs: Inputs) -> list[str]:
     problems = accuracy.violations(inputs.rows, scores, agreed, inputs.is_mnist)
     more = augmentation.content(inputs.store, inputs.augmented, inputs.data)
     problems += augmentation.violations(inputs.store, inputs.augmented, inputs.is_mnist)
+    held = memory.content(inputs.store, inputs.growth)
+    problems += memory.violations(inputs.store, inputs.growth)
     for line in lines:
         if line.used > 1:
             problems.append(f"ledger: {line.component} in {line.dtype} uses {line.used:.0%}")
@@ -86,10 +90,12 @@ def write_report(inputs: Inputs) -> list[str]:
             _defects_table(),
             *more.tables,
             *benchmark.tables,
+            *held.tables,
             _environment_table(inputs),
         ],
         {"curves": _curves(inputs), "networks": _networks(inputs), **more.figures}
-        | dict(benchmark.figures),
+        | dict(benchmark.figures)
+        | dict(held.figures),
         {
             "title": TITLE,
             "inputs": inputs,
@@ -101,6 +107,7 @@ def write_report(inputs: Inputs) -> list[str]:
             "accuracy": accuracy,
             "augmentation": augmentation,
             "ledger": ledger,
+            "memory": memory,
             "shapes": shapes,
             **benchmark.values,
         },

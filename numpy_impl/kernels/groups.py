@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from numpy_impl.kernels.memory import empty
+from numpy_impl.kernels.products import dot_rows, sum_along
 from numpy_impl.kernels.threads import cache_slices, for_each, once_a_thread, sum_each
 from numpy_impl.types import Array
 
@@ -227,12 +228,12 @@ def _backward_of_features(
         up, a, out, scratch = arrays[part]
         products, sums = np.multiply(up, a, out=out), []
         if needs[1]:
-            dw = np.dot(inverse[part], products)
+            dw = dot_rows(inverse[part], products)
             if offsets is not None:
-                dw -= np.dot(offsets[part], up)
+                dw -= dot_rows(offsets[part], up)
             sums.append(dw)
         if needs[2]:
-            sums.append(np.dot(ones[part], up))
+            sums.append(dot_rows(ones[part], up))
         if dx is None:
             return sums
         slope = np.dot(products, average)
@@ -302,7 +303,7 @@ def _backward_of_channels(
     dw = db = None
     if needs[1]:
         product_sums *= inverse.reshape(samples, groups, 1)
-        dw = product_sums.sum(0)[..., None]
+        dw = sum_along(product_sums, 0)[..., None]
     if needs[2]:
-        db = dy_sums.sum(0)[..., None]
+        db = sum_along(dy_sums, 0)[..., None]
     return dx, dw, db

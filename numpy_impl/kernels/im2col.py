@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from numpy_impl.kernels.products import sum_along
 from numpy_impl.kernels.windows import Ints, Pads, interior, pad_channels_last
 
 Array = np.ndarray
@@ -272,7 +273,7 @@ class Im2col:
         """(G, M, columns), (G, M, F/G) -> (G, columns, F/G): their product, summed over M."""
         left, right = self._summands(matrix, images), self._summands(rows, images)
         products = left.swapaxes(-1, -2) @ right
-        return products.reshape(-1, *products.shape[-len(self._tap_shape) :]).sum(0)
+        return sum_along(products.reshape(-1, *products.shape[-len(self._tap_shape) :]), 0)
 
     def _summands(self, rows: Array, images: int) -> Array:
         """(G, M, X), or (N, G, M/N, X) if M is long, a view."""

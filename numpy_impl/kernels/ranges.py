@@ -13,7 +13,7 @@ import numpy as np
 
 from numpy_impl.kernels.elementwise import silently
 from numpy_impl.kernels.pooling import find, maximum_of
-from numpy_impl.kernels.products import matmul
+from numpy_impl.kernels.products import sum_along, sum_rows
 
 Array = np.ndarray
 # elements of a window: from here on NumPy's own reduction is worth its start
@@ -109,7 +109,7 @@ def range_sums(x: Array, axes: Sequence[Ranges]) -> Array:
     """
     tiles = [ranges.tile(size) for ranges, size in zip(axes, x.shape[1:-1], strict=True)]
     if tiles == list(x.shape[1:-1]):
-        total = _row_sums(x.reshape(len(x), math.prod(tiles), x.shape[-1]))
+        total = sum_rows(x.reshape(len(x), math.prod(tiles), x.shape[-1]))
         return total.reshape(len(x), *(1,) * len(tiles), x.shape[-1])
     if not all(tiles):
         x = np.ascontiguousarray(x)  # for taking
@@ -121,7 +121,7 @@ def range_sums(x: Array, axes: Sequence[Ranges]) -> Array:
 def _axis_sums(x: Array, axis: int, ranges: Ranges) -> Array:
     if (length := ranges.tile(x.shape[axis])) >= _LONG:
         parts = x.reshape(*x.shape[:axis], ranges.count, length, *x.shape[axis + 1 :])
-        return _row_sums(parts) if axis == x.ndim - 2 else parts.sum(axis + 1)
+        return sum_rows(parts) if axis == x.ndim - 2 else sum_along(parts, axis + 1)
     if not ranges.count or not ranges.lengths.all():
         total = np.zeros((*x.shape[:axis], ranges.count, *x.shape[axis + 1 :]), x.dtype)
         taps = ranges.taps
@@ -132,11 +132,6 @@ def _axis_sums(x: Array, axis: int, ranges: Ranges) -> Array:
     for windows, positions in taps:
         total[_at(axis, windows)] += _take(x, axis, positions)
     return total
-
-
-def _row_sums(x: Array) -> Array:
-    """``x.sum(-2)``, which takes NumPy longer the fewer channels there are."""
-    return matmul(np.ones(x.shape[-2], x.dtype), x)
 
 
 def range_maxima(x: Array, axes: Sequence[Ranges], need_positions: bool) -> tuple[Array, Any]:

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from numpy_impl.kernels.products import sum_along
+
 Array = np.ndarray
 
 
@@ -41,7 +43,8 @@ def reduce_runs(function: np.ufunc, rows: Array, sizes: Array) -> Array:
         sizes: of the runs, (B,), with sum M.
     """
     if sizes.size and sizes[0] > 0 and (sizes == sizes[0]).all():
-        return function.reduce(rows.reshape(len(sizes), sizes[0], *rows.shape[1:]), 1)
+        runs = rows.reshape(len(sizes), sizes[0], *rows.shape[1:])
+        return sum_along(runs, 1) if function is np.add else function.reduce(runs, 1)
     output = np.zeros((len(sizes), *rows.shape[1:]), rows.dtype)
     full = sizes > 0
     if full.any():

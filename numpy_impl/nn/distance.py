@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from numpy_impl.kernels.elementwise import silently
+from numpy_impl.kernels.products import sum_along
 from numpy_impl.kernels.segments import sum_by_index
 from numpy_impl.nn.checks import check_array
 from numpy_impl.nn.module import Module
@@ -37,8 +38,8 @@ def cosine_similarity(
     x1: Array, x2: Array, dim: int = 1, eps: float = 1e-8
 ) -> tuple[Array, Array, Array]:
     """x1 · x2 / (‖x1‖ ‖x2‖) along an axis, and both norms, which keep it and are at least eps."""
-    n1, n2 = (np.maximum(np.sqrt((x * x).sum(dim, keepdims=True)), eps) for x in (x1, x2))
-    return np.asarray((x1 / n1 * (x2 / n2)).sum(dim)), n1, n2
+    n1, n2 = (np.maximum(np.sqrt(sum_along(x * x, dim, True)), eps) for x in (x1, x2))
+    return np.asarray(sum_along(x1 / n1 * (x2 / n2), dim)), n1, n2
 
 
 @silently
@@ -54,7 +55,7 @@ def cosine_similarity_backward(
     u1, u2 = x1 / n1, x2 / n2
     grads = []
     for x, n, u in ((x1, n1, u2), (x2, n2, u1)):
-        norm = np.sqrt((x * x).sum(dim, keepdims=True))
+        norm = np.sqrt(sum_along(x * x, dim, True))
         slope = np.where(norm == 0, x.dtype.type(0), x / norm)
         grads.append(fitted((u - y * slope) * dy / n, x.shape, x.dtype))
     return grads[0], grads[1]

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from numpy_impl.kernels.elementwise import silently
+from numpy_impl.kernels.products import sum_along
 from numpy_impl.nn.batchnorm import (
     NormBase,
     batch_norm,
@@ -52,7 +53,8 @@ def instance_norm(
     shape = samples, channels, 1, count
     output, saved = normalise(input, weight, bias, shape, eps)
     if running_mean is not None and count:  # no positions move nothing
-        mean, residual, var = (v.reshape(samples, channels).sum(0) / samples for v in saved[1])
+        own = (v.reshape(samples, channels) for v in saved[1])
+        mean, residual, var = (sum_along(v, 0) / samples for v in own)
         move_statistics(running_mean, running_var, mean, residual, var, count, momentum)
     return output, (normalise_backward, saved)
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from numpy_impl.kernels.memory import aligned_empty
-from numpy_impl.kernels.products import matmul, sum_rows
+from numpy_impl.kernels.products import matmul, sum_products, sum_rows
 from numpy_impl.nn import init
 from numpy_impl.nn.checks import check_array, check_int, float_dtype
 from numpy_impl.nn.module import Module
@@ -49,7 +49,7 @@ def linear_backward(
         dx = dx.reshape(input.shape)
     return (
         dx,
-        matmul(dy.T, x) if needs[1] else None,
+        sum_products(dy, x) if needs[1] else None,
         sum_rows(dy) if needs[2] else None,
     )
 
@@ -88,7 +88,7 @@ def bilinear_backward(
         if needs[1]:
             d2 += matmul(scaled, a)
         if needs[2]:
-            da[k] = matmul(scaled.T, right)
+            da[k] = sum_products(scaled, right)
     return (
         d1.reshape(x1.shape) if needs[0] else None,
         d2.reshape(x2.shape) if needs[1] else None,

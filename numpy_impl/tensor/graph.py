@@ -10,6 +10,7 @@ does not point to its inputs but to where they came from: a Tensor that is chang
 comes from somewhere else.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from numpy_impl.kernels.products import sum_along
 from numpy_impl.tensor.rows import copied, dense, summed
 from numpy_impl.types import Array
 
@@ -131,9 +133,9 @@ class Operation(Node):
 def fitted(grad: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """Undo broadcasting and promotion: ``grad`` summed to ``shape``, in ``dtype``."""
     if grad.shape != shape:
-        grad = grad.sum(tuple(range(grad.ndim - len(shape))))
+        grad = sum_along(grad, tuple(range(grad.ndim - len(shape))))
         stretched = tuple(i for i, n in enumerate(shape) if n == 1 and grad.shape[i] != 1)
-        grad = grad.sum(stretched, keepdims=True) if stretched else grad
+        grad = sum_along(grad, stretched, True) if stretched else grad
     return np.asarray(grad, dtype)
 
 
@@ -275,6 +277,11 @@ def run_backward(
 
 
 _adding = threading.RLock()
+
+if hasattr(os, "register_at_fork"):  # not while another thread adds: a child could never go on
+    os.register_at_fork(
+        before=_adding.acquire, after_in_parent=_adding.release, after_in_child=_adding.release
+    )
 
 
 def _taken(tensor: "Tensor", sums: Any, passing: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from numpy_impl.kernels.products import sum_along
 from numpy_impl.tensor.elementwise import _mask, sub
 from numpy_impl.tensor.graph import fitted
 from numpy_impl.tensor.promotion import along_axes, quiet
@@ -219,7 +220,7 @@ def repeat_interleave(
         split = (*x.shape[: axis + 1], repeats, *x.shape[axis + 1 :])
         output = np.repeat(x, repeats, axis)
         return record(
-            output, "repeat_interleave", (input, lambda g: g.reshape(split).sum(axis + 1))
+            output, "repeat_interleave", (input, lambda g: sum_along(g.reshape(split), axis + 1))
         )
     return index_select(input, axis, np.repeat(np.arange(x.shape[axis]), to_array(repeats)))
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from numpy_impl.kernels.products import sum_along
 from numpy_impl.tensor import elementwise
 from numpy_impl.tensor.elementwise import add, mul, sub
 from numpy_impl.tensor.promotion import of_one_dtype, quiet
@@ -36,7 +37,7 @@ def matmul(input: TensorLike, other: TensorLike) -> Tensor:
 
     def to_input(g: Array) -> Array:
         grad = as_matrix(g) @ columns.swapaxes(-1, -2)
-        return grad if a.ndim > 1 else grad.sum(tuple(range(grad.ndim - 1)))
+        return grad if a.ndim > 1 else sum_along(grad, tuple(range(grad.ndim - 1)))
 
     def to_other(g: Array) -> Array:
         if b.ndim == 2 and rows.ndim > 2:  # one matrix for all: one product
@@ -44,7 +45,7 @@ def matmul(input: TensorLike, other: TensorLike) -> Tensor:
             return rows.reshape(n, rows.shape[-1]).T @ as_matrix(g).reshape(n, b.shape[-1])
         grad: Array = rows.swapaxes(-1, -2) @ as_matrix(g)
         if b.ndim == 1:
-            grad = grad[..., 0].sum(tuple(range(grad.ndim - 2)))
+            grad = sum_along(grad[..., 0], tuple(range(grad.ndim - 2)))
         return grad
 
     return record(output, "matmul", (input, to_input), (other, to_other))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from numpy_impl.kernels.products import sum_along
 from numpy_impl.tensor.comparison import isnan, logical_not
 from numpy_impl.tensor.elementwise import div, masked_fill
 from numpy_impl.tensor.functions import _sign
@@ -59,7 +60,10 @@ def sum(
     """The sum along ``dim``; of integers an int64."""
     x = to_array(input)
     axes = _axes(x, dim)
-    output = x.sum(axes, dtype=_sum_dtype(x, dtype), keepdims=keepdim)
+    if dtype is not None or x.dtype.kind in "biu":
+        output = x.sum(axes, dtype=_sum_dtype(x, dtype), keepdims=keepdim)
+    else:
+        output = sum_along(x, axes, keepdim)
     return record(
         output,
         "sum",
@@ -76,7 +80,7 @@ def mean(
     axes = _axes(x, dim)
     count = x.dtype.type(math.prod(x.shape[a] for a in axes))
     return record(
-        x.sum(axes, keepdims=keepdim) / count,
+        sum_along(x, axes, keepdim) / count,
         "mean",
         (input, lambda g: np.broadcast_to(_kept(g, axes, keepdim) / count, x.shape)),
     )
@@ -126,9 +130,9 @@ def var(
         correction = int(unbiased)
     size = math.prod(x.shape[a] for a in axes)
     count = x.dtype.type(max(size - correction, 0))
-    centred = x - x.sum(axes, keepdims=True) / x.dtype.type(size)
+    centred = x - sum_along(x, axes, True) / x.dtype.type(size)
     return record(
-        np.square(centred).sum(axes, keepdims=keepdim) / count,
+        sum_along(np.square(centred), axes, keepdim) / count,
         "var",
         (input, lambda g: _kept(g, axes, keepdim) * (2 / count) * centred),
     )
@@ -201,6 +205,14 @@ def prod(
     return record(output, "prod", (input, backward))
 
 
+def _running(function: np.ufunc, x: Array, axis: int, dtype: DType = None) -> Array:
+    """Running sums or products, in float64: one rounding a step would be too many for float32."""
+    x = np.asarray(x, _sum_dtype(x, dtype))
+    if x.dtype.kind != "f":
+        return function.accumulate(x, axis, dtype=x.dtype)
+    return function.accumulate(x, axis, dtype=np.float64).astype(x.dtype)
+
+
 @along_axes
 def cumsum(input: TensorLike, dim: int, *, dtype: DType = None) -> Tensor:
     """The running sum along ``dim``."""
@@ -208,9 +220,9 @@ def cumsum(input: TensorLike, dim: int, *, dtype: DType = None) -> Tensor:
     axis = _axis(x, dim)
 
     def backward(g: Array) -> Array:
-        return np.flip(np.flip(g, axis).cumsum(axis), axis) if x.ndim else g
+        return np.flip(_running(np.add, np.flip(g, axis), axis), axis) if x.ndim else g
 
-    output = x.cumsum(axis, dtype=_sum_dtype(x, dtype)).reshape(x.shape)
+    output = _running(np.add, np.atleast_1d(x), axis, dtype).reshape(x.shape)
     return record(output, "cumsum", (input, backward))
 
 
@@ -220,15 +232,15 @@ def cumprod(input: TensorLike, dim: int, *, dtype: DType = None) -> Tensor:
     x = to_array(input)
     axis = _axis(x, dim)
     lines = np.moveaxis(np.atleast_1d(x), axis, -1)
-    y = lines.cumprod(-1, dtype=_sum_dtype(x, dtype))
+    y = _running(np.multiply, lines, -1, dtype)
 
     def backward(g: Array) -> Array:
         # the product before i times (g_i + x_{i+1} (g_{i+1} + x_{i+2} (...))): right for zeros, too
-        rest = np.array(np.moveaxis(np.atleast_1d(g), axis, -1))
+        rest = np.array(np.moveaxis(np.atleast_1d(g), axis, -1), np.float64)
         for i in range(rest.shape[-1] - 2, -1, -1):
             rest[..., i] += lines[..., i + 1] * rest[..., i + 1]
         rest[..., 1:] *= y[..., :-1]
-        return np.moveaxis(rest, -1, axis).reshape(x.shape)
+        return np.moveaxis(rest.astype(x.dtype), -1, axis).reshape(x.shape)
 
     output = np.moveaxis(y, -1, axis).reshape(x.shape)
     return record(output, "cumprod", (input, backward))
@@ -324,7 +336,7 @@ def norm(
         count = (x != 0).sum(axes, keepdims=keepdim).astype(x.dtype)
         return record(count, "norm", (input, lambda g: np.zeros_like(x)))
     size = np.abs(x)
-    whole = (size**order).sum(axes, keepdims=True) ** (1 / order)
+    whole = sum_along(size**order, axes, True) ** (1 / order)
 
     def backward(g: Array) -> Array:
         slope = _sign(x) * (size / whole) ** (order - 1)
@@ -342,7 +354,7 @@ def logsumexp(input: TensorLike, dim: Axes, keepdim: bool = False) -> Tensor:
     axes = _axes(x, dim)
     top = x.max(axes, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0)
-    y = np.log(np.exp(x - top).sum(axes, keepdims=True)) + top
+    y = np.log(sum_along(np.exp(x - top), axes, True)) + top
     return record(
         y if keepdim else y.squeeze(axes),
         "logsumexp",
@@ -357,11 +369,11 @@ def softmax(input: TensorLike, dim: int, dtype: DType = None) -> Tensor:
     axis = _axis(x, dim)
     lines = np.atleast_1d(x)
     y = np.exp(lines - lines.max(axis, keepdims=True, initial=-np.inf))
-    y = (y / y.sum(axis, keepdims=True)).reshape(x.shape)
+    y = (y / sum_along(y, axis, True)).reshape(x.shape)
 
     def backward(g: Array) -> Array:
         product = np.atleast_1d(g * y)
-        grad: Array = product - np.atleast_1d(y) * product.sum(axis, keepdims=True)
+        grad: Array = product - np.atleast_1d(y) * sum_along(product, axis, True)
         return grad.reshape(x.shape)
 
     return record(y, "softmax", (input, backward))
@@ -374,10 +386,10 @@ def log_softmax(input: TensorLike, dim: int, dtype: DType = None) -> Tensor:
     axis = _axis(x, dim)
     lines = np.atleast_1d(x)
     y = lines - lines.max(axis, keepdims=True, initial=-np.inf)
-    y = (y - np.log(np.exp(y).sum(axis, keepdims=True))).reshape(x.shape)
+    y = (y - np.log(sum_along(np.exp(y), axis, True))).reshape(x.shape)
 
     def backward(g: Array) -> Array:
-        total = np.atleast_1d(g).sum(axis, keepdims=True)
+        total = sum_along(np.atleast_1d(g), axis, True)
         grad: Array = np.atleast_1d(g) - np.exp(np.atleast_1d(y)) * total
         return grad.reshape(x.shape)
 

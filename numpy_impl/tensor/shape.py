@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from numpy_impl.kernels.products import sum_along
 from numpy_impl.tensor.tensor import Tensor, TensorLike, record, to_array
 from numpy_impl.types import Array, Axes, Size
 
@@ -211,7 +212,7 @@ def tile(input: TensorLike, *repeats: Size) -> Tensor:
     copies = tuple(range(0, len(split), 2))
 
     def backward(g: Array) -> Array:
-        summed: Array = g.reshape(split).sum(copies)
+        summed: Array = sum_along(g.reshape(split), copies)
         return summed.reshape(x.shape)
 
     return record(np.tile(x, counts), "repeat", (input, backward))

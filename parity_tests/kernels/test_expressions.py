@@ -277,6 +277,18 @@ BY_CHANNEL: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
         lambda x, y, v: products.sum_rows(x.reshape(-1, len(v))),
         lambda x, y, v: x.reshape(-1, len(v)).sum(0),
     ),
+    "products.sum_along": (
+        lambda x, y, v: [products.sum_along(x, 0), products.sum_along(x, (0, -1), True)],
+        lambda x, y, v: [x.sum(0), x.sum((0, -1), keepdims=True)],
+    ),
+    "products.dot_rows": (
+        lambda x, y, v: products.dot_rows(y.reshape(-1), x.reshape(-1, 1)),
+        lambda x, y, v: y.reshape(-1) @ x.reshape(-1, 1),
+    ),
+    "products.sum_products": (
+        lambda x, y, v: products.sum_products(x.reshape(-1, len(v)), y.reshape(-1, len(v))),
+        lambda x, y, v: x.reshape(-1, len(v)).T @ y.reshape(-1, len(v)),
+    ),
     "products.matmul": (
         lambda x, y, v: products.matmul(x.reshape(-1, len(v)), np.outer(v, v)),
         lambda x, y, v: x.reshape(-1, len(v)) @ np.outer(v, v),

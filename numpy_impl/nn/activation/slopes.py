@@ -8,6 +8,7 @@ import numpy as np
 from numpy_impl.kernels import elementwise as kernels
 from numpy_impl.kernels.elementwise import silently
 from numpy_impl.kernels.masks import as_opposite_mask, select
+from numpy_impl.kernels.products import sum_along
 from numpy_impl.nn.activation.elementwise import Elementwise
 from numpy_impl.nn.checks import check_array, check_int, float_dtype
 from numpy_impl.nn.module import Module
@@ -66,7 +67,7 @@ def prelu_backward(
         products = np.asarray(x * dy)
         select(products, as_opposite_mask(np.asarray(x > 0)), products)
         axes = None if weight.size == 1 else (0, *range(2, x.ndim))
-        dw = np.asarray(products.sum(axes)).reshape(weight.shape)
+        dw = np.asarray(sum_along(products, axes)).reshape(weight.shape)
     return dx, dw
 
 

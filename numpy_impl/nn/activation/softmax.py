@@ -7,6 +7,7 @@ import numpy as np
 
 from numpy_impl.kernels.elementwise import silently
 from numpy_impl.kernels.memory import empty_like
+from numpy_impl.kernels.products import sum_along
 from numpy_impl.kernels.threads import slicewise
 from numpy_impl.nn.checks import check_array, warn
 from numpy_impl.nn.module import Module
@@ -46,7 +47,7 @@ def _fill_softmax(x: Array, y: Array, dim: int) -> None:
     # a row of -inf alone gives NaN, as in torch
     np.subtract(x, x.max(dim, keepdims=True, initial=-np.inf), out=y)
     np.exp(y, out=y)
-    y /= y.sum(dim, keepdims=True)
+    y /= sum_along(y, dim, True)
 
 
 @silently
@@ -57,7 +58,7 @@ def softmax_backward(grad_output: Array, output: Array, dim: int) -> Array:
 
 def _fill_softmax_backward(dy: Array, y: Array, dx: Array, dim: int) -> None:
     np.multiply(dy, y, out=dx)
-    dx -= y * dx.sum(dim, keepdims=True)
+    dx -= y * sum_along(dx, dim, True)
 
 
 @silently
@@ -68,7 +69,7 @@ def log_softmax(input: Array, dim: int) -> Array:
 
 def _fill_log_softmax(x: Array, y: Array, dim: int) -> None:
     np.subtract(x, x.max(dim, keepdims=True, initial=-np.inf), out=y)
-    y -= np.log(np.exp(y).sum(dim, keepdims=True))
+    y -= np.log(sum_along(np.exp(y), dim, True))
 
 
 @silently
@@ -79,7 +80,7 @@ def log_softmax_backward(grad_output: Array, output: Array, dim: int) -> Array:
 
 def _fill_log_softmax_backward(dy: Array, y: Array, dx: Array, dim: int) -> None:
     np.exp(y, out=dx)
-    dx *= dy.sum(dim, keepdims=True)
+    dx *= sum_along(dy, dim, True)
     np.subtract(dy, dx, out=dx)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from numpy_impl import random
 from numpy_impl.kernels.elementwise import silently
+from numpy_impl.kernels.products import sum_along
 from numpy_impl.nn.conv import _ConvTransposeNd
 from numpy_impl.nn.module import Module
 from numpy_impl.nn.utils.orthogonal_maps import MAPS, Orthogonal
@@ -35,7 +36,7 @@ def norm_except(v: Array, dim: int) -> Array:
         return np.sqrt(np.square(v).sum())
     v.shape[dim]  # an axis that there is not is an IndexError
     axes = tuple(axis for axis in range(v.ndim) if axis != dim % v.ndim)
-    return np.sqrt(np.square(v).sum(axes, keepdims=True))
+    return np.sqrt(sum_along(np.square(v), axes, True))
 
 
 @silently
@@ -52,7 +53,7 @@ def weight_norm_backward(dw: Array, g: Array, v: Array, norm: Array) -> tuple[Ar
     With :math:`s = \sum dw\,v / \|v\|` over the axes of the norm.
     """
     axes = tuple(axis for axis in range(v.ndim) if not norm.ndim or norm.shape[axis] == 1)
-    s = (dw * v).sum(axes, keepdims=True).reshape(norm.shape) / norm
+    s = sum_along(dw * v, axes, True).reshape(norm.shape) / norm
     return np.asarray(s).reshape(g.shape), (g / norm) * (dw - v * (s / norm))
 
 
