@@ -1,6 +1,8 @@
 """Finished runs that several of this folder's files read."""
 
 import time
+from collections.abc import Iterator
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +16,14 @@ from reports import accuracy, runs
 from reports.runs import Store
 
 ROW = "momentum-5ep"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _code_stays_as_it_is() -> Iterator[None]:
+    """While the tests run: its digest, of a second, is taken once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "code_version", cache(runs.code_version))
+        yield
 
 
 class Called:
