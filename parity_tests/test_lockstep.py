@@ -25,6 +25,11 @@ def digits():
     return load("digits")
 
 
+@pytest.fixture(scope="module")
+def text():
+    return few(load("text"))
+
+
 def trainers(config: Config, digits) -> list[Trainer]:
     return [Trainer(config, backend, digits) for backend in (NumpyBackend(), TorchBackend())]
 
@@ -103,12 +108,12 @@ def test_both_start_from_the_same_weights_and_shuffle(dtype, digits) -> None:
     ],
     ids=["lstm", "gpt, tied", "gpt with dropout"],
 )
-def test_the_programs_agree_step_by_step(recipe, fields, digits) -> None:
+def test_the_programs_agree_step_by_step(recipe, fields, request) -> None:
     """100 steps within 1e-8 relative, of networks small enough for a test.
 
     At their full size: ``python -m parity_tests.lockstep --recipe gpt --steps 100``.
     """
-    data = digits if recipe != "gpt" else few(load("text"))
+    data = request.getfixturevalue("text" if recipe == "gpt" else "digits")
     config = resolve(recipe, {"dtype": "float64", "epochs": 5, "evaluations": 1, **fields})
     ours, twin = lockstep.losses(config, data, 100)
     assert len(ours) == len(twin) == 100

@@ -1,12 +1,15 @@
 """``check.py`` as people call it, and the library's two functions."""
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from parity_tests.checking.forked import Copies
 from torch_ref import assert_right, check
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +30,17 @@ class ReLU:
 def call(*arguments: str) -> subprocess.CompletedProcess:
     command = [sys.executable, str(ROOT / "check.py"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
+
+
+@pytest.fixture(scope="module")
+def copied() -> Iterator[Callable[..., subprocess.CompletedProcess]]:
+    """As :func:`call`, in copies of one process, where there are any."""
+    if not hasattr(os, "fork"):
+        yield call
+        return
+    copies = Copies()
+    yield copies
+    copies.close()
 
 
 @pytest.fixture
@@ -74,10 +88,10 @@ def test_a_wrong_layer(tmp_path) -> None:
         ("class ReLU:\n    def forward(self, x):\n        return self.forward(x)", "without end"),
     ],
 )
-def test_code_that_does_not_run(body, said, tmp_path) -> None:
+def test_code_that_does_not_run(body, said, copied, tmp_path) -> None:
     file = tmp_path / "bad.py"
     file.write_text(body)
-    done = call(str(file), "--timeout", "2", "--memory", "0.5")
+    done = copied(str(file), "--timeout", "2", "--memory", "0.5")
     assert done.returncode == 2
     assert said in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
@@ -102,24 +116,24 @@ def test_noise_and_threads_at_import_do_not_spoil_the_answer(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("name", ["my layers.py", "my-layers.py", "pkg/layers.py"])
-def test_odd_names_and_relative_imports(name, tmp_path) -> None:
+def test_odd_names_and_relative_imports(name, copied, tmp_path) -> None:
     file = tmp_path / name
     file.parent.mkdir(exist_ok=True)
     (file.parent / "beside.py").write_text("f = 1")
     relative = "from .beside import f\n" if "/" in name else "from beside import f\n"
     file.write_text(relative + LAYERS.replace("{mask}", "self.mask"))
-    assert call(str(file)).returncode == 0
+    assert copied(str(file)).returncode == 0
 
 
-def test_strict_and_the_adapter() -> None:
+def test_strict_and_the_adapter(copied) -> None:
     linear = "examples/check/linear.py:LinearBatchMean"
-    assert call(linear).returncode == 0
-    assert call(linear, "--strict").returncode == 1
+    assert copied(linear).returncode == 0
+    assert copied(linear, "--strict").returncode == 1
     odd = ("examples/check/adapted/odd.py:FunnelSign", "--like", "Linear")
-    without = call(*odd)
+    without = copied(*odd)
     assert without.returncode == 2
     assert "class FunnelSignAdapter:" in without.stdout
-    done = call(odd[0], "--adapter", "examples/check/adapted/adapters.py")
+    done = copied(odd[0], "--adapter", "examples/check/adapted/adapters.py")
     assert done.returncode == 1
     assert "wrong sign" in done.stdout
 
@@ -147,8 +161,8 @@ def test_strict_and_the_adapter() -> None:
         (["check.py", "--nothing"], "check.py: unrecognized arguments: --nothing"),
     ],
 )
-def test_wrong_use_is_one_line(arguments, said) -> None:
-    done = call(*arguments)
+def test_wrong_use_is_one_line(arguments, said, copied) -> None:
+    done = copied(*arguments)
     assert done.returncode == 2
     assert done.stderr.startswith(said)
     assert done.stderr.count("\n") == 1

@@ -64,8 +64,8 @@ def test_both_backends_write_the_same(data) -> None:
 @pytest.mark.parametrize("head", ["tied", "untied"])
 def test_a_run_of_the_gpt(head, tmp_path, capsys, monkeypatch, data) -> None:
     few = 40 * text.CONTEXT
-    whole = text.docstrings()
-    monkeypatch.setattr(text, "docstrings", lambda: whole[: 12 * few])
+    beginning = text.decode(data.train_images.ravel()[: 12 * few])
+    monkeypatch.setattr(text, "docstrings", lambda: beginning)
     folder = tmp_path / "run"
     assert call("--recipe", "gpt", *FLAGS, "--head", head, "--out", str(folder)) == 0
     printed = capsys.readouterr().out

@@ -28,7 +28,6 @@ from parity_tests.nn.kinds import (
 
 @pytest.fixture
 def _no_collector() -> Iterator[None]:
-    gc.collect()
     gc.disable()
     yield
     gc.enable()

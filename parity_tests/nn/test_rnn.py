@@ -248,7 +248,6 @@ def test_a_call_is_one_node() -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("tensors", [True, False])
 def test_nothing_outlives_its_names(name, tensors) -> None:
-    gc.collect()
     gc.disable()
     try:
         layer = getattr(nn, name)(30, 20, 2, bidirectional=True)

@@ -17,9 +17,8 @@ import numpy as np
 import pytest
 import torch
 
-import numpy_impl
 from numpy_impl import nn
-from parity_tests.cases import DTYPES
+from parity_tests.cases import DTYPES, manual_seed
 from parity_tests.tolerances import tolerance
 from torch_ref.compare import Result, Tolerance, run_loss, run_module
 from torch_ref.convert import copy_weights, to_numpy
@@ -194,8 +193,7 @@ def measure(name: str, training: bool, dtype: str, sample: Any) -> list[Result]:
     if not name.startswith("Lazy"):  # these draw the same from the same seed
         copy_weights(twin, ours)
     inputs, options = call_arguments(twin, sample)
-    numpy_impl.manual_seed(7)
-    torch.manual_seed(7)
+    manual_seed(7)
     rng = np.random.default_rng(0)
     if name.endswith("Loss"):
         return run_loss(ours, twin, inputs[:1], inputs[1:], rng)  # it knows how many are inputs

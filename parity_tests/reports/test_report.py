@@ -57,7 +57,8 @@ def test_finished_runs_are_reused_only_for_the_same_code_data_and_configuration(
         (backend, dtype) for backend in ("numpy", "torch") for dtype in ("float32", "float64")
     }
     assert all(store.has(run) for run in runs)
-    assert all(new_store(store.folder).has(run) for run in runs)
+    again = new_store(store.folder)
+    assert all(again.has(run) for run in runs)
     assert not store.has(dataclasses.replace(runs[0], seed=1))
     assert not Store(store.folder, "another checksum", []).has(runs[0])
     monkeypatch.setattr("reports.runs.code_version", lambda backend: "another")
