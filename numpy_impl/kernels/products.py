@@ -84,7 +84,10 @@ def sum_along(x: Array, axes: Any = None, keepdims: bool = False) -> Array:
     NumPy adds pairwise along the innermost axes in memory; along others term by term, which in
     float32 loses a third of the digits of a million terms. Those are added in blocks.
     """
-    if not x.ndim or (type(axes) is int and x.shape[axes] <= 2 * _FEW):
+    is_whole = axes is None or (type(axes) is tuple and len(axes) == x.ndim)
+    if not x.ndim or (is_whole and x.flags.c_contiguous):
+        return _reduce(x, axes, keepdims=keepdims)
+    if type(axes) is int and x.shape[axes] <= 2 * _FEW:
         return _reduce(x, axes, keepdims=keepdims)
     if axes is None:
         axes = tuple(range(x.ndim))

@@ -208,7 +208,14 @@ def test_the_report_says_what_it_is_of(mnist, full, seeds, problems, says, never
     images = np.zeros((2, 8, 8))
     data = SimpleNamespace(name="x", train_images=images, test_images=images)
     inputs = SimpleNamespace(
-        command="c", data=data, seeds=seeds, is_mnist=mnist, full=full, rows=["r"], augmented=[]
+        command="c",
+        data=data,
+        seeds=seeds,
+        is_mnist=mnist,
+        full=full,
+        rows=["r"],
+        augmented=[],
+        growth=[],
     )
     names = ["accuracy", "agreement", "commands", "ledger", "defects", "environment"]
     names += ["reasons", "shapes"] * mnist

@@ -13,6 +13,7 @@ import torch
 import numpy_impl
 from numpy_impl import Tensor
 from numpy_impl.tensor import tensor as tensor_module
+from parity_tests.cases import manual_seed
 from parity_tests.directional import check_directional
 from parity_tests.tensor.rows import (
     DTYPES,
@@ -75,6 +76,7 @@ def run_in_torch(row: Row, dtype: str) -> tuple[list[Any], list[Any]]:
 
 def check_row(row: Row, dtype: str, must_run: bool = False) -> None:
     """Outputs and gradients agree with torch's; where torch raises, so do we, if it may."""
+    manual_seed(0)  # for what draws
     try:
         expected, twins = run_in_torch(row, dtype)
     except ERRORS:
