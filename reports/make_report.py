@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 HERE = ROOT / "reports"
@@ -24,6 +24,9 @@ if str(ROOT) not in sys.path:
 from experiments.errors import UserError
 from experiments.threads import set_threads
 from reports.cli import Parser
+
+if TYPE_CHECKING:
+    from reports.runs import Run, Store
 
 SEEDS = "0-2"
 QUICK_ROWS = ("sgd-5ep", "momentum-5ep", "regularised-5ep")
@@ -39,6 +42,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--seeds", default=SEEDS, help="0-2 (default), 0-7, 0,3,5: of all rows but the lab's CNN")
     add("--rows", help="comma-separated rows, augmentation among them (default: all)")
     add("--quick", action="store_true", help="the 5-epoch rows with one seed")
+    add(
+        "--complete",
+        action="store_true",
+        help="every network on transformed images with all seeds and both backends: twice the time",
+    )
     add("--check", action="store_true", help="exit 1 if a result leaves its stated tolerance")
     add("--no-train", action="store_true", help="only redraw from finished runs")
     add("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time (default: cores)")
@@ -118,6 +126,8 @@ def _run(flags: argparse.Namespace) -> int:
     started = time.perf_counter()
     if flags.jobs < 1:
         raise UserError(f"--jobs must be at least 1, got {flags.jobs}")
+    if flags.quick and flags.complete:
+        raise UserError("--quick and --complete exclude each other")
     if flags.quick and flags.rows:
         raise UserError("--quick chooses the rows itself: leave --rows out")
     seeds = parse_seeds(flags.seeds)[: 1 if flags.quick else None]
@@ -146,7 +156,7 @@ def _run(flags: argparse.Namespace) -> int:
     store = Store(HERE / "runs" / data.name, data.checksum, data_arguments)
     lab = [row for row in chosen if row in accuracy.rows()]
     runs = accuracy.plan(lab, seeds)
-    augmented = augmentation.plan(seeds) if augmentation.ROW in chosen else []
+    augmented = _augmented(flags, store, seeds) if augmentation.ROW in chosen else []
     needed = list(dict.fromkeys([*runs, *augmented]))
     growth = memory.PLAN if chosen == all_rows() else ()
     planned: list[Kept] = [*needed, *growth]
@@ -174,6 +184,15 @@ def _run(flags: argparse.Namespace) -> int:
             print(f"outside its tolerance: {line}", file=sys.stderr)
         return 1 if problems else 0
     return 0
+
+
+def _augmented(flags: argparse.Namespace, store: "Store", seeds: Sequence[int]) -> "list[Run]":
+    """The runs with and without more training data; those that are there anyway are shown, too."""
+    from reports import augmentation
+
+    chosen = augmentation.plan(seeds, flags.complete)
+    every = augmentation.plan(seeds, complete=True)
+    return [run for run in every if run in chosen or store.has(run)]
 
 
 def _at_hand(flags: argparse.Namespace) -> bool:
@@ -217,6 +236,7 @@ def _command(flags: argparse.Namespace, data: str) -> str:
     parts = ["python reports/make_report.py", *(["--quick"] if flags.quick else [])]
     parts += ["--rows", flags.rows.replace(" ", "")] if flags.rows else []
     parts += ["--seeds", flags.seeds.replace(" ", "")] if flags.seeds != SEEDS else []
+    parts += ["--complete"] if flags.complete else []
     return " ".join(parts + (["--dataset", data] if data != "mnist" else []))
 
 

@@ -15,7 +15,7 @@ from experiments.data import load
 from experiments.recipes import TRANSFORMED
 from reports import augmentation, figures, ledger, make_report, runs, write
 from reports.accuracy import canonical, plan
-from reports.runs import Run
+from reports.runs import Run, Store
 
 CELLS = {
     ("momentum-10ep", "numpy", False): (0.97, 0.971, 0.969),
@@ -42,8 +42,10 @@ def planned() -> list[Run]:
     ]
 
 
-def test_each_network_is_run_with_and_without_transformations() -> None:
-    planned = augmentation.plan([0, 3, 5])
+@pytest.mark.parametrize("complete", [False, True])
+def test_each_network_is_run_with_and_without_transformations(complete: bool) -> None:
+    seeds = [0, 3, 5]
+    planned = augmentation.plan(seeds, complete)
     assert len(set(planned)) == len(planned)
     for run in planned:
         assert re.fullmatch(r"[\w.-]+", run.name)  # a folder's name
@@ -51,15 +53,17 @@ def test_each_network_is_run_with_and_without_transformations() -> None:
         changed = {k for k, v in run.config.as_dict().items() if v != plain[k]}
         assert changed <= TRANSFORMED.keys()
         assert run.config.transformations in ({}, TRANSFORMED)
-    for recipe in augmentation.NETWORKS:
-        for transformed in (False, True):
-            of_both = [
-                run
-                for run in planned
-                if (run.recipe, bool(run.config.transformations)) == (recipe, transformed)
-            ]
-            assert [run.seed for run in of_both if run.backend == "numpy"][:1] == [0]
-    assert {run.seed for run in planned} == {0, 3, 5}
+    assert augmentation.is_complete(planned, seeds) is complete
+    found: dict[tuple[str, str, bool], list[int]] = {}
+    for run in planned:
+        cell = (run.recipe, run.backend, bool(run.config.transformations))
+        found.setdefault(cell, []).append(run.seed)
+    assert found["augmented", "numpy", True] == seeds  # three, of which the mean must reach a limit
+    if complete:
+        assert len(found) == 4 * len(augmentation.NETWORKS)
+        assert all(of_cell == seeds for of_cell in found.values())
+    else:
+        assert set(planned) < set(augmentation.plan(seeds, complete=True))
 
 
 def test_the_lab_s_own_runs_serve_as_those_without() -> None:
@@ -69,6 +73,7 @@ def test_the_lab_s_own_runs_serve_as_those_without() -> None:
         ("momentum-10ep", "numpy"),
         ("momentum-10ep", "torch"),
         ("cnn-10ep", "numpy"),
+        ("cnn-10ep", "torch"),
     }
     assert canonical("momentum-10ep") == "momentum-10ep"
 
@@ -138,6 +143,7 @@ def test_a_report_of_this_part_alone(tmp_path, monkeypatch) -> None:
         assert "--rotate 10 --shift 2 --scale 0.9 1.1 --shear 8 --elastic 30 4" in part
         assert "The accuracy table" not in part
         assert "The lab's figures again" not in part
+        assert "trains them too" in part
     assert "(figures/transformed.png)" in text
     assert (folder / "figures" / "transformed.png").exists()
     numbers = json.loads((folder / "report.json").read_text())["tables"]["augmentation"]
@@ -148,6 +154,25 @@ def test_a_report_of_this_part_alone(tmp_path, monkeypatch) -> None:
     for run in augmentation.plan([0]):
         about = json.loads((tmp_path / "runs" / "digits" / run.name / "config.json").read_text())
         assert {**about["config"], "dataset": "auto"} == run.config.as_dict()
+
+
+def test_complete_means_every_cell_and_what_is_there_is_shown_anyway(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(make_report, "HERE", tmp_path)
+    there = augmentation.run("augmented", "torch", True, 1)
+    foreign = augmentation.run("augmented", "torch", True, 7)
+    monkeypatch.setattr(Store, "has", lambda self, run: run in (there, foreign))
+    monkeypatch.setattr(Store, "make_missing", lambda self, runs, jobs: None)
+    written: list[write.Inputs] = []
+    monkeypatch.setattr(write, "write_report", lambda inputs: written.append(inputs) or [])
+    command = ["--rows", "augmentation", "--dataset", "digits"]
+    for more in ([], ["--complete"]):
+        assert make_report.main([*command, *more]) == 0
+    usual, complete = written
+    seeds = [0, 1, 2]
+    assert usual.command == f"python reports/make_report.py {' '.join(command)}"
+    assert set(usual.augmented) == {*augmentation.plan(seeds), there}
+    assert complete.command.endswith("augmentation --complete --dataset digits")
+    assert complete.augmented == augmentation.plan(seeds, complete=True)
 
 
 def test_readme_shows_the_picture() -> None:
