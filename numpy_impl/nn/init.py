@@ -7,18 +7,23 @@ given float32 or float64.
 Source: https://pytorch.org/docs/stable/nn.init.html
 """
 
+import functools
 import math
 import numbers
 import warnings
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from numpy_impl import random
+from numpy_impl.grad_mode import no_grad
 from numpy_impl.random import Generator
+from numpy_impl.tensor.inplace import copy_
 from numpy_impl.tensor.tensor import Tensor
 
 Array = np.ndarray
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 Given = TypeVar("Given", bound=Tensor | np.ndarray)
 
 __all__ = [
@@ -49,6 +54,19 @@ _GAINS = {
 }
 
 
+def _fills(function: _Function) -> _Function:
+    """Let what a Tensor is a part of, as ``weight[:3]`` is of ``weight``, be filled, too."""
+
+    @functools.wraps(function)
+    def fill(tensor: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(tensor, Tensor) or tensor._view is None:
+            return function(tensor, *args, **kwargs)
+        with no_grad():
+            return copy_(tensor, function(Tensor(tensor._data.copy()), *args, **kwargs))
+
+    return cast(_Function, fill)
+
+
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     r"""The factor that keeps the variance through ``nonlinearity``.
 
@@ -75,6 +93,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     return _GAINS[nonlinearity]
 
 
+@_fills
 def uniform_(
     tensor: Given, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
 ) -> Given:
@@ -83,6 +102,7 @@ def uniform_(
     return tensor
 
 
+@_fills
 def normal_(
     tensor: Given, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
 ) -> Given:
@@ -91,6 +111,7 @@ def normal_(
     return tensor
 
 
+@_fills
 def trunc_normal_(
     tensor: Given,
     mean: float = 0.0,
@@ -154,22 +175,26 @@ def trunc_normal_(
     return tensor
 
 
+@_fills
 def constant_(tensor: Given, val: float) -> Given:
     """Set every element to ``val``; integers and booleans, too."""
     _array(tensor, any_dtype=True)[...] = val
     return tensor
 
 
+@_fills
 def ones_(tensor: Given) -> Given:
     """Set every element to 1."""
     return constant_(tensor, 1.0)
 
 
+@_fills
 def zeros_(tensor: Given) -> Given:
     """Set every element to 0."""
     return constant_(tensor, 0.0)
 
 
+@_fills
 def eye_(tensor: Given) -> Given:
     """The identity matrix: a Linear layer that passes on as many inputs as it can.
 
@@ -181,6 +206,7 @@ def eye_(tensor: Given) -> Given:
     return tensor
 
 
+@_fills
 def dirac_(tensor: Given, groups: int = 1) -> Given:
     """Dirac's delta: a convolution that passes on as many channels as it can, in each group.
 
@@ -204,6 +230,7 @@ def dirac_(tensor: Given, groups: int = 1) -> Given:
     return tensor
 
 
+@_fills
 def xavier_uniform_(tensor: Given, gain: float = 1.0, generator: Generator | None = None) -> Given:
     r"""Glorot's uniform: :math:`U(-a, a),\ a = gain \sqrt{6 / (fan_{in} + fan_{out})}`.
 
@@ -221,6 +248,7 @@ def xavier_uniform_(tensor: Given, gain: float = 1.0, generator: Generator | Non
     return uniform_(tensor, -bound, bound, generator)
 
 
+@_fills
 def xavier_normal_(tensor: Given, gain: float = 1.0, generator: Generator | None = None) -> Given:
     r"""Glorot's normal: :math:`N(0, std^2),\ std = gain \sqrt{2 / (fan_{in} + fan_{out})}`.
 
@@ -229,6 +257,7 @@ def xavier_normal_(tensor: Given, gain: float = 1.0, generator: Generator | None
     return normal_(tensor, 0.0, _xavier_std(tensor, gain), generator)
 
 
+@_fills
 def kaiming_uniform_(
     tensor: Given,
     a: float = 0,
@@ -259,6 +288,7 @@ def kaiming_uniform_(
     return uniform_(tensor, -bound, bound, generator)
 
 
+@_fills
 def kaiming_normal_(
     tensor: Given,
     a: float = 0,
@@ -275,6 +305,7 @@ def kaiming_normal_(
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
 
 
+@_fills
 def orthogonal_(tensor: Given, gain: float = 1, generator: Generator | None = None) -> Given:
     r"""A matrix with orthonormal rows or columns, times ``gain``.
 
@@ -305,6 +336,7 @@ def orthogonal_(tensor: Given, gain: float = 1, generator: Generator | None = No
     return tensor
 
 
+@_fills
 def sparse_(
     tensor: Given, sparsity: float, std: float = 0.01, generator: Generator | None = None
 ) -> Given:

@@ -1,6 +1,6 @@
 """Indexing: what is taken out of a Tensor, and what is put in.
 
-Results own their memory. In each, ``g`` is the gradient of the output.
+In each, ``g`` is the gradient of the output.
 """
 
 from typing import Any
@@ -13,6 +13,7 @@ from numpy_impl.tensor.graph import fitted
 from numpy_impl.tensor.promotion import along_axes, quiet
 from numpy_impl.tensor.shape import _axis, broadcast_to, clone, movedim, reshape
 from numpy_impl.tensor.tensor import Operand, Tensor, TensorLike, record, to_array
+from numpy_impl.tensor.views import become, viewed
 from numpy_impl.types import Array
 
 
@@ -82,17 +83,17 @@ def getitem(input: TensorLike, index: Any) -> Tensor:
     """``input[index]``: numbers, slices, None, ``...``, masks, arrays or Tensors of places."""
     x = to_array(input)
     basic, advanced = _steps(index, x)
+    if advanced is None:
+        if ... not in basic:
+            basic = (*basic, ...)  # a view also of a single element
+        return viewed(input, "index", lambda array: array[basic])
 
     def backward(g: Array) -> Array:
         grad = np.zeros(x.shape, g.dtype)
-        if advanced is None:
-            grad[basic] = g
-        else:
-            np.add.at(grad[basic], advanced, g)  # an element may be named several times
+        np.add.at(grad[basic], advanced, g)  # an element may be named several times
         return grad
 
-    output = np.array(x[basic]) if advanced is None else x[basic][advanced]
-    return record(output, "index", (input, backward))
+    return record(x[basic][advanced], "index", (input, backward))
 
 
 def _with_item(input: TensorLike, index: Any, value: Any) -> Tensor:
@@ -125,10 +126,10 @@ def _at(array: Array, index: Any) -> Array:
 def setitem(input: Tensor, index: Any, value: Any) -> None:
     """``input[index] = value``: the Tensor becomes one with these values in place."""
     input._check_in_place()
-    if input._keeps_its_array():  # no need to copy all of it
+    if input._keeps_its_array() and input._view is None:  # no need to copy all of it
         _put(input._data, index, to_array(value))
     else:
-        input._become(_with_item, index, value)
+        become(input, _with_item, index, value)
 
 
 # -- slices of an axis -----------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from numpy_impl.tensor import (
 from numpy_impl.tensor.promotion import quiet
 from numpy_impl.tensor.rows import SparseRows
 from numpy_impl.tensor.tensor import Operand, Tensor, record, to_array
+from numpy_impl.tensor.views import become, put_back, source_of
 from numpy_impl.types import Array
 
 _P = ParamSpec("_P")
@@ -32,7 +33,7 @@ def in_place(
     def method(self: _Self, /, *args: _P.args, **kwargs: _P.kwargs) -> _Self:
         if args and isinstance(args[0], SparseRows) and function in _SIGNS:
             return _add_rows(self, _SIGNS[function], *args, **kwargs)
-        return self._become(function, *args, **kwargs)
+        return become(self, function, *args, **kwargs)
 
     method.__name__, method.__doc__ = f"{function.__name__}_", f"``{function.__name__}`` in place."
     return method
@@ -44,9 +45,11 @@ _SIGNS: dict[Any, int] = {elementwise.add: 1, elementwise.sub: -1}
 def _add_rows(self: _Self, sign: int, grad: Any, alpha: Any = 1) -> _Self:
     """``self += alpha * grad``, or -=, for a gradient of few rows: a step written by hand."""
     self._check_in_place()
+    source = source_of(self)
     if not self._keeps_its_array():
         self._data = self._data.copy()
     self._data += sign * alpha * grad
+    put_back(self, source)
     return self
 
 
@@ -65,7 +68,7 @@ def copy_(self: _Self, src: Operand) -> _Self:
             (values, lambda g: g),
         )
 
-    return self._become(function)
+    return become(self, function)
 
 
 @quiet

@@ -13,6 +13,7 @@ import numpy as np
 from numpy_impl.tensor.promotion import along_axes, result_type
 from numpy_impl.tensor.shape import _axis, reshape, unsqueeze
 from numpy_impl.tensor.tensor import Tensor, TensorLike, record, to_array
+from numpy_impl.tensor.views import viewed
 from numpy_impl.types import Array
 
 
@@ -129,15 +130,8 @@ def column_stack(tensors: Sequence[TensorLike]) -> Tensor:
 
 
 def _piece(input: TensorLike, axis: int, start: int, end: int) -> Tensor:
-    x = to_array(input)
     part = (slice(None),) * axis + (slice(start, end),)
-
-    def backward(g: Array) -> Array:
-        grad = np.zeros(x.shape, g.dtype)
-        grad[part] = g
-        return grad
-
-    return record(x[part].copy(), "split", (input, backward))
+    return viewed(input, "split", lambda array: array[part])
 
 
 def split(

@@ -12,8 +12,9 @@ from numpy_impl.tensor.elementwise import add, mul, sub
 from numpy_impl.tensor.promotion import of_one_dtype, quiet
 from numpy_impl.tensor.reduction import norm
 from numpy_impl.tensor.reduction import sum as total
-from numpy_impl.tensor.shape import _axis, _own, diagonal, reshape, roll, unsqueeze
+from numpy_impl.tensor.shape import _axis, diagonal, reshape, roll, unsqueeze
 from numpy_impl.tensor.tensor import Tensor, TensorLike, record, to_array
+from numpy_impl.tensor.views import own
 from numpy_impl.types import Array
 
 
@@ -224,7 +225,7 @@ def einsum(equation: str, *tensors: TensorLike) -> Tensor:
     arrays = of_one_dtype("einsum", *tensors)
     inputs, output = _letters(equation.replace(" ", ""), [a.ndim for a in arrays])
     # a copy: of one input it may be a view
-    values = _own(np.einsum(f"{','.join(inputs)}->{output}", *arrays, optimize=True))
+    values = own(np.einsum(f"{','.join(inputs)}->{output}", *arrays, optimize=True))
 
     def way(i: int) -> Callable[[Array], Array]:
         def backward(g: Array) -> Array:

@@ -21,6 +21,7 @@ from numpy_impl.tensor import (
     reduction,
     shape,
     sorting,
+    views,
 )
 from numpy_impl.tensor import tensor as tensor_module
 from numpy_impl.tensor.inplace import InPlace
@@ -150,6 +151,7 @@ class Methods(InPlace, Operators):
     clamp_max = elementwise.clamp_max
     clamp_min = elementwise.clamp_min
     clip = elementwise.clip
+    detach = views.detached
     div = elementwise.div
     divide = elementwise.divide
     floor_divide = elementwise.floor_divide

@@ -1,7 +1,6 @@
-"""Operations that move values: shapes, axes, joining and splitting.
+"""Operations that move values: shapes and axes.
 
-Results own their memory, whatever torch makes a view of. In each, ``g`` is the gradient of the
-output.
+In each, ``g`` is the gradient of the output.
 """
 
 import math
@@ -13,6 +12,7 @@ import numpy as np
 
 from numpy_impl.kernels.products import sum_along
 from numpy_impl.tensor.tensor import Tensor, TensorLike, record, to_array
+from numpy_impl.tensor.views import apart, is_contiguous_view, own, viewed
 from numpy_impl.types import Array, Axes, Size
 
 
@@ -36,31 +36,23 @@ def _axis(dim: int, ndim: int, name: str = "dim") -> int:
     return int(dim) % n
 
 
-def _own(array: Array) -> Array:
-    """A copy in C order, which keeps what is computed from it fast."""
-    return np.array(array, order="C")
-
-
 # -- shapes ----------------------------------------------------------------------------------------
 
 
 def reshape(input: TensorLike, *shape: Size) -> Tensor:
     """The same values in another shape; one size may be -1."""
-    x, sizes = to_array(input), _sizes(shape)
-    return record(_reshaped(x, sizes), "reshape", (input, lambda g: g.reshape(x.shape)))
-
-
-def _reshaped(x: Array, sizes: tuple[int, ...]) -> Array:
+    old, sizes = to_array(input).shape, _sizes(shape)
     try:
-        return _own(x).reshape(sizes)
+        return viewed(input, "reshape", lambda x: x.reshape(sizes), lambda g: g.reshape(old))
     except ValueError:
-        raise RuntimeError(f"shape {sizes} does not fit {x.size} elements of {x.shape}") from None
+        size = math.prod(old)
+        raise RuntimeError(f"shape {sizes} does not fit {size} elements of {old}") from None
 
 
 def view(input: TensorLike, *shape: Any) -> Tensor:
     """:func:`reshape`; with a dtype instead of sizes a cast of the bytes."""
     if len(shape) == 1 and not isinstance(shape[0], Sequence | int | np.integer | Tensor):
-        return Tensor(_own(to_array(input)).view(shape[0]))
+        return Tensor(own(to_array(input)).view(shape[0]))
     return reshape(input, *shape)
 
 
@@ -119,7 +111,7 @@ def permute(input: TensorLike, *dims: Size) -> Tensor:
     if sorted(order) != list(range(x.ndim)):
         raise RuntimeError(f"dims must name each of {x.ndim} axes once, got {_sizes(dims)}")
     back = np.argsort(order)
-    return record(_own(x.transpose(order)), "permute", (input, lambda g: g.transpose(back)))
+    return viewed(input, "permute", lambda x: x.transpose(order), lambda g: g.transpose(back))
 
 
 def transpose(input: TensorLike, dim0: int, dim1: int) -> Tensor:
@@ -179,12 +171,13 @@ def expand(input: TensorLike, *sizes: Size) -> Tensor:
 
 def broadcast_to(input: TensorLike, shape: Sequence[int]) -> Tensor:
     """Repeated along axes of size 1 (and new first ones) to ``shape``."""
-    x = to_array(input)
+    x, shape = to_array(input), tuple(shape)
+    if x.size == math.prod(shape) and x.ndim <= len(shape):
+        return reshape(input, shape)
     try:
-        output = _own(np.broadcast_to(x, tuple(shape)))
+        return viewed(input, "expand", lambda x: np.broadcast_to(x, shape), lambda g: g)
     except ValueError:
-        raise RuntimeError(f"shape {x.shape} can't be expanded to {tuple(shape)}") from None
-    return record(output, "expand", (input, lambda g: g))
+        raise RuntimeError(f"shape {x.shape} can't be expanded to {shape}") from None
 
 
 def broadcast_tensors(*tensors: TensorLike) -> tuple[Tensor, ...]:
@@ -232,7 +225,7 @@ def flip(input: TensorLike, *dims: Size) -> Tensor:
     if len(set(axes)) < len(axes):
         raise RuntimeError(f"dims must name each axis once, got {_sizes(dims)}")
     axes = axes if x.ndim else ()
-    return record(_own(np.flip(x, axes)), "flip", (input, lambda g: np.flip(g, axes)))
+    return record(own(np.flip(x, axes)), "flip", (input, lambda g: np.flip(g, axes)))
 
 
 def roll(input: TensorLike, shifts: int | Sequence[int], dims: Axes = None) -> Tensor:
@@ -260,7 +253,7 @@ def rot90(input: TensorLike, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor
     if len(dims) != 2:
         raise RuntimeError(f"dims must name two axes, got {dims}")
     dims = dims[0], dims[1]
-    return record(_own(np.rot90(x, k, dims)), "rot90", (input, lambda g: np.rot90(g, -k, dims)))
+    return record(own(np.rot90(x, k, dims)), "rot90", (input, lambda g: np.rot90(g, -k, dims)))
 
 
 def _with_ndim(input: TensorLike, ndim: int, name: str) -> Array:
@@ -284,16 +277,13 @@ def triu(input: TensorLike, diagonal: int = 0) -> Tensor:
 
 def diagonal(input: TensorLike, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """The diagonal of two axes, as a last axis."""
-    x = to_array(input)
 
-    def backward(g: Array) -> Array:
-        grad = np.zeros(x.shape, g.dtype)
-        moved = np.moveaxis(grad, (dim1, dim2), (-2, -1))
-        rows = np.arange(g.shape[-1]) + max(0, -offset)
-        moved[..., rows, rows + offset] = g
-        return grad
+    def take(x: Array) -> Array:
+        part = np.diagonal(x, offset, dim1, dim2)
+        part.flags.writeable = x.flags.writeable
+        return part
 
-    return record(np.diagonal(x, offset, dim1, dim2).copy(), "diagonal", (input, backward))
+    return viewed(input, "diagonal", take)
 
 
 _diagonal = diagonal
@@ -303,7 +293,7 @@ def diag(input: TensorLike, diagonal: int = 0) -> Tensor:
     """A vector on the diagonal of a matrix of zeros, or the diagonal of a matrix."""
     x, offset = to_array(input), diagonal
     if x.ndim == 2:
-        return _diagonal(input, offset)
+        return clone(_diagonal(input, offset))
     if x.ndim != 1:
         raise RuntimeError(f"diag needs a vector or a matrix, got shape {x.shape}")
     return record(np.diag(x, offset), "diag", (input, lambda g: np.diagonal(g, offset)))
@@ -325,8 +315,8 @@ def clone(input: TensorLike) -> Tensor:
 
 
 def contiguous(input: Tensor) -> Tensor:
-    """The Tensor itself: how its memory is laid out never shows."""
-    return input
+    """The Tensor itself, or apart from what it was taken from where torch makes a copy."""
+    return input if is_contiguous_view(input) else apart(input)
 
 
 def numel(input: TensorLike) -> int:

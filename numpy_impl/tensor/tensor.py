@@ -13,6 +13,7 @@ from numpy_impl.types import Array, ArrayLike, DType
 
 if TYPE_CHECKING:
     from numpy_impl.tensor.methods import Methods
+    from numpy_impl.tensor.views import View
 else:
     Methods = object  # that module needs this class: it puts its own into it
 
@@ -39,8 +40,9 @@ class Tensor(Methods):
         requires_grad: whether a gradient is wanted for it, or for something it was made from.
 
     Changing a Tensor in place (``x += y``, ``x[i] = y``, ``x.mul_(y)``) gives it a new array, so
-    that nothing which was computed from the old one becomes wrong. A leaf that requires grad may
-    only be changed under ``no_grad()``; its array is then updated in place, as optimizers do.
+    that nothing which was computed from the old one becomes wrong; what it is a part of, as
+    ``x[0]`` is of ``x``, changes too. A leaf that requires grad may only be changed under
+    ``no_grad()``; its array is then updated in place, as optimizers do.
 
     NumPy functions on a Tensor that requires grad raise, since they would lose the gradient:
     ``detach()`` or ``data`` is the way out.
@@ -48,7 +50,16 @@ class Tensor(Methods):
     Source: https://pytorch.org/docs/stable/tensors.html
     """
 
-    __slots__ = ("__weakref__", "_data", "_grad", "_hooks", "_index", "_node", "_requires_grad")
+    __slots__ = (
+        "__weakref__",
+        "_data",
+        "_grad",
+        "_hooks",
+        "_index",
+        "_node",
+        "_requires_grad",
+        "_view",
+    )
 
     def __init__(self, data: "Tensor | ArrayLike", requires_grad: bool = False) -> None:
         self._data: Array = data if type(data) is np.ndarray else np.asarray(to_array(data))
@@ -56,6 +67,7 @@ class Tensor(Methods):
         self._node: Node | None = None
         self._index = 0
         self._hooks: list[Callable[[Tensor], TensorLike | None]] | None = None
+        self._view: View | None = None
         self._requires_grad = False
         if requires_grad:
             self.requires_grad = True
@@ -171,10 +183,6 @@ class Tensor(Methods):
         """Nested lists of Python numbers."""
         return self._data.tolist()
 
-    def detach(self) -> "Tensor":
-        """The same array, outside the graph."""
-        return Tensor(self._data)
-
     def detach_(self) -> Self:
         """Take this Tensor out of the graph."""
         self._node, self._requires_grad = None, False
@@ -272,28 +280,6 @@ class Tensor(Methods):
         return RemovableHandle(*self._node.add_hook(self._index, on_array))
 
     # -- in place ------------------------------------------------------------------------------
-
-    def _become(self, function: Callable[..., "Tensor"], *args: Any, **kwargs: Any) -> Self:
-        """Take the value, and the place in the graph, of ``function(self, ...)``."""
-        self._check_in_place()
-        before = Tensor(self._data)
-        before._node, before._index = self._node, self._index
-        before._requires_grad = self._requires_grad
-        result = function(before, *args, **kwargs)
-        if result.shape != self.shape:
-            raise RuntimeError(
-                f"a Tensor of shape {self.shape} can't become one of {result.shape} in place"
-            )
-        if not np.can_cast(result.dtype, self.dtype, "same_kind"):
-            raise RuntimeError(f"a Tensor of {self.dtype} can't hold a result of {result.dtype}")
-        if result._node is None and self._keeps_its_array():
-            self._data[...] = result._data
-        else:
-            self._data = result._data.astype(self.dtype, copy=False)
-            if grad_mode.enabled:  # else its place in the graph stays what it was
-                self._node, self._index = result._node, result._index
-                self._requires_grad = result._requires_grad
-        return self
 
     def _check_in_place(self) -> None:
         if self._requires_grad and self._node is None and grad_mode.enabled:
