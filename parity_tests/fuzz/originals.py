@@ -74,7 +74,7 @@ class Readers:
 
     def load(self, path: Path) -> None:
         loaded = numpy_impl.load(path)
-        assert all(map(inside_its_memory, arrays_in(loaded, set())))
+        assert all(map(inside_its_memory, arrays_in(loaded)))
         before = {key: value.copy() for key, value in self.model.state_dict().items()}
         try:
             self.model.load_state_dict(loaded)

@@ -93,6 +93,7 @@ class Fuzz:
             return
         found.failures.append(f"--seed {number} --count 1: {given.reader}, {given.name}: {outcome}")
         if keep is not None:
+            keep.mkdir(parents=True, exist_ok=True)
             (keep / f"{number}{Path(given.name).suffix}").write_bytes(given.data)
 
 

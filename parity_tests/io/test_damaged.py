@@ -50,19 +50,23 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
     return bytes(changed)
 
 
-def arrays_in(value, seen: set) -> list:
-    if id(value) in seen:
-        return []
-    seen.add(id(value))
-    if isinstance(value, np.ndarray):
-        return [value]
-    if isinstance(value, numpy_impl.Tensor):
-        return [value.data]
-    if isinstance(value, dict):
-        return [array for part in value.values() for array in arrays_in(part, seen)]
-    if isinstance(value, list | tuple):
-        return [array for part in value for array in arrays_in(part, seen)]
-    return []
+def arrays_in(value) -> list:
+    """Every array of a nest, which may be as deep as it likes, or hold itself."""
+    found, seen, left = [], set(), [value]
+    while left:
+        value = left.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, np.ndarray):
+            found.append(value)
+        elif isinstance(value, numpy_impl.Tensor):
+            found.append(value.data)
+        elif isinstance(value, dict):
+            left += value.values()
+        elif isinstance(value, list | tuple):
+            left += value
+    return found
 
 
 def inside_its_memory(array: np.ndarray) -> bool:
@@ -96,7 +100,7 @@ def test_damaged_files(name) -> None:
         except FileError:
             refused += 1
         else:
-            assert all(map(inside_its_memory, arrays_in(loaded, set())))
+            assert all(map(inside_its_memory, arrays_in(loaded)))
         assert time.perf_counter() - start < 5
     assert refused > 100
 
@@ -120,3 +124,13 @@ def test_a_turned_bit_of_a_value_is_noticed(name) -> None:
         at = data.index(info.filename.encode(), info.header_offset) + info.compress_size
     with pytest.raises(FileError):
         numpy_impl.load(io.BytesIO(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]))
+
+
+def test_arrays_are_found_in_deep_nests_and_in_what_holds_itself() -> None:
+    first, second = np.zeros(1), np.ones(2)
+    nest: tuple = (first,)
+    for _ in range(5000):
+        nest = (nest, second)
+    endless: list = [{"nest": nest}]
+    endless.append(endless)
+    assert sorted(map(len, arrays_in(endless))) == [1, 2]
