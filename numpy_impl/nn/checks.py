@@ -49,7 +49,11 @@ def float_dtype(dtype: Any, device: Any = None) -> np.dtype:
 
 
 def check_array(
-    value: Any, name: str, dtype: np.dtype | None = None, ndim: tuple[int, ...] = ()
+    value: Any,
+    name: str,
+    dtype: np.dtype | None = None,
+    ndim: tuple[int, ...] = (),
+    integers: bool = False,
 ) -> Array:
     """A floating-point array argument, checked.
 
@@ -58,6 +62,7 @@ def check_array(
         name: the argument's name, for the message.
         dtype: the dtype it must have, the parameters' one; None allows float32 and float64.
         ndim: the numbers of dimensions allowed; empty allows any.
+        integers: whether integers and bools may be given, too, to layers that only move values.
 
     Raises:
         TypeError: if it is no floating-point array, or of another dtype (nothing is promoted).
@@ -77,8 +82,9 @@ def check_array(
     found = value.dtype
     if dtype is not None and found != dtype:
         raise TypeError(f"{name} must have the parameters' dtype {dtype}, got {found}")
-    if found not in _FLOATS:
-        raise TypeError(f"{name} must be float32 or float64, got {found}")
+    if found not in _FLOATS and not (integers and found.kind in "iub"):
+        allowed = "float32, float64, an integer or bool" if integers else "float32 or float64"
+        raise TypeError(f"{name} must be {allowed}, got {found}")
     if ndim and value.ndim not in ndim:
         named = [f"{n}-d" for n in ndim]
         allowed = " or ".join(named) if len(named) < 9 else f"at least {named[0]}"

@@ -19,7 +19,7 @@ class _Reshape(Module):
         raise NotImplementedError
 
     def forward(self, input: Array) -> Array:
-        input = check_array(input, "input")
+        input = check_array(input, "input", integers=True)
         # order="C" copies once, whatever the memory layout: the logical order is what counts
         output = np.array(input, order="C").reshape(self._new_shape(input.shape))
         self.save_for_backward(output, input.shape)

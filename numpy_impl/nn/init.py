@@ -10,7 +10,6 @@ Source: https://pytorch.org/docs/stable/nn.init.html
 import functools
 import math
 import numbers
-import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -18,6 +17,7 @@ import numpy as np
 
 from numpy_impl import random
 from numpy_impl.grad_mode import no_grad
+from numpy_impl.nn.checks import warn
 from numpy_impl.random import Generator
 from numpy_impl.tensor.inplace import copy_
 from numpy_impl.tensor.tensor import Tensor
@@ -150,10 +150,9 @@ def trunc_normal_(
     if not a <= b:
         raise ValueError(f"a must not exceed b, got a={a}, b={b}")
     if mean < a - 2 * std or mean > b + 2 * std:
-        warnings.warn(
+        warn(
             f"mean={mean} is more than 2 std={std} outside [a, b]=[{a}, {b}] in trunc_normal_; "
-            "the distribution may be off",
-            stacklevel=2,
+            "the distribution may be off"
         )
     values, candidates = np.empty_like(array), np.empty_like(array)
     pending = np.ones(array.shape, bool)
@@ -411,7 +410,7 @@ def _kaiming_std(tensor: Tensor | Array, a: float, mode: str, nonlinearity: str)
 def _warns_if_empty(tensor: Tensor | Array) -> bool:
     if _array(tensor).size > 0:
         return False
-    warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=3)
+    warn("Initializing zero-element tensors is a no-op")
     return True
 
 

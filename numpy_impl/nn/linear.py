@@ -127,7 +127,7 @@ class Identity(Module):
         super().__init__()
 
     def forward(self, input: Array) -> Array:
-        output = np.copy(check_array(input, "input"), order="K")
+        output = np.copy(check_array(input, "input", integers=True), order="K")
         self.save_for_backward(output)
         return output
 

@@ -162,13 +162,15 @@ class Module(State):
         a tuple stands for zeros. It comes back in the output's dtype.
 
         Raises:
-            RuntimeError: if there was no forward, or it ran under ``no_grad()``.
+            RuntimeError: if there was no forward, it ran under ``no_grad()``, or gave integers.
             TypeError: if ``grad_output`` is no array (or tuple of arrays).
             ValueError: if a shape differs from the output's.
         """
         call = current_call(self) if running else self.__dict__["_call"]
         if call is None:
             raise RuntimeError(no_forward(self))
+        if call.output is None:
+            raise RuntimeError(f"{type(self).__name__}: forward gave no floating-point output")
         grad = check_grad(grad_output, call.output, f"{type(self).__name__}: grad_output")
         return (grad, *call.saved)
 

@@ -179,7 +179,7 @@ class _PadNd(Module):
         self.padding = ntuple(padding, 2 * self._n, "padding", minimum=None)
 
     def forward(self, input: Array) -> Array:
-        input = check_array(input, "input")
+        input = check_array(input, "input", integers=True)
         mode, pads = self._mode, check_pads(self.padding, input.ndim, self._mode)
         output = pad(input, pads, mode, self.value if mode == "constant" else 0)
         self.save_for_backward(output, pads, mode)

@@ -166,6 +166,6 @@ class ChannelShuffle(Module):
 
 
 def _checked(input: Array) -> Array:
-    if check_array(input, "input").ndim < 3:
+    if check_array(input, "input", integers=True).ndim < 3:
         raise ValueError(f"input must have at least 3 axes, got shape {input.shape}")
     return input

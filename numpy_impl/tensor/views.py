@@ -56,6 +56,7 @@ def viewed(
             ``take`` gives is filled.
     """
     x = to_array(input)
+    output = own(take(x))
     shape = x.shape
 
     def filled(g: Array) -> Array:
@@ -63,7 +64,7 @@ def viewed(
         take(grad)[...] = g
         return grad
 
-    result = record(own(take(x)), name, (input, backward or filled))
+    result = record(output, name, (input, backward or filled))
     if isinstance(input, Tensor):
         result._view = View(ref(input), shape, take, input._view)
     return result

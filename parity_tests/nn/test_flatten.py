@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
+import numpy_impl
 from numpy_impl import nn
 from parity_tests.cases import Case, ModuleParity
 
@@ -43,3 +45,38 @@ class TestFlatten(ModuleParity):
 def test_wrong_use(make, error, message) -> None:
     with pytest.raises(error, match=message):
         make(np.ones((2, 3, 4), "f"))
+
+
+MOVERS = [
+    ("Identity", ()),
+    ("Flatten", ()),
+    ("Unflatten", (1, (2, 2))),
+    ("PixelShuffle", (2,)),
+    ("PixelUnshuffle", (2,)),
+    ("ChannelShuffle", (2,)),
+    ("ConstantPad2d", (1, 3)),
+    ("ZeroPad2d", (1,)),
+    ("ReplicationPad2d", (1,)),
+    ("CircularPad2d", (1,)),
+]
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "uint8", "bool"])
+@pytest.mark.parametrize(("name", "arguments"), MOVERS, ids=str)
+def test_layers_that_only_move_values_take_whole_numbers(name, arguments, dtype) -> None:
+    x = (np.arange(64).reshape(2, 4, 4, 2) % 5).astype(dtype)
+    ours, twin = getattr(nn, name)(*arguments), getattr(torch.nn, name)(*arguments)
+    try:
+        expected = twin(torch.from_numpy(x)).numpy()
+    except RuntimeError as error:
+        if "not implemented for" not in str(error):
+            raise
+        pytest.skip("torch has no kernel for it")
+    for result in (ours(x), ours(numpy_impl.from_numpy(x)).numpy()):
+        assert result.dtype == dtype == expected.dtype
+        np.testing.assert_array_equal(result, expected)
+    assert not ours(numpy_impl.from_numpy(x)).requires_grad
+    result = ours(x)
+    assert not np.may_share_memory(result, x)
+    with pytest.raises(RuntimeError, match=f"{name}: forward gave no floating-point output"):
+        ours.backward(np.ones(result.shape))

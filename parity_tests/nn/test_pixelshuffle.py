@@ -59,7 +59,7 @@ X = np.zeros((2, 3, 4), "f")
         (lambda: nn.ChannelShuffle(0), ValueError, "groups must be at least 1"),
         (lambda: nn.ChannelShuffle(2)(X), ValueError, "channels must be a multiple of groups=2"),
         (lambda: nn.ChannelShuffle(2)(X[:, 0]), ValueError, "input must have at least 3 axes"),
-        (lambda: nn.ChannelShuffle(3)(X.astype(int)), TypeError, "must be float32 or float64"),
+        (lambda: nn.ChannelShuffle(3)(X.astype(complex)), TypeError, "an integer or bool"),
     ],
 )
 def test_wrong_use(make, error, message) -> None:
