@@ -99,6 +99,27 @@ def is_tensor(obj: object) -> bool:
     return isinstance(obj, Tensor)
 
 
+def _legacy(name: str, dtype: DType) -> Any:
+    def make(*size: Any) -> Tensor:
+        if len(size) == 1 and not isinstance(size[0], int):
+            return tensor(size[0], dtype=dtype)
+        return empty(*size, dtype=dtype)
+
+    make.__name__ = make.__qualname__ = name
+    make.__doc__ = f"``tensor(data, dtype)`` or ``empty(*sizes, dtype)`` of {np.dtype(dtype)}."
+    return make
+
+
+FloatTensor = _legacy("FloatTensor", np.float32)
+DoubleTensor = _legacy("DoubleTensor", np.float64)
+LongTensor = _legacy("LongTensor", np.int64)
+IntTensor = _legacy("IntTensor", np.int32)
+ShortTensor = _legacy("ShortTensor", np.int16)
+CharTensor = _legacy("CharTensor", np.int8)
+ByteTensor = _legacy("ByteTensor", np.uint8)
+BoolTensor = _legacy("BoolTensor", np.bool_)
+
+
 def zeros(
     *size: Size, dtype: DType = np.float32, device: Device = None, requires_grad: bool = False
 ) -> Tensor:
@@ -304,7 +325,7 @@ def randn_like(
 
 def normal(
     mean: Operand,
-    std: Operand,
+    std: Operand = 1.0,
     size: Size | None = None,
     *,
     generator: random.Generator | None = None,
@@ -369,6 +390,14 @@ def triu_indices(
 
 
 __all__ = [
+    "BoolTensor",
+    "ByteTensor",
+    "CharTensor",
+    "DoubleTensor",
+    "FloatTensor",
+    "IntTensor",
+    "LongTensor",
+    "ShortTensor",
     "arange",
     "as_tensor",
     "bernoulli",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy_impl.kernels.products import sum_along
 from numpy_impl.tensor.elementwise import _mask, sub
 from numpy_impl.tensor.graph import fitted
+from numpy_impl.tensor.joining import cat
 from numpy_impl.tensor.promotion import along_axes, quiet
 from numpy_impl.tensor.shape import _axis, broadcast_to, clone, movedim, reshape
 from numpy_impl.tensor.tensor import Operand, Tensor, TensorLike, record, to_array
@@ -210,9 +211,25 @@ def narrow(input: TensorLike, dim: int, start: int, length: int) -> Tensor:
 
 
 def repeat_interleave(
-    input: TensorLike, repeats: int | TensorLike, dim: int | None = None
+    input: TensorLike,
+    repeats: int | TensorLike | None = None,
+    dim: int | None = None,
+    *,
+    output_size: int | None = None,
 ) -> Tensor:
-    """Each element ``repeats`` times in a row along ``dim``."""
+    """Each element ``repeats`` times in a row along ``dim``, in all ``output_size`` if given.
+
+    With ``repeats`` alone the places 0, 1, ..., each as often as it says.
+    """
+    if repeats is None:
+        counts = to_array(input)
+        input, repeats = np.arange(len(counts)), counts
+    if output_size is not None:
+        repeated = repeat_interleave(input, repeats, dim)
+        size = repeated.shape[dim or 0]
+        if size != output_size:
+            raise RuntimeError(f"output_size must be {size} for these repeats, got {output_size}")
+        return repeated
     if dim is None:
         input, dim = reshape(input, -1), 0
     x = to_array(input)
@@ -240,11 +257,22 @@ def unfold(input: TensorLike, dimension: int, size: int, step: int) -> Tensor:
 
 
 @along_axes
-def diff(input: TensorLike, n: int = 1, dim: int = -1) -> Tensor:
-    """The differences of neighbours along ``dim``, ``n`` times over."""
-    x, output = to_array(input), input
+def diff(
+    input: TensorLike,
+    n: int = 1,
+    dim: int = -1,
+    prepend: TensorLike | None = None,
+    append: TensorLike | None = None,
+) -> Tensor:
+    """The differences of neighbours along ``dim``, ``n`` times over.
+
+    ``prepend`` and ``append`` are put before and behind first.
+    """
+    x = to_array(input)
     if not x.ndim:
         raise RuntimeError("diff needs a Tensor with axes, got a number")
+    parts = [part for part in (prepend, input, append) if part is not None]
+    output: Any = cat(parts, dim) if len(parts) > 1 else input
     for _ in range(n):
         size = to_array(output).shape[_axis(dim, x.ndim)]
         rest = max(size - 1, 0)

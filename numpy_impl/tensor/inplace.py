@@ -79,12 +79,15 @@ def fill_(self: _Self, value: Operand) -> _Self:
     return copy_(self, value)
 
 
-def fill_diagonal_(self: _Self, fill_value: Operand) -> _Self:
-    """``fill_value`` on a matrix's diagonal, in place."""
-    if self.ndim != 2:
-        raise RuntimeError(f"fill_diagonal_ needs a matrix, got shape {self.shape}")
+def fill_diagonal_(self: _Self, fill_value: Operand, wrap: bool = False) -> _Self:
+    """``fill_value`` on the diagonal, in place; with ``wrap`` on each one of a tall matrix."""
+    if self.ndim < 2 or (self.ndim > 2 and len(set(self.shape)) > 1):
+        raise RuntimeError(f"fill_diagonal_ needs a matrix or a cube, got shape {self.shape}")
     places = np.arange(min(self.shape))
-    indexing.setitem(self, (places, places), fill_value)
+    indexing.setitem(self, (places,) * self.ndim, fill_value)
+    rows, columns = self.shape[0], self.shape[-1]
+    for first in range(columns + 1, rows, columns + 1) if wrap and self.ndim == 2 else ():
+        fill_diagonal_(self[first : first + columns], fill_value)
     return self
 
 
@@ -117,6 +120,27 @@ def normal_(
 def bernoulli_(self: _Self, p: float = 0.5, *, generator: random.Generator | None = None) -> _Self:
     """1 with the probability ``p``, else 0, in place."""
     return copy_(self, random.bernoulli_mask(self.shape, p, generator))
+
+
+def random_(self: _Self, *bounds: int, generator: random.Generator | None = None) -> _Self:
+    """Whole numbers in place: ``random_(to)`` below ``to``, ``random_(from, to)`` from ``from`` on.
+
+    ``random_()`` goes as far as the dtype does: all numbers that are not negative, and of floating
+    point those up to which every one can be written.
+    """
+    if len(bounds) > 2:
+        raise TypeError(f"random_ takes at most two bounds, got {bounds}")
+    if bounds:
+        low, high = bounds if len(bounds) == 2 else (0, bounds[0])
+        return copy_(self, random.randint(low, high, self.shape, generator=generator))
+    if self.dtype.kind == "f":
+        largest = 2 ** (np.finfo(self.dtype).nmant + 1)
+    else:
+        largest = 1 if self.dtype == np.bool_ else int(np.iinfo(self.dtype).max)
+    source, count = random._generator(generator), self.numel()
+    bits = source.random64(count) if self.dtype.itemsize == 8 else source.random32(count)
+    bits %= bits.dtype.type(largest + 1)
+    return copy_(self, bits.astype(self.dtype).reshape(self.shape))
 
 
 class InPlace:
@@ -218,4 +242,5 @@ class InPlace:
     fill_diagonal_ = fill_diagonal_
     uniform_ = uniform_
     normal_ = normal_
+    random_ = random_
     bernoulli_ = bernoulli_

@@ -3,6 +3,7 @@
 import math
 import string
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -212,12 +213,20 @@ def baddbmm(
 
 
 @quiet
-def einsum(equation: str, *tensors: TensorLike) -> Tensor:
+def dist(input: TensorLike, other: TensorLike, p: float = 2) -> Tensor:
+    """The p-norm of a difference."""
+    return norm(sub(input, other), p)
+
+
+def einsum(equation: Any, *tensors: Any) -> Tensor:
     """A sum of products by index letters: ``einsum("bij,bjk->bik", a, b)``.
 
     ``...`` stands for the axes that are not named; without ``->`` the letters that occur once are
-    the output's, in alphabetical order.
+    the output's, in alphabetical order. Or each Tensor is followed by the list of its indices,
+    numbers and ``...``, and the output's may stand last: ``einsum(a, [0, 1], b, [1, 2], [0, 2])``.
     """
+    if isinstance(equation, Tensor | np.ndarray):
+        equation, tensors = _from_lists((equation, *tensors))
     if len(tensors) == 1 and isinstance(tensors[0], list | tuple):
         tensors = tuple(tensors[0])
     if not isinstance(equation, str) or not tensors:
@@ -235,6 +244,27 @@ def einsum(equation: str, *tensors: TensorLike) -> Tensor:
 
     pairs = [(tensor, way(i)) for i, tensor in enumerate(tensors)]
     return record(values, "einsum", *pairs)
+
+
+_INDICES = string.ascii_uppercase + string.ascii_lowercase  # in the order in which they sort
+
+
+def _from_lists(operands: tuple[Any, ...]) -> tuple[str, tuple[TensorLike, ...]]:
+    """The equation of Tensors that are each followed by a list of indices, and the Tensors."""
+    lists = [*operands[1::2], *operands[-1:]] if len(operands) % 2 else operands[1::2]
+
+    def letters(indices: Any) -> str:
+        if not isinstance(indices, list | tuple):
+            raise TypeError(f"einsum: each Tensor needs a list of indices, got {indices!r}")
+        for i in indices:
+            if i is not ... and not (isinstance(i, int) and 0 <= i < 52):
+                raise ValueError(f"einsum: an index must be ... or within 0..51, got {i!r}")
+        return "".join("..." if i is ... else _INDICES[i] for i in indices)
+
+    parts = [letters(indices) for indices in lists]
+    tensors = operands[: len(operands) // 2 * 2 : 2]
+    arrow = f"->{parts.pop()}" if len(operands) % 2 else ""
+    return ",".join(parts) + arrow, tensors
 
 
 def _letters(equation: str, ndims: list[int]) -> tuple[list[str], str]:

@@ -335,6 +335,7 @@ class Methods(InPlace, Operators):
     baddbmm = linalg.baddbmm
     bmm = linalg.bmm
     cross = linalg.cross
+    dist = linalg.dist
     dot = linalg.dot
     ger = linalg.ger
     inner = linalg.inner

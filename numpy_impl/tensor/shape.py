@@ -299,9 +299,12 @@ def diag(input: TensorLike, diagonal: int = 0) -> Tensor:
     return record(np.diag(x, offset), "diag", (input, lambda g: np.diagonal(g, offset)))
 
 
-def diag_embed(input: TensorLike, offset: int = 0) -> Tensor:
-    """The last axis on the diagonal of matrices of zeros."""
+def diag_embed(input: TensorLike, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+    """The last axis on the diagonal of matrices of zeros, which are the axes dim1 and dim2."""
     x = to_array(input)
+    if (dim1, dim2) != (-2, -1):
+        axes = [_axis(dim, x.ndim + 1) for dim in (dim1, dim2)]
+        return movedim(diag_embed(input, offset), (-2, -1), axes)
     rows = np.arange(x.shape[-1]) + max(0, -offset)
     size = x.shape[-1] + abs(offset)
     output = np.zeros((*x.shape[:-1], size, size), x.dtype)

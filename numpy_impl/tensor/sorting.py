@@ -288,15 +288,38 @@ def histc(input: TensorLike, bins: int = 100, min: float = 0, max: float = 0) ->
     return Tensor(np.histogram(x, bins, (low, high))[0].astype(x.dtype))
 
 
-def searchsorted(sorted_sequence: TensorLike, input: TensorLike, *, right: bool = False) -> Tensor:
-    """Where each value belongs in an ordered vector: before equal ones, with ``right`` behind."""
-    boundaries = to_array(sorted_sequence)
-    if boundaries.ndim != 1:
-        raise ValueError(f"sorted_sequence must be a vector, got shape {boundaries.shape}")
-    found = np.searchsorted(boundaries, to_array(input), "right" if right else "left")
-    return Tensor(np.asarray(found, np.int64))
+def searchsorted(
+    sorted_sequence: TensorLike,
+    input: Any,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: Literal["left", "right"] | None = None,
+) -> Tensor:
+    """Where each value belongs in an ordered vector: before equal ones, with ``right`` behind.
+
+    With several axes each row has values of its own: (..., N), (..., K) -> (..., K).
+    """
+    boundaries, values = to_array(sorted_sequence), np.asarray(to_array(input))
+    if side not in (None, "left", "right") or (side == "left" and right):
+        raise ValueError(f"side must be 'left' or 'right', and as right={right} says, got {side!r}")
+    where: Literal["left", "right"] = "right" if right or side == "right" else "left"
+    dtype = np.int32 if out_int32 else np.int64
+    if boundaries.ndim == 1:
+        return Tensor(np.asarray(np.searchsorted(boundaries, values, where), dtype))
+    if boundaries.shape[:-1] != values.shape[:-1] or not values.ndim:
+        raise ValueError(
+            "input must have the axes of sorted_sequence but for the last one, "
+            f"{boundaries.shape[:-1]}, got shape {values.shape}"
+        )
+    found = np.empty(values.shape, dtype)
+    for row in np.ndindex(values.shape[:-1]):
+        found[row] = np.searchsorted(boundaries[row], values[row], where)
+    return Tensor(found)
 
 
-def bucketize(input: TensorLike, boundaries: TensorLike, *, right: bool = False) -> Tensor:
+def bucketize(
+    input: Any, boundaries: TensorLike, *, out_int32: bool = False, right: bool = False
+) -> Tensor:
     """:func:`searchsorted` with its arguments the other way round."""
-    return searchsorted(boundaries, input, right=right)
+    return searchsorted(boundaries, input, out_int32=out_int32, right=right)

@@ -29,7 +29,7 @@ class Tensor(Methods):
     each has its backward by hand.
 
     Args:
-        data: the values; an array is kept as it is, not copied.
+        data: the values; an array is kept as it is, not copied, a list becomes float32.
         requires_grad: True makes it a leaf whose ``grad`` is wanted.
 
     Attributes:
@@ -62,7 +62,7 @@ class Tensor(Methods):
     )
 
     def __init__(self, data: "Tensor | ArrayLike", requires_grad: bool = False) -> None:
-        self._data: Array = data if type(data) is np.ndarray else np.asarray(to_array(data))
+        self._data: Array = data if type(data) is np.ndarray else _as_array(data)
         self._grad: Array | None = None
         self._node: Node | None = None
         self._index = 0
@@ -70,6 +70,11 @@ class Tensor(Methods):
         self._view: View | None = None
         self._requires_grad = False
         if requires_grad:
+            if not isinstance(requires_grad, bool | np.bool_):
+                raise TypeError(
+                    f"requires_grad must be a bool, got {requires_grad!r} (a Tensor of sizes: "
+                    "empty(2, 3), zeros(2, 3) ...)"
+                )
             self.requires_grad = True
 
     # -- values --------------------------------------------------------------------------------
@@ -380,6 +385,11 @@ class Tensor(Methods):
         elif self._requires_grad:
             origin = ", requires_grad=True"
         return f"tensor({self._values()}{origin})"
+
+
+def _as_array(data: Any) -> Array:
+    """What is no array as one; lists become float32, as in torch."""
+    return np.asarray(to_array(data), np.float32 if isinstance(data, list | tuple) else None)
 
 
 def _refuse(what: str) -> NoReturn:

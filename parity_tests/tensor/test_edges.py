@@ -321,3 +321,13 @@ def test_einsum_shapes(data: st.DataObject) -> None:
     arrow = data.draw(st.booleans())
     names = ", ".join("xyz"[: len(parts)])
     compare(f"t.einsum('{left}{f'->{output}' * arrow}', {names})", *arrays)
+
+
+def test_the_class_makes_floats_of_a_list() -> None:
+    for data in ([1, 2], [[1.5], [2.0]], (), [True]):
+        ours, twin = numpy_impl.Tensor(data), torch.Tensor(data)
+        np.testing.assert_array_equal(ours.numpy(), twin.numpy())
+        assert ours.dtype == np.float32
+    assert numpy_impl.Tensor(np.arange(3)).dtype == np.int64  # an array is taken as it is
+    with pytest.raises(TypeError, match=r"requires_grad must be a bool, got 3 .*zeros\(2, 3\)"):
+        numpy_impl.Tensor(2, 3)  # type: ignore[arg-type]
