@@ -17,6 +17,7 @@ from numpy_impl.tensor.tensor import Tensor, TensorLike, record, to_array
 from numpy_impl.types import Array
 
 Take = Callable[[Array], Array]
+DEEPEST = 200  # part of a part of a part ... that can be changed in place
 _Self = TypeVar("_Self", bound=Tensor)
 
 
@@ -29,6 +30,7 @@ class View(NamedTuple):
         take: the part of an array of that shape, as a NumPy view.
         above: where the source itself was taken from.
         detached: whether no gradient passes between them.
+        depth: how many are above.
     """
 
     source: ref[Tensor]
@@ -36,6 +38,7 @@ class View(NamedTuple):
     take: Take
     above: "View | None"
     detached: bool = False
+    depth: int = 0
 
 
 def own(array: Array) -> Array:
@@ -66,19 +69,44 @@ def viewed(
 
     result = record(output, name, (input, backward or filled))
     if isinstance(input, Tensor):
-        result._view = View(ref(input), shape, take, input._view)
+        _note(result, input, take, False)
     return result
 
 
 def detached(input: Tensor) -> Tensor:
     """The same array, outside the graph."""
     result = Tensor(input._data)
-    result._view = View(ref(input), input.shape, _all, input._view, detached=True)
+    _note(result, input, _all, True)
     return result
+
+
+def _note(part: Tensor, source: Tensor, take: Take, detached: bool) -> None:
+    """Let ``part`` know where it was taken from."""
+    above = source._view
+    depth = 0 if above is None else above.depth + 1
+    if depth > DEEPEST:  # a loop, whose chain of parts must not grow for ever
+        is_lost = above is not None and above.take is _too_deep
+        if not is_lost and not _reaches(above) and is_contiguous_view(source):
+            above, depth = None, 0
+        elif is_lost or depth > DEEPEST + 10:
+            above, take = None, _too_deep
+    part._view = View(ref(source), source.shape, take, above, detached, depth)
 
 
 def _all(array: Array) -> Array:
     return array[...]
+
+
+def _too_deep(array: Array) -> Array:
+    """In place of a part that was taken from too deep within."""
+    return array
+
+
+def _reaches(view: View | None) -> bool:
+    """Whether a Tensor of which this is a part is still there."""
+    while view is not None and view.source() is None:
+        view = view.above
+    return view is not None
 
 
 def become(tensor: _Self, function: Callable[..., Tensor], *args: Any, **kwargs: Any) -> _Self:
@@ -122,7 +150,11 @@ def source_of(tensor: Tensor) -> View | None:
         RuntimeError: if that was changed since, may not be changed, or if several elements of
             ``tensor`` are one of it.
     """
-    view = _living(tensor._view)
+    if tensor._view is not None and tensor._view.take is _too_deep:
+        raise RuntimeError(
+            f"a part of a part, {DEEPEST} times over, can't be changed in place: clone() it first"
+        )
+    view = _living(tensor._view) if _reaches(tensor._view) else None
     source = None if view is None else view.source()
     if view is None or source is None or _layout(tensor._view) is None:
         return None

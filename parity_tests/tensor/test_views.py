@@ -14,6 +14,7 @@ import torch
 import numpy_impl
 from numpy_impl import nn
 from numpy_impl.tensor.rows import SparseRows
+from numpy_impl.tensor.views import DEEPEST
 
 X = np.random.default_rng(0).standard_normal((2, 3, 4))
 TAKEN = [
@@ -308,6 +309,44 @@ def test_a_part_keeps_nothing_alive_and_makes_no_cycle() -> None:
         assert dead() is None
     finally:
         gc.enable()
+
+
+def links(view: Any) -> int:
+    count = 0
+    while view is not None:
+        count, view = count + 1, view.above
+    return count
+
+
+def test_a_loop_of_parts_keeps_no_endless_chain() -> None:
+    y = numpy_impl.zeros(1000)
+    part = y
+    for _ in range(DEEPEST):
+        part = part[1:]
+    part.fill_(1)
+    assert y.sum() == 1000 - DEEPEST
+    for _ in range(300):
+        part = part[1:]
+        assert links(part._view) <= DEEPEST + 12
+    for deep in (part, part[1:], part[1:][1:]):
+        with pytest.raises(RuntimeError, match="a part of a part, 200 times over"):
+            deep.fill_(2)
+    part.clone().fill_(2)
+    assert y.sum() == 1000 - DEEPEST
+
+
+def test_a_loop_of_parts_of_what_is_gone_goes_on_for_ever() -> None:
+    def looped(world: Any) -> Any:
+        y = world.zeros(2, 3)
+        for step in range(1001):
+            y = y.t()
+            y[0] += 1
+            y[0][1] = step
+        return y
+
+    y = looped(numpy_impl)
+    np.testing.assert_array_equal(y.numpy(), looped(torch).numpy())
+    assert links(y._view) <= DEEPEST + 12
 
 
 def test_layers_leave_arrays_alone_whatever_a_forward_does() -> None:
