@@ -10,6 +10,7 @@ import doctest
 import inspect
 import io
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -48,12 +49,15 @@ DIFFERENT = {
     "Tensor.to": "one device",
     "Tensor.view": "complex numbers",
 }
-# their values are what torch found in memory
-EMPTY = {
+# of any values: what torch found in memory; the places of equal elements in an unstable sort
+OPEN = {
     "nn.functional.pad",
+    "torch.empty",
     "torch.empty_like",
     "torch.ones_like",
+    "torch.sort",
     "torch.zeros_like",
+    "Tensor.new_empty",
     "Tensor.size",
 }
 
@@ -79,24 +83,57 @@ ALL = dict(examples())
 
 
 def run(world: Any, lines: list[str]) -> tuple[dict[str, Any], int, BaseException | None]:
-    """What the names stand for after the lines, how many ran, and what stopped the next."""
+    """What the names stand for after the lines, how many ran, and what stopped the next.
+
+    What a line shows, as at Python's prompt, stands under the line itself.
+    """
     world.manual_seed(0)
     names = {"torch": world, "nn": world.nn, "F": world.nn.functional, "np": np}
     names |= {"numpy": np, "optim": world.optim}
-    for done, line in enumerate(lines):
-        if world is numpy_impl:
-            line = line.replace("from torch", "from numpy_impl")
-        try:
-            with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+    shown: list[Any] = []
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        warnings.catch_warnings(action="ignore"),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(sys, "displayhook", shown.append)
+        for done, example in enumerate(lines):
+            line = example
+            if world is numpy_impl:
+                line = line.replace("from torch", "from numpy_impl")
+            try:
                 exec(compile(line, "<example>", "single"), names)
-        except Exception as error:
-            return names, done, error
+            except Exception as error:
+                return names, done, error
+            for value in shown:
+                names[f"{done}: {example}"] = value
+            shown.clear()
     return names, len(lines), None
+
+
+def tensors_in(value: Any) -> list[Any]:
+    if isinstance(value, tuple | list):
+        return [tensor for part in value for tensor in tensors_in(part)]
+    return [value] if isinstance(value, torch.Tensor) and not value.is_sparse else []
+
+
+def like(ours: Any, twin: Any) -> list[Any]:
+    """The parts of ours in the places of the other's Tensors."""
+    if isinstance(twin, tuple | list):
+        assert len(ours) == len(twin)
+        return [found for o, t in zip(ours, twin, strict=True) for found in like(o, t)]
+    return [ours] if tensors_in(twin) else []
 
 
 def array(value: Any) -> Any:
     return value.detach().numpy() if isinstance(value, torch.Tensor | numpy_impl.Tensor) else value
+
+
+@pytest.fixture(autouse=True)
+def grad_mode_as_before() -> Iterator[None]:
+    """Some examples switch gradients off for good."""
+    with torch.enable_grad(), numpy_impl.enable_grad():
+        yield
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name not in DIFFERENT])
@@ -106,10 +143,12 @@ def test_example(name: str, tmp_path, monkeypatch) -> None:
     found, ran, error = run(numpy_impl, ALL[name][:done])
     assert ran == done, f"{ALL[name][ran]}: {error!r}"
     for key, twin in expected.items():
-        if isinstance(twin, torch.Tensor) and not twin.is_sparse:
-            ours, theirs = array(found[key]), array(twin)
+        if key.startswith("__"):  # Python's own
+            continue
+        for ours, theirs in zip(like(found[key], twin), tensors_in(twin), strict=True):
+            ours, theirs = array(ours), array(theirs)
             assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype), key
-            if name not in EMPTY:
+            if name not in OPEN:
                 np.testing.assert_allclose(ours, theirs, 1e-4, 1e-5, err_msg=key)
 
 
@@ -124,3 +163,15 @@ def test_what_does_not_run_still_does_not(name: str, tmp_path, monkeypatch) -> N
 def test_examples_are_found() -> None:
     assert len(ALL) > 400
     assert {"nn.LSTM", "nn.CrossEntropyLoss", "nn.functional.conv2d", "torch.einsum"} <= ALL.keys()
+
+
+def test_an_example_with_another_result_is_seen(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(numpy_impl, "abs", numpy_impl.neg)
+    with pytest.raises(AssertionError, match=r"0: torch\.abs"):
+        test_example("torch.abs", tmp_path, monkeypatch)
+    monkeypatch.setattr(numpy_impl.nn, "ReLU", numpy_impl.nn.Identity)
+    with pytest.raises(AssertionError, match="output"):
+        test_example("nn.ReLU", tmp_path, monkeypatch)
+    monkeypatch.delattr(numpy_impl.nn, "ReLU6")
+    with pytest.raises(AssertionError, match="ReLU6"):
+        test_example("nn.ReLU6", tmp_path, monkeypatch)
