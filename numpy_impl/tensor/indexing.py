@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from numpy_impl.kernels.products import sum_along
+from numpy_impl.tensor.comparison import bitwise_xor
 from numpy_impl.tensor.elementwise import _mask, sub
 from numpy_impl.tensor.graph import fitted
 from numpy_impl.tensor.joining import cat
@@ -245,15 +246,30 @@ def repeat_interleave(
 
 def unfold(input: TensorLike, dimension: int, size: int, step: int) -> Tensor:
     """Windows of ``size`` along an axis, ``step`` apart, with their elements in a new last axis."""
+    if not to_array(input).ndim:
+        input = reshape(input, 1)
     x = to_array(input)
     axis = _axis(dimension, x.ndim)
     if not 0 <= size <= x.shape[axis] or step < 1:
         raise RuntimeError(
             f"size must lie within 0..{x.shape[axis]} and step be positive, got {size} and {step}"
         )
-    starts = np.arange(0, x.shape[axis] - size + 1, step)
-    windows = getitem(input, (slice(None),) * axis + (starts[:, None] + np.arange(size),))
-    return movedim(windows, axis + 1, -1)
+    last, front = x.shape[axis] - size, (slice(None),) * axis
+    if not size:
+        windows = getitem(input, (*front, np.arange(0, last + 1, step)[:, None][:, :0]))
+        return movedim(windows, axis + 1, -1)
+
+    def take(x: Array) -> Array:
+        windows = np.lib.stride_tricks.sliding_window_view(x, size, axis, writeable=True)
+        return windows[(*front, slice(None, None, step))]
+
+    def backward(g: Array) -> Array:
+        grad = np.zeros(x.shape, g.dtype)
+        for k in range(size):  # the k-th elements of all windows are different ones
+            grad[(*front, slice(k, last + k + 1, step))] += g[..., k]
+        return grad
+
+    return viewed(input, "unfold", take, backward)
 
 
 @along_axes
@@ -273,10 +289,11 @@ def diff(
         raise RuntimeError("diff needs a Tensor with axes, got a number")
     parts = [part for part in (prepend, input, append) if part is not None]
     output: Any = cat(parts, dim) if len(parts) > 1 else input
+    minus = bitwise_xor if x.dtype == np.bool_ else sub
     for _ in range(n):
         size = to_array(output).shape[_axis(dim, x.ndim)]
         rest = max(size - 1, 0)
-        output = sub(narrow(output, dim, min(size, 1), rest), narrow(output, dim, 0, rest))
+        output = minus(narrow(output, dim, min(size, 1), rest), narrow(output, dim, 0, rest))
     return output if n and isinstance(output, Tensor) else clone(output)
 
 

@@ -130,13 +130,20 @@ def random_(self: _Self, *bounds: int, generator: random.Generator | None = None
     """
     if len(bounds) > 2:
         raise TypeError(f"random_ takes at most two bounds, got {bounds}")
+    if self.dtype.kind == "f":
+        smallest, largest = None, 2 ** (np.finfo(self.dtype).nmant + 1)
+    elif self.dtype == np.bool_:
+        smallest, largest = 0, 1
+    else:
+        smallest, largest = int(np.iinfo(self.dtype).min), int(np.iinfo(self.dtype).max)
     if bounds:
         low, high = bounds if len(bounds) == 2 else (0, bounds[0])
+        if smallest is not None and (low < smallest or high > largest + 1):
+            raise RuntimeError(
+                f"random_: bounds of {self.dtype} must lie within {smallest} and {largest + 1}, "
+                f"got {bounds}"
+            )
         return copy_(self, random.randint(low, high, self.shape, generator=generator))
-    if self.dtype.kind == "f":
-        largest = 2 ** (np.finfo(self.dtype).nmant + 1)
-    else:
-        largest = 1 if self.dtype == np.bool_ else int(np.iinfo(self.dtype).max)
     source, count = random._generator(generator), self.numel()
     bits = source.random64(count) if self.dtype.itemsize == 8 else source.random32(count)
     bits %= bits.dtype.type(largest + 1)

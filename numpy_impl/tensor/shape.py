@@ -174,8 +174,14 @@ def broadcast_to(input: TensorLike, shape: Sequence[int]) -> Tensor:
     x, shape = to_array(input), tuple(shape)
     if x.size == math.prod(shape) and x.ndim <= len(shape):
         return reshape(input, shape)
+
+    def take(x: Array) -> Array:
+        part = np.broadcast_to(x, shape)
+        part.flags.writeable = x.flags.writeable
+        return part
+
     try:
-        return viewed(input, "expand", lambda x: np.broadcast_to(x, shape), lambda g: g)
+        return viewed(input, "expand", take, lambda g: g)
     except ValueError:
         raise RuntimeError(f"shape {x.shape} can't be expanded to {shape}") from None
 

@@ -159,10 +159,10 @@ def source_of(tensor: Tensor) -> View | None:
     if view is None or source is None or _layout(tensor._view) is None:
         return None
     part = view.take(own(source._data))
-    if any(n > 1 and not step for n, step in zip(part.shape, part.strides, strict=True)):
+    if _overlaps(part):
         raise RuntimeError(
-            "an expanded Tensor can't be changed in place, since several of its elements are one: "
-            "clone() it first"
+            "what has been expanded or unfolded can't be changed in place where several of its "
+            "elements are one: clone() it first"
         )
     if not np.array_equal(part, tensor._data, equal_nan=part.dtype.kind == "f"):
         raise RuntimeError(
@@ -172,6 +172,22 @@ def source_of(tensor: Tensor) -> View | None:
     if not view.detached:
         source._check_in_place()
     return view
+
+
+def _overlaps(part: Array) -> bool:
+    """Whether two elements lie at the same place."""
+    if not part.size:
+        return False
+    reach = 0
+    for step, n in sorted(zip(map(abs, part.strides), part.shape, strict=True)):
+        if n > 1 and step <= reach:
+            places = sum(
+                np.arange(n).reshape(-1, *[1] * (part.ndim - axis - 1)) * part.strides[axis]
+                for axis, n in enumerate(part.shape)
+            )
+            return len(np.unique(places)) < part.size
+        reach += (n - 1) * step
+    return False
 
 
 def put_back(tensor: Tensor, view: View | None) -> None:

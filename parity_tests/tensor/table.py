@@ -259,6 +259,7 @@ REDUCTION = [
     Row("t.cumsum(x > 0, 0)", (ints(2, 3),), "bools"),
     Row("t.cumprod(x, 1), t.cumprod(x, -2)", (C,)),
     Row("t.diff(x), t.diff(x, dim=0), t.diff(x, n=2)", (C,)),
+    Row("t.diff(x), t.diff(x, 1, 0, append=x)", (bools(2, 3),)),
     Row("t.diff(x, append=y), t.diff(x, 2, 0, prepend=z)", (A, (2, 2), (1, 3))),
     Row("t.max(x)", (A,)),
     Row("t.max(x, 1), t.max(x, 0, keepdim=True)", (C,)),

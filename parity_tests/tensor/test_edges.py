@@ -331,3 +331,17 @@ def test_the_class_makes_floats_of_a_list() -> None:
     assert numpy_impl.Tensor(np.arange(3)).dtype == np.int64  # an array is taken as it is
     with pytest.raises(TypeError, match=r"requires_grad must be a bool, got 3 .*zeros\(2, 3\)"):
         numpy_impl.Tensor(2, 3)  # type: ignore[arg-type]
+
+
+def test_random_integers_stay_within_the_dtype() -> None:
+    for dtype, bounds in (
+        ("uint8", (300,)),
+        ("uint8", (-1, 5)),
+        ("int8", (0, 129)),
+        ("bool", (3,)),
+    ):
+        for world in (numpy_impl, torch):
+            with pytest.raises(RuntimeError):
+                world.zeros(3, dtype=getattr(world, dtype)).random_(*bounds)
+        assert numpy_impl.zeros(3, dtype=getattr(numpy_impl, dtype)).random_(0, 2).dtype == dtype
+    assert int(numpy_impl.zeros(99, dtype=numpy_impl.uint8).random_(0, 256).max()) > 127

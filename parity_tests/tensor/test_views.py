@@ -41,6 +41,10 @@ TAKEN = [
     "{}.detach()",
     "{}.contiguous()",
     "{}.expand_as({})",
+    "{}.expand(2, *{}.shape)[0]",
+    "{}.unfold(0, 1, 1)",
+    "{}.unfold(-1, 2, 2)",
+    "{}.unfold(-1, 2, 1)[..., 0]",
     "{}.clone()",
     "{}[[0]]",
     "{}[{} > 0]",
@@ -191,6 +195,24 @@ def a_diagonal_by_diag_is_apart(t: Any, x: Any) -> Any:
 
 
 @program
+def windows(t: Any, x: Any) -> Any:
+    y = x.clone()
+    y.unfold(-1, 2, 2)[..., 1].mul_(x[..., :2])
+    y.unfold(1, 2, 1)[:, 1].add_(1)
+    y.unfold(0, 1, 1)[0].exp_()
+    y.view(-1).unfold(0, 5, 3)[:2, ::2].mul_(2)  # interleaved, but no element is another
+    return y
+
+
+@program
+def one_of_many(t: Any, x: Any) -> Any:
+    y = x.clone()
+    y[0, 0].expand(5, 4)[3].mul_(2)
+    y.diagonal(0, 0, 1)[1].zero_()
+    return y
+
+
+@program
 def numbers(t: Any, x: Any) -> Any:
     y = t.zeros(3, dtype=t.int64)
     y[1:].view(2, 1)[0] += 4
@@ -283,8 +305,11 @@ def test_what_is_no_view_any_more_raises() -> None:
     np.testing.assert_array_equal(row.numpy(), X[0])  # and is as it was
     np.testing.assert_array_equal(y.numpy(), X + 1)
     column = y[:, :1]
-    with pytest.raises(RuntimeError, match="several of its elements are one"):
-        column.expand(2, 3, 4).zero_()
+    for many in (column.expand(2, 3, 4), y.unfold(-1, 3, 1), y.unfold(1, 2, 1)[..., None, :]):
+        before = many.numpy().copy()
+        with pytest.raises(RuntimeError, match="several of its elements are one"):
+            many.zero_()
+        np.testing.assert_array_equal(many.numpy(), before)
     column.expand(2, 1, 4).zero_()  # which repeats nothing
     assert not y[:, 0].any()
     y = numpy_impl.tensor([np.nan, 1.0])
