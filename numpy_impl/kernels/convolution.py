@@ -12,6 +12,7 @@ M = N * prod(O...) output positions, P = prod(K...) kernel positions, G groups, 
 import itertools
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from numpy_impl.kernels import depthwise
 from numpy_impl.kernels.depthwise import is_depthwise
 from numpy_impl.kernels.im2col import Steps, geometry, group_rows
 from numpy_impl.kernels.products import sum_rows
-from numpy_impl.kernels.threads import cache_slices, for_each, sum_each
+from numpy_impl.kernels.threads import cache_slices, for_each, sum_each, with_one_blas_thread
 from numpy_impl.kernels.windows import (
     Ints,
     channels_first,
@@ -53,7 +54,7 @@ def convolve(input: Array, weight: Array, bias: Array | None, steps: Steps) -> A
                 rows += np.matmul(matrix, filters, out=summand)
 
     if len(windows.blocks) == 1:
-        product(windows.windows(last), output)
+        with_one_blas_thread(partial(product, windows.windows(last), output))
     else:
         view = windows.windows_of_blocks(last)
         for_each(lambda block: product(view(block), output[block]), windows.blocks)

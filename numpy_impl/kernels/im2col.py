@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numpy_impl.kernels.products import sum_along
+from numpy_impl.kernels.products import matmul, sum_along
 from numpy_impl.kernels.windows import Ints, Pads, interior, pad_channels_last
 
 Array = np.ndarray
@@ -249,7 +249,7 @@ class Im2col:
         work.weight[...] = weight.transpose(self._filter_axes)
         if bias is not None:
             work.bias[...] = bias
-        output = work.matrix.dot(work.filters)
+        output = matmul(work.matrix, work.filters)
         kept.append(work)
         return output
 

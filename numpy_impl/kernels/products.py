@@ -57,11 +57,11 @@ def dot_rows(weights: Array, rows: Array) -> Array:
     step = 4 * _BLOCK
     blocks = len(rows) // step
     if blocks < 2:
-        return np.dot(weights, rows)
+        return matmul(weights, rows)
     whole = blocks * step
     head = rows[:whole].reshape(blocks, step, rows.shape[1])
-    total = sum_along(weights[:whole].reshape(blocks, 1, step) @ head, (0, 1))
-    total += np.dot(weights[whole:], rows[whole:])
+    total = sum_along(matmul(weights[:whole].reshape(blocks, 1, step), head), (0, 1))
+    total += matmul(weights[whole:], rows[whole:])
     return total
 
 
@@ -73,8 +73,8 @@ def sum_products(a: Array, b: Array) -> Array:
         return matmul(a.T, b)
     whole = blocks * rows
     left, right = (x[:whole].reshape(blocks, rows, x.shape[1]) for x in (a, b))
-    total = sum_along(left.swapaxes(1, 2) @ right, 0)
-    total += a[whole:].T @ b[whole:]
+    total = sum_along(matmul(left.swapaxes(1, 2), right), 0)
+    total += matmul(a[whole:].T, b[whole:])
     return total
 
 

@@ -21,7 +21,8 @@ CASES = [
     Case("TransformerEncoderLayer", "8, 2, 6, 0.3, 'gelu'", SRC),
     Case("TransformerEncoderLayer", "8, 2, 6, norm_first=True, bias=False", (4, 8), kinks=True),
     Case("TransformerEncoderLayer", "8, 1, 6, 0.0, nn.Tanh(), 0.1", SRC, options=PADDING),
-    Case("TransformerDecoderLayer", "8, 2, 6, 0.3, 'gelu'", [TGT, SRC]),
+    # its scores go up to 50, whose rounding the weights magnify
+    Case("TransformerDecoderLayer", "8, 2, 6, 0.3, 'gelu'", [TGT, SRC], exceptions=INEXACT),
     Case("TransformerDecoderLayer", "8, 2, 6, norm_first=True", [TGT, SRC], kinks=True),
     Case("TransformerEncoder", f"{LAYER}, 2, nn.LayerNorm(8, dtype=dtype)", SRC, kinks=True),
     Case("TransformerDecoder", f"{DECODER_LAYER}, 2", [TGT, SRC], exceptions=INEXACT),

@@ -11,6 +11,7 @@ import torch
 import torch_ref
 from numpy_impl import nn, optim
 from parity_tests.optim.cases import NETWORK, STEPS, Case, parameters, states, torch_state
+from parity_tests.tolerances import tolerance
 from torch_ref.compare import Result, Tolerance
 from torch_ref.convert import to_numpy
 
@@ -49,6 +50,8 @@ class Convex(Case):
     def tolerance(self, dtype: str, result: Result) -> Tolerance:
         if dtype == "float32":  # a line search divides by differences of losses, and loses digits
             return Tolerance(rtol=1e-4, atol=1e-4, scaled=True)
+        if "strong_wolfe" in self.args:
+            return tolerance(dtype, result.direction)
         return super().tolerance(dtype, result)
 
 
