@@ -19,6 +19,7 @@ from numpy_impl import random
 from numpy_impl.grad_mode import no_grad
 from numpy_impl.nn.checks import warn
 from numpy_impl.random import Generator
+from numpy_impl.tensor.changes import changes
 from numpy_impl.tensor.inplace import copy_
 from numpy_impl.tensor.tensor import Tensor
 
@@ -382,6 +383,7 @@ def _array(
     if isinstance(tensor, Tensor) and not tensor._keeps_its_array():
         # what was computed from it stays right, as with all changes in place
         array = tensor._data = array.copy()
+    changes.count += 1
     return array
 
 

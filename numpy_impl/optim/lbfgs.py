@@ -10,6 +10,7 @@ from numpy_impl.kernels.elementwise import silently
 from numpy_impl.optim.declare import Range, at_least_0
 from numpy_impl.optim.optimizer import Array, Optimizer, in_plain_numbers
 from numpy_impl.optim.wolfe import Point, strong_wolfe
+from numpy_impl.tensor.changes import changes
 from numpy_impl.tensor.rows import dense
 from numpy_impl.tensor.tensor import Tensor
 
@@ -112,6 +113,7 @@ def _iterate(
         found = float(closure()), _flat_gradient(params)
         for param, values in zip(params, kept, strict=True):
             param._data[...] = values
+        changes.count += 1
         return found
 
     count = 1
@@ -184,6 +186,7 @@ def _move(params: list[Tensor], t: Any, d: Array) -> None:
         end = start + param._data.size
         param._data[...] += (t * d[start:end]).reshape(param._data.shape)
         start = end
+    changes.count += 1
 
 
 def _largest(values: Array) -> Any:

@@ -410,4 +410,5 @@ def tanh(input: TensorLike) -> Tensor:
 def relu(input: TensorLike) -> Tensor:
     """max(x, 0); derivative 0 at 0."""
     x = needs_numbers(input, "relu")
-    return record(np.maximum(x, 0), "relu", (input, lambda g: np.where(x <= 0, 0, g)))
+    y = np.maximum(x, 0)
+    return record(y, "relu", (input, lambda g: np.where(y <= 0, 0, g)))

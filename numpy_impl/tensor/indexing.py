@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from numpy_impl.kernels.products import sum_along
+from numpy_impl.tensor.changes import changes
 from numpy_impl.tensor.comparison import bitwise_xor
 from numpy_impl.tensor.elementwise import _mask, sub
 from numpy_impl.tensor.graph import fitted
@@ -130,6 +131,7 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     input._check_in_place()
     if input._keeps_its_array() and input._view is None:  # no need to copy all of it
         _put(input._data, index, to_array(value))
+        changes.count += 1
     else:
         become(input, _with_item, index, value)
 
@@ -247,7 +249,7 @@ def repeat_interleave(
 def unfold(input: TensorLike, dimension: int, size: int, step: int) -> Tensor:
     """Windows of ``size`` along an axis, ``step`` apart, with their elements in a new last axis."""
     if not to_array(input).ndim:
-        input = reshape(input, 1)
+        return reshape(unfold(reshape(input, 1), dimension, size, step)[:1], size)
     x = to_array(input)
     axis = _axis(dimension, x.ndim)
     if not 0 <= size <= x.shape[axis] or step < 1:

@@ -15,10 +15,11 @@ from numpy_impl.tensor import (
     reduction,
     shape,
 )
+from numpy_impl.tensor.changes import changes
 from numpy_impl.tensor.promotion import quiet
 from numpy_impl.tensor.rows import SparseRows
 from numpy_impl.tensor.tensor import Operand, Tensor, record, to_array
-from numpy_impl.tensor.views import become, put_back, source_of
+from numpy_impl.tensor.views import become
 from numpy_impl.types import Array
 
 _P = ParamSpec("_P")
@@ -44,13 +45,19 @@ _SIGNS: dict[Any, int] = {elementwise.add: 1, elementwise.sub: -1}
 
 def _add_rows(self: _Self, sign: int, grad: Any, alpha: Any = 1) -> _Self:
     """``self += alpha * grad``, or -=, for a gradient of few rows: a step written by hand."""
-    self._check_in_place()
-    source = source_of(self)
-    if not self._keeps_its_array():
-        self._data = self._data.copy()
-    self._data += sign * alpha * grad
-    put_back(self, source)
-    return self
+    step = sign * alpha * grad
+    if self._view is None and self._keeps_its_array():  # no need to copy all of it
+        self._check_in_place()
+        self._data += step
+        changes.count += 1
+        return self
+
+    def function(before: Tensor) -> Tensor:
+        values = before._data.copy()
+        values += step
+        return record(values, "add", (before, lambda g: g))
+
+    return become(self, function)
 
 
 @quiet

@@ -135,7 +135,7 @@ class Methods(InPlace, Operators):
     @property
     def mT(self: Any) -> Tensor:
         """The last two axes exchanged."""
-        return shape.transpose(self, -2, -1) if self.ndim else shape.clone(self)
+        return shape.transpose(self, -2, -1) if self.ndim else shape.reshape(self, ())
 
     @property
     def device(self) -> creation.device:

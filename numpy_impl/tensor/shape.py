@@ -12,7 +12,7 @@ import numpy as np
 
 from numpy_impl.kernels.products import sum_along
 from numpy_impl.tensor.tensor import Tensor, TensorLike, record, to_array
-from numpy_impl.tensor.views import apart, is_contiguous_view, own, viewed
+from numpy_impl.tensor.views import detached, is_contiguous_view, own, viewed
 from numpy_impl.types import Array, Axes, Size
 
 
@@ -52,7 +52,8 @@ def reshape(input: TensorLike, *shape: Size) -> Tensor:
 def view(input: TensorLike, *shape: Any) -> Tensor:
     """:func:`reshape`; with a dtype instead of sizes a cast of the bytes."""
     if len(shape) == 1 and not isinstance(shape[0], Sequence | int | np.integer | Tensor):
-        return Tensor(own(to_array(input)).view(shape[0]))
+        whole = input if isinstance(input, Tensor) else Tensor(input)
+        return detached(whole, lambda x: x.view(shape[0]))
     return reshape(input, *shape)
 
 
@@ -325,7 +326,7 @@ def clone(input: TensorLike) -> Tensor:
 
 def contiguous(input: Tensor) -> Tensor:
     """The Tensor itself, or apart from what it was taken from where torch makes a copy."""
-    return input if is_contiguous_view(input) else apart(input)
+    return input if is_contiguous_view(input) else clone(input)
 
 
 def numel(input: TensorLike) -> int:

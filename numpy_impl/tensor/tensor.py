@@ -7,6 +7,7 @@ from weakref import ref
 import numpy as np
 
 from numpy_impl.grad_mode import grad_mode
+from numpy_impl.tensor.changes import changes
 from numpy_impl.tensor.graph import Node, Operation, RemovableHandle, run_backward
 from numpy_impl.tensor.rows import SparseRows, copied
 from numpy_impl.types import Array, ArrayLike, DType
@@ -89,6 +90,7 @@ class Tensor(Methods):
         if not isinstance(value, np.ndarray):
             raise TypeError(f"data must be a NumPy array or a Tensor, got {type(value).__name__}")
         self._data = value
+        changes.count += 1
 
     @property
     def grad(self) -> Array | None:
