@@ -103,7 +103,7 @@ def _legacy(name: str, dtype: DType) -> Any:
     def make(*size: Any) -> Tensor:
         if len(size) == 1 and not isinstance(size[0], int):
             return tensor(size[0], dtype=dtype)
-        return empty(*size, dtype=dtype)
+        return empty(*(size or (0,)), dtype=dtype)
 
     make.__name__ = make.__qualname__ = name
     make.__doc__ = f"``tensor(data, dtype)`` or ``empty(*sizes, dtype)`` of {np.dtype(dtype)}."
@@ -315,6 +315,20 @@ def rand_like(input: TensorLike, *, dtype: DType = None, device: Device = None) 
     return rand(*x.shape, dtype=dtype or x.dtype, device=device)
 
 
+def randint_like(
+    input: TensorLike,
+    low: int,
+    high: int | None = None,
+    *,
+    dtype: DType = None,
+    device: Device = None,
+) -> Tensor:
+    """Whole numbers from ``low`` to below ``high``, or from 0 to below one, shaped as ``input``."""
+    x = to_array(input)
+    low, high = (0, low) if high is None else (low, high)
+    return randint(low, high, x.shape, dtype=dtype or x.dtype, device=device)
+
+
 def randn_like(
     input: TensorLike, *, dtype: DType = None, device: Device = None, requires_grad: bool = False
 ) -> Tensor:
@@ -419,6 +433,7 @@ __all__ = [
     "rand",
     "rand_like",
     "randint",
+    "randint_like",
     "randn",
     "randn_like",
     "randperm",

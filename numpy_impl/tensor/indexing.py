@@ -226,7 +226,7 @@ def repeat_interleave(
     """
     if repeats is None:
         counts = to_array(input)
-        input, repeats = np.arange(len(counts)), counts
+        input, repeats = np.arange(len(counts), dtype=counts.dtype), counts
     if output_size is not None:
         repeated = repeat_interleave(input, repeats, dim)
         size = repeated.shape[dim or 0]
@@ -284,14 +284,16 @@ def diff(
 ) -> Tensor:
     """The differences of neighbours along ``dim``, ``n`` times over.
 
-    ``prepend`` and ``append`` are put before and behind first.
+    ``prepend`` and ``append`` are put before and behind first, unless ``n`` is 0.
     """
     x = to_array(input)
     if not x.ndim:
         raise RuntimeError("diff needs a Tensor with axes, got a number")
+    if n < 0:
+        raise RuntimeError(f"n must not be negative, got {n}")
     parts = [part for part in (prepend, input, append) if part is not None]
-    output: Any = cat(parts, dim) if len(parts) > 1 else input
-    minus = bitwise_xor if x.dtype == np.bool_ else sub
+    output: Any = cat(parts, dim) if len(parts) > 1 and n else input
+    minus = bitwise_xor if to_array(output).dtype == np.bool_ else sub
     for _ in range(n):
         size = to_array(output).shape[_axis(dim, x.ndim)]
         rest = max(size - 1, 0)

@@ -129,14 +129,21 @@ def bernoulli_(self: _Self, p: float = 0.5, *, generator: random.Generator | Non
     return copy_(self, random.bernoulli_mask(self.shape, p, generator))
 
 
-def random_(self: _Self, *bounds: int, generator: random.Generator | None = None) -> _Self:
+def random_(
+    self: _Self, *bounds: int | None, generator: random.Generator | None = None, **named: int | None
+) -> _Self:
     """Whole numbers in place: ``random_(to)`` below ``to``, ``random_(from, to)`` from ``from`` on.
 
-    ``random_()`` goes as far as the dtype does: all numbers that are not negative, and of floating
-    point those up to which every one can be written.
+    Without ``to``, or None for it, they go as far as the dtype does: of floating point up to which
+    every one can be written; ``random_()`` gives those that are not negative.
     """
-    if len(bounds) > 2:
-        raise TypeError(f"random_ takes at most two bounds, got {bounds}")
+    count = len(bounds) + len(named)
+    if count > 2 or named.keys() - {"from", "to"} or (bounds and "from" in named):
+        raise TypeError(f"random_ takes (to) or (from, to), got {bounds} and {named}")
+    if "from" in named:
+        bounds = named["from"], named.get("to")
+    elif named:
+        bounds = *bounds, named["to"]
     if self.dtype.kind == "f":
         smallest, largest = None, 2 ** (np.finfo(self.dtype).nmant + 1)
     elif self.dtype == np.bool_:
@@ -144,7 +151,8 @@ def random_(self: _Self, *bounds: int, generator: random.Generator | None = None
     else:
         smallest, largest = int(np.iinfo(self.dtype).min), int(np.iinfo(self.dtype).max)
     if bounds:
-        low, high = bounds if len(bounds) == 2 else (0, bounds[0])
+        first, last = bounds if len(bounds) == 2 else (0, bounds[0])
+        low, high = first or 0, largest + 1 if last is None else last
         if smallest is not None and (low < smallest or high > largest + 1):
             raise RuntimeError(
                 f"random_: bounds of {self.dtype} must lie within {smallest} and {largest + 1}, "

@@ -185,6 +185,32 @@ def tensor_split(
     return tuple(_piece(input, axis, a, b) for a, b in pairwise(edges))
 
 
+def hsplit(input: TensorLike, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
+    """:func:`tensor_split` along the second axis (of a vector: the first), in equal pieces."""
+    return _split_evenly(input, indices_or_sections, 0 if to_array(input).ndim == 1 else 1, 1)
+
+
+def vsplit(input: TensorLike, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
+    """:func:`tensor_split` along the first of two or more axes, in equal pieces."""
+    return _split_evenly(input, indices_or_sections, 0, 2)
+
+
+def dsplit(input: TensorLike, indices_or_sections: int | Sequence[int]) -> tuple[Tensor, ...]:
+    """:func:`tensor_split` along the third axis, in equal pieces."""
+    return _split_evenly(input, indices_or_sections, 2, 3)
+
+
+def _split_evenly(
+    input: TensorLike, cuts: int | Sequence[int], axis: int, ndim: int
+) -> tuple[Tensor, ...]:
+    shape = to_array(input).shape
+    if len(shape) < ndim:
+        raise RuntimeError(f"input must have {ndim} axes at least, got shape {shape}")
+    if isinstance(cuts, int) and (cuts < 1 or shape[axis] % cuts):
+        raise RuntimeError(f"indices_or_sections must divide the size {shape[axis]}, got {cuts}")
+    return tensor_split(input, cuts, axis)
+
+
 @along_axes
 def unbind(input: TensorLike, dim: int = 0) -> tuple[Tensor, ...]:
     """All slices of an axis."""

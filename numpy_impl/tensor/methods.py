@@ -313,6 +313,9 @@ class Methods(InPlace, Operators):
     chunk = joining.chunk
     split = joining.split
     tensor_split = joining.tensor_split
+    hsplit = joining.hsplit
+    vsplit = joining.vsplit
+    dsplit = joining.dsplit
     unbind = joining.unbind
     diff = indexing.diff
     gather = indexing.gather

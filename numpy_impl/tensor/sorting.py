@@ -295,18 +295,25 @@ def searchsorted(
     out_int32: bool = False,
     right: bool = False,
     side: Literal["left", "right"] | None = None,
+    sorter: TensorLike | None = None,
 ) -> Tensor:
     """Where each value belongs in an ordered vector: before equal ones, with ``right`` behind.
 
-    With several axes each row has values of its own: (..., N), (..., K) -> (..., K).
+    With several axes each row has values of its own: (..., N), (..., K) -> (..., K). One that is
+    not in order comes with ``sorter``, the places of its elements in order. NaN belongs at the end.
     """
     boundaries, values = to_array(sorted_sequence), np.asarray(to_array(input))
+    if sorter is not None:
+        boundaries = np.take_along_axis(boundaries, to_array(sorter), -1)
     if side not in (None, "left", "right") or (side == "left" and right):
         raise ValueError(f"side must be 'left' or 'right', and as right={right} says, got {side!r}")
     where: Literal["left", "right"] = "right" if right or side == "right" else "left"
     dtype = np.int32 if out_int32 else np.int64
+    length = boundaries.shape[-1] if boundaries.ndim else 0
+    is_nan = np.isnan(values) if values.dtype.kind == "f" else np.False_
     if boundaries.ndim == 1:
-        return Tensor(np.asarray(np.searchsorted(boundaries, values, where), dtype))
+        places = np.searchsorted(boundaries, values, where)
+        return Tensor(np.asarray(np.where(is_nan, length, places), dtype))
     if boundaries.shape[:-1] != values.shape[:-1] or not values.ndim:
         raise ValueError(
             "input must have the axes of sorted_sequence but for the last one, "
@@ -315,6 +322,7 @@ def searchsorted(
     found = np.empty(values.shape, dtype)
     for row in np.ndindex(values.shape[:-1]):
         found[row] = np.searchsorted(boundaries[row], values[row], where)
+    found[is_nan] = length
     return Tensor(found)
 
 

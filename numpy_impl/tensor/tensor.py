@@ -72,10 +72,7 @@ class Tensor(Methods):
         self._requires_grad = False
         if requires_grad:
             if not isinstance(requires_grad, bool | np.bool_):
-                raise TypeError(
-                    f"requires_grad must be a bool, got {requires_grad!r} (a Tensor of sizes: "
-                    "empty(2, 3), zeros(2, 3) ...)"
-                )
+                raise TypeError(f"requires_grad must be a bool, got {requires_grad!r}")
             self.requires_grad = True
 
     # -- values --------------------------------------------------------------------------------
@@ -391,6 +388,11 @@ class Tensor(Methods):
 
 def _as_array(data: Any) -> Array:
     """What is no array as one; lists become float32, as in torch."""
+    if type(data) in (int, float):
+        raise TypeError(
+            f"data must be an array or a list, got {data!r}: tensor({data!r}) holds a number, "
+            "zeros(2, 3) has sizes"
+        )
     return np.asarray(to_array(data), np.float32 if isinstance(data, list | tuple) else None)
 
 

@@ -342,8 +342,24 @@ def test_the_class_makes_floats_of_a_list() -> None:
         np.testing.assert_array_equal(ours.numpy(), twin.numpy())
         assert ours.dtype == np.float32
     assert numpy_impl.Tensor(np.arange(3)).dtype == np.int64  # an array is taken as it is
-    with pytest.raises(TypeError, match=r"requires_grad must be a bool, got 3 .*zeros\(2, 3\)"):
-        numpy_impl.Tensor(2, 3)  # type: ignore[arg-type]
+    for sizes in ((3,), (2, 3)):  # in torch an array of any values
+        with pytest.raises(TypeError, match=r"tensor\(.\) holds a number, zeros\(2, 3\) has sizes"):
+            numpy_impl.Tensor(*sizes)  # type: ignore[arg-type]
+
+
+def test_refused_numbers() -> None:
+    x = numpy_impl.zeros(4)
+    for wrong, error in (
+        (lambda: numpy_impl.diff(x, -1), "n must not be negative, got -1"),
+        (lambda: numpy_impl.hsplit(x, 3), "must divide the size 4, got 3"),
+        (lambda: numpy_impl.vsplit(x, 2), "must have 2 axes at least"),
+        (lambda: numpy_impl.dsplit(x.reshape(2, 2), 2), "must have 3 axes at least"),
+    ):
+        with pytest.raises(RuntimeError, match=error):
+            wrong()
+    for bounds, named in (((1, 2, 3), {}), ((1,), {"from": 2}), ((), {"high": 2})):
+        with pytest.raises(TypeError, match=r"random_ takes \(to\) or \(from, to\)"):
+            x.random_(*bounds, **named)
 
 
 def test_random_integers_stay_within_the_dtype() -> None:
