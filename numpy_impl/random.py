@@ -226,8 +226,12 @@ def randint(
         raise TypeError(f"size must be a tuple, got {size!r}")
     shape = _shape((size,))
     low, high = _integer(low, "low"), _integer(high, "high")
-    if not -(2**63) <= low < high <= 2**63:
+    if not -(2**63) <= low < high < 2**63:
         raise ValueError(f"low < high must be 64-bit integers, got low={low}, high={high}")
+    return _integers(low, high, shape, generator)
+
+
+def _integers(low: int, high: int, shape: tuple[int, ...], generator: Generator | None) -> Array:
     source, count = _generator(generator), math.prod(shape)
     wide = high - low >= 2**28  # where the remainder of 32 bits would be too uneven
     bits = source.random64(count) if wide else source.random32(count).astype(np.uint64)

@@ -19,7 +19,6 @@ from numpy_impl import random
 from numpy_impl.grad_mode import no_grad
 from numpy_impl.nn.checks import warn
 from numpy_impl.random import Generator
-from numpy_impl.tensor.changes import changes
 from numpy_impl.tensor.inplace import copy_
 from numpy_impl.tensor.tensor import Tensor
 
@@ -380,10 +379,9 @@ def _array(
         if smallest == largest:
             allowed = f"{smallest}"
         raise ValueError(f"tensor must have {allowed} dimensions, got shape {array.shape}")
-    if isinstance(tensor, Tensor) and not tensor._keeps_its_array():
+    if isinstance(tensor, Tensor) and tensor._view is None and not tensor._keeps_its_array():
         # what was computed from it stays right, as with all changes in place
         array = tensor._data = array.copy()
-    changes.count += 1
     return array
 
 

@@ -162,7 +162,7 @@ class UninitializedParameter(Parameter):
 
     @data.setter
     def data(self, value: Any) -> None:
-        self._data = to_array(value)
+        self._data, self._view = to_array(value), None
         if not is_lazy(self._data):
             self.__class__ = Parameter  # type: ignore[assignment]
 

@@ -16,6 +16,7 @@ from numpy_impl.nn.module import Module
 from numpy_impl.nn.parameter import Parameter
 from numpy_impl.tensor.rows import SparseRows
 from numpy_impl.tensor.tensor import to_array
+from numpy_impl.tensor.views import arrays_changed
 
 Array = np.ndarray
 MODES = ("sum", "mean", "max")
@@ -64,6 +65,7 @@ def renormalize_(weight: Array, indices: Array, max_norm: float, norm_type: floa
     norms = np.linalg.norm(rows, norm_type, axis=1).astype(np.float64)
     scale = np.where(norms > max_norm, max_norm / (norms + 1e-7), 1)
     weight[used] = rows * scale.astype(weight.dtype)[:, None]
+    arrays_changed()
 
 
 @silently

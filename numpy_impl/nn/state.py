@@ -11,11 +11,11 @@ from numpy_impl.nn.call import summary
 from numpy_impl.nn.checks import float_dtype
 from numpy_impl.nn.members import Members, join
 from numpy_impl.nn.parameter import is_lazy
-from numpy_impl.tensor.changes import changes
 from numpy_impl.tensor.creation import check_device
 from numpy_impl.tensor.methods import is_dtype
 from numpy_impl.tensor.rows import zero_
 from numpy_impl.tensor.tensor import Tensor
+from numpy_impl.tensor.views import arrays_changed
 
 Array = np.ndarray
 
@@ -199,7 +199,7 @@ class State(Members):
         self._take(taken)
         for key in values.keys() - taken.keys():
             own[key][...] = values[key]
-        changes.count += 1
+        arrays_changed()
         return IncompatibleKeys(missing, unexpected)
 
     def _take(self, values: dict[str, Array]) -> None:

@@ -10,9 +10,9 @@ from numpy_impl.kernels.elementwise import silently
 from numpy_impl.optim.declare import Range, at_least_0
 from numpy_impl.optim.optimizer import Array, Optimizer, in_plain_numbers
 from numpy_impl.optim.wolfe import Point, strong_wolfe
-from numpy_impl.tensor.changes import changes
 from numpy_impl.tensor.rows import dense
 from numpy_impl.tensor.tensor import Tensor
+from numpy_impl.tensor.views import arrays_changed
 
 _LINE_SEARCH = Range(
     "be 'strong_wolfe' or None", lambda value: value is None or value == "strong_wolfe"
@@ -113,7 +113,7 @@ def _iterate(
         found = float(closure()), _flat_gradient(params)
         for param, values in zip(params, kept, strict=True):
             param._data[...] = values
-        changes.count += 1
+        arrays_changed()
         return found
 
     count = 1
@@ -186,7 +186,7 @@ def _move(params: list[Tensor], t: Any, d: Array) -> None:
         end = start + param._data.size
         param._data[...] += (t * d[start:end]).reshape(param._data.shape)
         start = end
-    changes.count += 1
+    arrays_changed()
 
 
 def _largest(values: Array) -> Any:

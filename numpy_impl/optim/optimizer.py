@@ -14,9 +14,9 @@ from numpy_impl.grad_mode import enable_grad, no_grad
 from numpy_impl.kernels.elementwise import silently
 from numpy_impl.kernels.pieces import laid_out_like, pieces
 from numpy_impl.optim.declare import at_least_0, check_ranges, state_names
-from numpy_impl.tensor.changes import changes
 from numpy_impl.tensor.rows import SparseRows, as_rows, is_sparse, rows_of, zero_
 from numpy_impl.tensor.tensor import RemovableHandle, Tensor
+from numpy_impl.tensor.views import arrays_changed
 
 Array = NDArray[Any]
 Options = Mapping[str, Any]
@@ -42,7 +42,7 @@ def _step_with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
             args, kwargs = changed
         result = step(*args, **kwargs)
         self._was_stepped = True
-        changes.count += 1
+        arrays_changed()
         for hook in list(self._step_post_hooks):
             hook(self, args, kwargs)
         return result

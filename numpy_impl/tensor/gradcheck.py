@@ -10,6 +10,7 @@ from numpy_impl.grad_mode import no_grad
 from numpy_impl.tensor.graph import run_backward
 from numpy_impl.tensor.rows import dense
 from numpy_impl.tensor.tensor import Tensor
+from numpy_impl.tensor.views import arrays_changed
 from numpy_impl.types import Array
 
 
@@ -149,11 +150,13 @@ def _slope(
     try:
         for step in (eps, -eps):
             leaf.data[...] = before + step * move
+            arrays_changed()
             with no_grad():
                 outputs = [v for v in _outputs(func, arguments) if v.data.dtype.kind == "f"]
             ends.append(outputs[o].data.astype(np.float64))
     finally:
         leaf.data[...] = before
+        arrays_changed()
     slope: Array = (ends[0] - ends[1]) / (2 * eps)
     return slope
 

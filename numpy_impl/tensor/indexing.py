@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from numpy_impl.grad_mode import grad_mode
 from numpy_impl.kernels.products import sum_along
-from numpy_impl.tensor.changes import changes
 from numpy_impl.tensor.comparison import bitwise_xor
 from numpy_impl.tensor.elementwise import _mask, sub
 from numpy_impl.tensor.graph import fitted
@@ -129,9 +129,12 @@ def _at(array: Array, index: Any) -> Array:
 def setitem(input: Tensor, index: Any, value: Any) -> None:
     """``input[index] = value``: the Tensor becomes one with these values in place."""
     input._check_in_place()
-    if input._keeps_its_array() and input._view is None:  # no need to copy all of it
-        _put(input._data, index, to_array(value))
-        changes.count += 1
+    view = input._view
+    is_recorded = grad_mode.enabled and isinstance(value, Tensor) and value._requires_grad
+    if input._keeps_its_array() and not is_recorded:
+        _put(input._data, index, to_array(value))  # no need to copy all of it
+        if view is not None:
+            view.memory.forget()
     else:
         become(input, _with_item, index, value)
 

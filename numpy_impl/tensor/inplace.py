@@ -15,7 +15,6 @@ from numpy_impl.tensor import (
     reduction,
     shape,
 )
-from numpy_impl.tensor.changes import changes
 from numpy_impl.tensor.promotion import quiet
 from numpy_impl.tensor.rows import SparseRows
 from numpy_impl.tensor.tensor import Operand, Tensor, record, to_array
@@ -49,7 +48,6 @@ def _add_rows(self: _Self, sign: int, grad: Any, alpha: Any = 1) -> _Self:
     if self._view is None and self._keeps_its_array():  # no need to copy all of it
         self._check_in_place()
         self._data += step
-        changes.count += 1
         return self
 
     def function(before: Tensor) -> Tensor:
@@ -158,6 +156,8 @@ def random_(
                 f"random_: bounds of {self.dtype} must lie within {smallest} and {largest + 1}, "
                 f"got {bounds}"
             )
+        if last is None:
+            return copy_(self, random._integers(low, high, self.shape, generator))
         return copy_(self, random.randint(low, high, self.shape, generator=generator))
     source, count = random._generator(generator), self.numel()
     bits = source.random64(count) if self.dtype.itemsize == 8 else source.random32(count)

@@ -6,7 +6,7 @@ at run time, where these functions need Tensor first, its contents are put into 
 
 import functools
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, overload
 
 import numpy as np
 
@@ -105,11 +105,6 @@ def cpu(self: Tensor) -> Tensor:
 def where(self: Tensor, condition: TensorLike, other: Operand) -> Tensor:
     """The Tensor where the condition is true, ``other`` elsewhere."""
     return elementwise.where(condition, self, other)
-
-
-def is_contiguous(self: Tensor) -> bool:
-    """True: how memory is laid out never shows."""
-    return True
 
 
 def _new(function: Callable[_P, Tensor]) -> Callable[Concatenate[Tensor, _P], Tensor]:
@@ -355,7 +350,9 @@ class Methods(InPlace, Operators):
     type = to_type
     type_as = type_as
     cpu = cpu
-    is_contiguous = is_contiguous
+    is_contiguous = views.is_contiguous
+    if not TYPE_CHECKING:  # which would find any attribute
+        __getattr__ = views.forgotten
     new_zeros = _new(creation.zeros)
     new_ones = _new(creation.ones)
     new_empty = _new(creation.empty)

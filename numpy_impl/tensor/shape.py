@@ -12,7 +12,7 @@ import numpy as np
 
 from numpy_impl.kernels.products import sum_along
 from numpy_impl.tensor.tensor import Tensor, TensorLike, record, to_array
-from numpy_impl.tensor.views import detached, is_contiguous_view, own, viewed
+from numpy_impl.tensor.views import detached, is_contiguous, own, viewed
 from numpy_impl.types import Array, Axes, Size
 
 
@@ -326,7 +326,7 @@ def clone(input: TensorLike) -> Tensor:
 
 def contiguous(input: Tensor) -> Tensor:
     """The Tensor itself, or apart from what it was taken from where torch makes a copy."""
-    return input if is_contiguous_view(input) else clone(input)
+    return input if is_contiguous(input) else clone(input)
 
 
 def numel(input: TensorLike) -> int:

@@ -7,7 +7,6 @@ from weakref import ref
 import numpy as np
 
 from numpy_impl.grad_mode import grad_mode
-from numpy_impl.tensor.changes import changes
 from numpy_impl.tensor.graph import Node, Operation, RemovableHandle, run_backward
 from numpy_impl.tensor.rows import SparseRows, copied
 from numpy_impl.types import Array, ArrayLike, DType
@@ -86,8 +85,10 @@ class Tensor(Methods):
         value = to_array(value)
         if not isinstance(value, np.ndarray):
             raise TypeError(f"data must be a NumPy array or a Tensor, got {type(value).__name__}")
-        self._data = value
-        changes.count += 1
+        if self._view is not None and value is self._data:
+            self._view.memory.forget()
+        else:
+            self._data, self._view = value, None  # what was taken of it keeps what it had
 
     @property
     def grad(self) -> Array | None:
@@ -123,6 +124,8 @@ class Tensor(Methods):
                 f"requires_grad needs a floating-point Tensor, got one of {self._data.dtype}"
             )
         self._requires_grad = bool(value)
+        if self._view is not None and self._node is None:
+            self._view.become_leaf(self)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Set ``requires_grad``; returns the Tensor itself."""
@@ -188,7 +191,9 @@ class Tensor(Methods):
         return self._data.tolist()
 
     def detach_(self) -> Self:
-        """Take this Tensor out of the graph."""
+        """Take this Tensor out of the graph, unless it is a part of one that is in it."""
+        if self._view is not None and self._view.base is not None:
+            raise RuntimeError("a part of a Tensor can't be taken out of the graph: use detach()")
         self._node, self._requires_grad = None, False
         return self
 

@@ -2,140 +2,266 @@
 
 A part (``x[0]``, ``x.T``, ``x.view(...)``, ``x.detach()``) has values of its own, so that nothing
 which was computed from them ever becomes wrong, but behaves as a view: it knows its place in the
-memory of the Tensor that it was taken from. Changed in place, it puts its new values there. And
-when that has been changed in place, it takes its values, and its place in the graph, anew before
-anybody sees them.
+:class:`Memory` that it has in common with the Tensor that it was taken from. Changed in place, it
+puts its new values there. Then all others that lie there forget theirs, and their place in the
+graph, until somebody looks: a Tensor without them asks its :class:`View`.
 """
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
+from weakref import ref
 
 import numpy as np
 
 from numpy_impl.grad_mode import grad_mode
-from numpy_impl.tensor.changes import changes
-from numpy_impl.tensor.graph import Node, Operation
+from numpy_impl.tensor.graph import Operation
 from numpy_impl.tensor.tensor import Tensor, TensorLike, record, to_array
 from numpy_impl.types import Array
 
 _Self = TypeVar("_Self", bound=Tensor)
+_lock = threading.RLock()
+
+
+class Memory:
+    """The array that several Tensors lie in.
+
+    Args:
+        root: the first of them, all of it.
+
+    Attributes:
+        array: in C order.
+        is_held: whether others hold the array, too, as an optimizer does: it is then changed in
+            place, and otherwise replaced by one that has changed.
+        tensors: weak references to all that lie in it.
+    """
+
+    __slots__ = ("__weakref__", "array", "is_held", "limit", "tensors")
+
+    def __init__(self, root: Tensor) -> None:
+        array, keeps = root._data, root._keeps_its_array()
+        if not array.flags.c_contiguous or (keeps and not array.flags.writeable):
+            root._data = array = own(array)
+        self.array, self.is_held = array, False
+        self.tensors: list[ref[Tensor]] = []
+        self.limit = 16
+        if keeps:
+            self.hold()
+        root._view = View(self, None, self.array)
+        self.add(root)
+
+    def add(self, tensor: Tensor) -> None:
+        """Note that ``tensor`` lies here."""
+        with _lock:
+            if len(self.tensors) >= self.limit:
+                self.tensors = [weak for weak in self.tensors if weak() is not None]
+                self.limit = 2 * len(self.tensors) + 16
+            self.tensors.append(ref(tensor))
+
+    def hold(self) -> None:
+        """From now on change the array in place."""
+        if not self.is_held:
+            if not self.array.flags.writeable:
+                self.replace(own(self.array))
+            self.is_held = True
+            _held[:] = [weak for weak in _held if weak() is not None]
+            _held.append(ref(self))
+
+    def replace(self, array: Array) -> None:
+        """Lie in another array from now on."""
+        self.forget(is_replaced=True)
+        self.array = array
+
+    def forget(self, is_replaced: bool = False) -> None:
+        """Let all look again for their values."""
+        for tensor, view in self._here():
+            if is_replaced:
+                view.leave()
+            if view.has_values and (is_replaced or not view.is_alias):
+                view.has_values = False
+                del tensor._data
+
+    def forget_origins(self, base: Tensor) -> None:
+        """Let all parts of ``base`` look again for their places in the graph."""
+        for tensor, view in self._here():
+            if view.base is base and view.has_origin and not view.is_fixed:
+                view.forget_origin(tensor)
+
+    def _here(self) -> Iterator[tuple[Tensor, "View"]]:
+        for weak in self.tensors:
+            tensor = weak()
+            view = None if tensor is None else tensor._view
+            if tensor is not None and view is not None and view.memory is self:
+                yield tensor, view
+
+
+_held: list[ref[Memory]] = []
+
+
+def arrays_changed() -> None:
+    """Arrays that others hold were changed, by an optimizer's step or by loading."""
+    for weak in tuple(_held):
+        memory = weak()
+        if memory is not None:
+            with _lock:
+                memory.forget()
 
 
 class View:
-    """Where a part lies, and what it was taken from when it was looked at last.
+    """Where a Tensor lies.
+
+    Args:
+        memory: it lies there.
+        base: the Tensor from which its way back through the graph starts; None for one that has a
+            place of its own: the first in its memory, one that was detached, a leaf.
+        part: of the memory's array, as a NumPy view.
 
     Attributes:
-        root: the Tensor in whose array it lies.
-        base: the Tensor from which its way back through the graph starts; None after ``detach()``.
-        array: the root's, then.
-        laid: the same in C order.
-        part: of ``laid``, as a NumPy view.
-        values: of the part.
-        changes: how often arrays had been changed in place, then.
-        origin: the base's node in the graph and the number of its output, then.
         is_fixed: whether it was taken under ``no_grad()``, which leaves it outside the graph.
-        shares: whether its values lie in the root's array: a leaf's, which an optimizer changes.
+        is_alias: whether its values are those in memory, not a copy.
+        has_values, has_origin: whether the Tensor has values, and a place in the graph, of now.
     """
 
     __slots__ = (
-        "array",
+        "_part",
+        "_place",
         "base",
-        "changes",
+        "has_origin",
+        "has_values",
+        "is_alias",
         "is_fixed",
-        "laid",
-        "origin",
-        "part",
-        "root",
-        "shares",
-        "values",
+        "memory",
+        "retains_grad",
     )
 
-    def __init__(
-        self, root: Tensor, base: Tensor | None, laid: Array, part: Array, values: Array
-    ) -> None:
-        self.root, self.base, self.array = root, base, root._data
-        self.laid, self.part, self.values = laid, part, values
-        self.changes = changes.count
-        self.origin = (None, 0) if base is None else (base._node, base._index)
+    def __init__(self, memory: Memory, base: Tensor | None, part: Array) -> None:
+        self.memory, self.base = memory, base
+        self._part: Array | None = part
+        self._place: tuple[Any, ...] | None = None
         self.is_fixed = base is not None and not grad_mode.enabled
-        self.shares = False
-
-
-_NODE, _INDEX = Tensor.__dict__["_node"], Tensor.__dict__["_index"]
-_REQUIRES_GRAD = Tensor.__dict__["_requires_grad"]
-
-
-class Part(Tensor):
-    """A Tensor that is a part of another one."""
-
-    __slots__ = ()
-    _view: View
+        self.is_alias = part is memory.array
+        self.has_values = self.has_origin = True
+        self.retains_grad = False
 
     @property
-    def _data(self) -> Array:
-        view = self._view
-        if view.root._data is not view.array or view.changes != changes.count:
-            _renew(view)
-        return view.values
-
-    @_data.setter
-    def _data(self, value: Array) -> None:
-        if value is not self._view.values:  # other data altogether, no part any more
-            origin = self._node, self._index, self._requires_grad
-            self.__class__ = Tensor  # type: ignore[assignment]
-            self._data, self._view = value, None  # type: ignore[assignment]
-            self._node, self._index, self._requires_grad = origin
+    def part(self) -> Array:
+        """The part of the memory's array, as a NumPy view."""
+        if self._part is None:
+            array = self.memory.array
+            is_all = self.is_alias and self.place == (array.shape, array.dtype, 0, array.strides)
+            self._part = array if is_all else _part_of(array, self.place)
+        return self._part
 
     @property
-    def _node(self) -> Node | None:
-        _renew_origin(self)
-        found: Node | None = _NODE.__get__(self)
-        return found
+    def place(self) -> tuple[Any, ...]:
+        """Shape, dtype, and how many bytes behind the array's first its elements lie."""
+        if self._place is None:
+            part = self.part
+            start: int = part.__array_interface__["data"][0]
+            start -= self.memory.array.__array_interface__["data"][0]
+            self._place = part.shape, part.dtype, start, part.strides
+        return self._place
 
-    @_node.setter
-    def _node(self, value: Node | None) -> None:
-        _NODE.__set__(self, value)
+    def leave(self) -> None:
+        """Forget the array, not the place in it."""
+        if self._part is not None:
+            _ = self.place
+            self._part = None
 
-    @property
-    def _index(self) -> int:
-        _renew_origin(self)
-        found: int = _INDEX.__get__(self)
-        return found
+    def place_in(self, base: Tensor) -> tuple[Any, Any]:
+        """The place of a part and, unless that is all there is, of its base."""
+        whole = view_of(base)
+        return self.place, None if whole.part is self.memory.array else whole.place
 
-    @_index.setter
-    def _index(self, value: int) -> None:
-        _INDEX.__set__(self, value)
+    def renewed(self, tensor: Tensor, name: str) -> Any:
+        """The attribute of a Tensor that has forgotten it."""
+        with _lock:
+            if not self.has_values:
+                tensor._data = self.part if self.is_alias else own(self.part)
+                self.has_values = True
+            if not self.has_origin:
+                self.has_origin = True
+                self._renew_origin(tensor)
+            return object.__getattribute__(tensor, name)
 
-    @property
-    def _requires_grad(self) -> bool:
-        _renew_origin(self)
-        found: bool = _REQUIRES_GRAD.__get__(self)
-        return found
+    def forget_origin(self, tensor: Tensor) -> None:
+        self.retains_grad = _forget_grad(tensor)
+        self.has_origin = False
+        del tensor._node, tensor._index, tensor._requires_grad
 
-    @_requires_grad.setter
-    def _requires_grad(self, value: bool) -> None:
-        view = self._view
-        if value and self._node is None:  # from now on a leaf
-            view.base, view.shares = None, view.laid is view.array
-            view.values = view.part if view.shares else view.values
-        _REQUIRES_GRAD.__set__(self, value)
+    def _renew_origin(self, tensor: Tensor) -> None:
+        """Let a part come from where its base does now."""
+        base = self.base
+        if base is None or base._node is None:
+            tensor._node, tensor._index, tensor._requires_grad = None, 0, False
+            return
+        place, shape = self.place_in(base), base.shape
 
-    def detach_(self) -> "Part":
-        """Take this Tensor out of the graph."""
-        self._view.base = None
-        return super().detach_()
+        def backward(g: Array) -> Array:
+            grad = np.zeros(shape, g.dtype)
+            # an element may be there several times
+            np.add.at(grad.reshape(-1), _numbers(*place), g)
+            return grad
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:  # type: ignore[override]
-        memo[id(self)] = copy = apart(self).__deepcopy__(memo)
-        return copy
+        tensor._node, tensor._index = Operation("part", (base,), (backward,)), 0
+        tensor._requires_grad = True
+        if self.retains_grad:
+            tensor.retain_grad()
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return apart(self).__reduce__()
+    def become_leaf(self, tensor: Tensor) -> None:
+        """The Tensor, a leaf, may be trained in place if it requires a gradient now."""
+        with _lock:
+            if not tensor._keeps_its_array():
+                self.memory.is_held = False
+            elif not (self.is_alias and self.memory.is_held):
+                self.memory.hold()
+                self.base, self.is_alias, self.has_values = None, True, False
+                self.renewed(tensor, "_data")
+
+
+def _part_of(array: Array, place: tuple[Any, ...]) -> Array:
+    shape, dtype, offset, strides = place
+    part: Array = np.ndarray(shape, dtype, array, offset, strides)
+    return part
+
+
+def _numbers(place: tuple[Any, ...], whole: tuple[Any, ...] | None = None) -> Array:
+    """The number, in C order, that each element at a place has in the memory, or in a whole."""
+    shape, dtype, offset, strides = place
+    numbers: Array = np.array(offset)
+    for n, step in zip(shape, strides, strict=True):
+        numbers = numbers[..., None] + np.arange(n) * step
+    numbers = numbers // dtype.itemsize
+    if whole is not None:
+        others = _numbers(whole).reshape(-1)
+        order = np.argsort(others)
+        numbers = np.asarray(order[np.searchsorted(others, numbers, sorter=order)])
+    return numbers
+
+
+# -- taking parts ----------------------------------------------------------------------------------
 
 
 def own(array: Array) -> Array:
     """A copy in C order, which keeps what is computed from it fast."""
     return np.array(array, order="C")
+
+
+def forgotten(self: Tensor, name: str) -> Any:
+    """A Tensor's ``__getattr__``: what a part has forgotten since another one was changed."""
+    if name in ("_data", "_node", "_index", "_requires_grad") and self._view is not None:
+        return self._view.renewed(self, name)
+    message = f"{type(self).__name__!r} object has no attribute {name!r}"
+    raise AttributeError(message, name=name, obj=self)
+
+
+def view_of(tensor: Tensor) -> View:
+    """Where a Tensor lies."""
+    if tensor._view is None:
+        Memory(tensor)
+    view = tensor._view
+    assert view is not None
+    return view
 
 
 def viewed(
@@ -155,11 +281,13 @@ def viewed(
     """
     if not isinstance(input, Tensor):
         return record(own(take(to_array(input))), name)
-    laid, within = _memory(input)
-    part, shape = take(within), within.shape
-    owner = laid if laid.base is None else laid.base
+    view = view_of(input)
+    whole = view.part
+    part, shape, array = take(whole), whole.shape, view.memory.array
     # (the first is sooner found)
-    is_part = (part.base is owner or np.may_share_memory(part, laid)) and part.size > 0
+    is_part = (part.base is (array if array.base is None else array.base)) or (
+        np.may_share_memory(part, array)
+    )
 
     def filled(g: Array) -> Array:
         grad = np.zeros(shape, g.dtype)
@@ -167,130 +295,25 @@ def viewed(
         return grad
 
     result = record(own(part) if is_part else part, name, (input, backward or filled))
-    if is_part:
-        view = input._view
-        if view is None:
-            result._view = View(input, input, laid, part, result._data)
-        else:
-            base = input if view.base is None else view.base
-            result._view = View(_root(view), base, laid, part, result._data)
-            result._view.is_fixed |= view.is_fixed
-        result.__class__ = Part
+    if is_part and part.size:
+        result._view = View(view.memory, input if view.base is None else view.base, part)
+        result._view.is_fixed |= view.is_fixed
+        view.memory.add(result)
     return result
 
 
 def detached(input: Tensor, take: Callable[[Array], Array] | None = None) -> Tensor:
     """The same values, or ``take`` of them, outside the graph."""
-    view = input._view
-    root = input if view is None else _root(view)
-    if root._node is not None:  # the graph is not kept alive by what is outside it
-        root = _let_go(root)
-    laid, part = _memory(input)
-    values = input._data
+    view = view_of(input)
+    part, values = view.part, input._data
     if take is not None:
         part = take(part)
         values = own(part)
     result = Tensor(values)
     if values.size:
-        result._view = View(root, None, laid, part, values)
-        result.__class__ = Part
+        result._view = View(view.memory, None, part)
+        view.memory.add(result)
     return result
-
-
-def _let_go(tensor: Tensor) -> Tensor:
-    """Make ``tensor`` the whole of another one, which is not in the graph and has its array."""
-    root, laid = Tensor(tensor._data), _memory(tensor)[0]
-    if type(tensor) is Tensor:
-        tensor._view = View(root, None, laid, laid, root._data)
-        tensor.__class__ = Part
-    return root
-
-
-def _memory(tensor: Tensor) -> tuple[Array, Array]:
-    """The array, in C order, in which a Tensor lies, and its part of it."""
-    view, array = tensor._view, tensor._data
-    if view is not None:
-        return view.laid, view.part
-    laid = array if array.flags.c_contiguous else own(array)
-    return laid, laid
-
-
-def _root(view: View) -> Tensor:
-    """The Tensor in whose array a part lies; if that has become all of another one, the other."""
-    return view.root if view.root._view is None else view.root._view.root
-
-
-# -- what was changed since ------------------------------------------------------------------------
-
-
-def _renew(view: View) -> None:
-    """Take the values again, if they may be others."""
-    root, array = view.root, view.root._data
-    if array is not view.array or (root._keeps_its_array() and not view.shares):
-        laid = array if array.flags.c_contiguous else own(array)
-        if array.shape == view.array.shape and array.dtype == view.array.dtype:
-            if view.part is view.laid:
-                view.part, view.values = laid, array
-            else:
-                view.part = _again(view.part, view.laid, laid)
-                view.values = view.part if view.shares and laid is array else own(view.part)
-            view.array, view.laid = array, laid
-        else:  # the root has other data altogether
-            view.root = Tensor(view.array)
-    view.changes = changes.count
-
-
-def _offset(part: Array, laid: Array) -> int:
-    start: int = part.__array_interface__["data"][0] - laid.__array_interface__["data"][0]
-    return start
-
-
-def _again(part: Array, laid: Array, other: Array) -> Array:
-    """What lies in ``other`` where ``part`` lies in ``laid``."""
-    offset = _offset(part, laid)
-    return np.ndarray(part.shape, part.dtype, other, offset, part.strides)
-
-
-def _renew_origin(part: Part) -> None:
-    """Let a part come from where its base does now."""
-    view = part._view
-    base = view.base
-    if base is None or view.is_fixed:
-        return
-    node, index = base._node, base._index
-    if node is view.origin[0] and index == view.origin[1]:
-        return
-    view.origin = node, index
-    places, shape = _places(part, base), base.shape
-
-    def backward(g: Array) -> Array:
-        grad = np.zeros(shape, g.dtype)
-        np.add.at(grad.reshape(-1), places, g)  # an element may be there several times
-        return grad
-
-    new = None if node is None else Operation("part", (base,), (backward,))
-    _NODE.__set__(part, new)
-    _INDEX.__set__(part, 0)
-    _REQUIRES_GRAD.__set__(part, base._requires_grad)
-
-
-def _places(part: Tensor, base: Tensor) -> Array:
-    """The number, in C order, of each element in the base."""
-    places = _places_in_root(part)
-    if base._view is None:
-        return places
-    others = _places_in_root(base).reshape(-1)
-    order = np.argsort(others)
-    found: Array = order[np.searchsorted(others, places, sorter=order)]
-    return found
-
-
-def _places_in_root(tensor: Tensor) -> Array:
-    laid, part = _memory(tensor)
-    places = np.array(_offset(part, laid))
-    for n, step in zip(part.shape, part.strides, strict=True):
-        places = places[..., None] + np.arange(n) * step
-    return places // part.itemsize
 
 
 # -- changes in place ------------------------------------------------------------------------------
@@ -310,21 +333,17 @@ def become(tensor: _Self, function: Callable[..., Tensor], *args: Any, **kwargs:
     if view is None:
         if result._node is None and tensor._keeps_its_array() and tensor._data.flags.writeable:
             tensor._data[...] = result._data
-            changes.count += 1
             return tensor
         tensor._data = result._data.astype(tensor.dtype, copy=False)
     elif view.is_fixed and result._requires_grad:
         raise RuntimeError(_FIXED)
     else:
-        _put(tensor, view, result._data)
+        _put(tensor, view, result)
     if grad_mode.enabled:  # else its place in the graph stays what it was
         if view is None or view.base is None:
             _settle(tensor, result)
         elif view.base._requires_grad or result._requires_grad:
-            kept = _forget_grad(tensor)
-            _settle(view.base, _put_back(view.base, _places(tensor, view.base), result))
-            if kept:
-                tensor.retain_grad()
+            _settle(view.base, _put_back(view.base, view, result))
     return tensor
 
 
@@ -340,7 +359,6 @@ def check_in_place(tensor: Tensor) -> None:
     view = tensor._view
     if view is None:
         return
-    _ = tensor._data  # with the values of now
     if _overlaps(view.part):
         raise RuntimeError(
             "what has been expanded or unfolded can't be changed in place where several of its "
@@ -350,6 +368,8 @@ def check_in_place(tensor: Tensor) -> None:
         view.base._check_in_place()
         if view.is_fixed and view.base._requires_grad:
             raise RuntimeError(_FIXED)
+    if not view.is_alias:  # also what NumPy has written since
+        tensor._data, view.has_values = own(view.part), True
 
 
 def _overlaps(part: Array) -> bool:
@@ -374,40 +394,42 @@ def apart(tensor: Tensor) -> Tensor:
     return result
 
 
-def _put(tensor: Tensor, view: View, values: Array) -> None:
-    """Give the array in which a part lies the part's new values."""
-    root = _root(view)
-    if root._keeps_its_array() and root._data.flags.writeable:  # others hold it, too
-        view.part[...] = values
-        if view.laid is not root._data:
-            root._data[...] = view.laid
-        changes.count += 1
-    elif view.part is view.laid:
-        root._data = np.array(values, tensor.dtype)
-    else:
-        laid = own(root._data)
-        _again(view.part, view.laid, laid)[...] = values
-        root._data = laid
+def _put(tensor: Tensor, view: View, result: Tensor) -> None:
+    """Give the memory the new values of the Tensor that lies there."""
+    memory = view.memory
+    with _lock:
+        # what the way back needs of the old values must not be overwritten
+        if memory.is_held and result._node is None:
+            view.part[...] = result._data
+            memory.forget()
+        elif view.part is memory.array:
+            memory.replace(np.array(result._data, tensor.dtype, order="C"))
+        else:
+            array = own(memory.array)
+            _part_of(array, view.place)[...] = result._data
+            memory.replace(array)
 
 
-def _put_back(base: Tensor, places: Array, part: Tensor) -> Tensor:
+def _put_back(base: Tensor, view: View, part: Tensor) -> Tensor:
     """The base, which has the part's values already, with its way back."""
+    numbers = _numbers(*view.place_in(base))
 
     def to_base(g: Array) -> Array:
         grad = own(g)
-        grad.reshape(-1)[places] = 0
+        grad.reshape(-1)[numbers] = 0
         return grad
 
-    return record(base._data, "put_back", (base, to_base), (part, lambda g: g.reshape(-1)[places]))
+    return record(base._data, "put_back", (base, to_base), (part, lambda g: g.reshape(-1)[numbers]))
 
 
 def _settle(tensor: Tensor, result: Tensor) -> None:
-    """Let ``tensor`` take the place of ``result`` in the graph."""
-    kept = _forget_grad(tensor)
-    _NODE.__set__(tensor, result._node)
-    _INDEX.__set__(tensor, result._index)
-    _REQUIRES_GRAD.__set__(tensor, result._requires_grad)
-    if kept:
+    """Let ``tensor`` take the place of ``result`` in the graph, and its parts come from there."""
+    retains_grad = _forget_grad(tensor)
+    if tensor._view is not None:
+        tensor._view.memory.forget_origins(tensor)
+    tensor._node, tensor._index = result._node, result._index
+    tensor._requires_grad = result._requires_grad
+    if retains_grad:
         tensor.retain_grad()
 
 
@@ -420,6 +442,6 @@ def _forget_grad(tensor: Tensor) -> bool:
     return True
 
 
-def is_contiguous_view(tensor: Tensor) -> bool:
-    """Whether torch's ``contiguous()`` would give the Tensor itself."""
-    return tensor._view is None or _memory(tensor)[1].flags.c_contiguous
+def is_contiguous(tensor: Tensor) -> bool:
+    """Whether the elements lie in C order in memory, one behind the other."""
+    return tensor._view is None or tensor._view.part.flags.c_contiguous

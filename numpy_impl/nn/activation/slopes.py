@@ -14,6 +14,7 @@ from numpy_impl.nn.checks import check_array, check_int, float_dtype
 from numpy_impl.nn.module import Module
 from numpy_impl.nn.parameter import Parameter
 from numpy_impl.random import rand
+from numpy_impl.tensor.views import arrays_changed
 from numpy_impl.types import Array, DType
 
 
@@ -119,6 +120,7 @@ class PReLU(Module):
     def reset_parameters(self) -> None:
         """Set every w to ``init``."""
         self.weight.data[...] = self.init
+        arrays_changed()
 
     def forward(self, input: Array) -> Array:
         weight = self.weight.data
