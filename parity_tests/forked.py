@@ -45,7 +45,7 @@ def uniform(low: float, high: float, *size: int) -> Array:
 
 def load(seed: int, sender: Any) -> None:
     """The child's work; before it seeds a stream of its own it draws from the one it found."""
-    torch.rand(1)
+    torch.rand(1)[0].zero_()
     sender.send(batches(seed))
     sender.close()
 
@@ -67,6 +67,7 @@ def main() -> None:
     torch.set_num_threads(2)
     expected = [batches(seed) for seed in range(4)]
     x, leaf = torch.rand(64, 8, 64, 64).numpy(), torch.zeros(10**6).requires_grad_()
+    table = torch.zeros(10, 10**6)
     layer = nn.Sequential(nn.Conv2d(8, 8, 3), nn.ReLU())
     stop, fork = threading.Event(), multiprocessing.get_context("fork")
     children = []
@@ -74,6 +75,7 @@ def main() -> None:
         busy(stop, lambda: layer.backward(layer(x))),
         busy(stop, lambda: (leaf * 2).sum().backward()),
         busy(stop, lambda: torch.rand(10**6)),
+        busy(stop, lambda: table[0].add_(1)),
     ]
     try:
         for own in expected * 2:

@@ -7,6 +7,7 @@ puts its new values there. Then all others that lie there forget theirs, and the
 graph, until somebody looks: a Tensor without them asks its :class:`View`.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -21,6 +22,11 @@ from numpy_impl.types import Array
 
 _Self = TypeVar("_Self", bound=Tensor)
 _lock = threading.RLock()
+
+if hasattr(os, "register_at_fork"):  # not while another thread is in: a child could never go on
+    os.register_at_fork(
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+    )
 
 
 class Memory:
@@ -258,7 +264,9 @@ def forgotten(self: Tensor, name: str) -> Any:
 def view_of(tensor: Tensor) -> View:
     """Where a Tensor lies."""
     if tensor._view is None:
-        Memory(tensor)
+        with _lock:
+            if tensor._view is None:  # nor has another thread done it
+                Memory(tensor)
     view = tensor._view
     assert view is not None
     return view

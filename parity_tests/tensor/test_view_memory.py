@@ -47,6 +47,28 @@ def test_parts_are_read_in_many_threads() -> None:
     assert not wrong
 
 
+def test_parts_are_taken_in_many_threads() -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(60):
+            y, parts, barrier = numpy_impl.zeros(4), [], threading.Barrier(4)
+
+            def take(i: int, y: Any, parts: list[Any], barrier: threading.Barrier) -> None:
+                barrier.wait()
+                parts.append(y[i : i + 1])
+
+            threads = [threading.Thread(target=take, args=(i, y, parts, barrier)) for i in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            y.add_(1)
+            assert [part.item() for part in parts] == [1] * 4
+    finally:
+        sys.setswitchinterval(interval)
+
+
 def test_parts_that_are_gone_are_forgotten() -> None:
     y = numpy_impl.zeros(3)
     for _ in range(1000):
