@@ -53,16 +53,19 @@ class Memory:
         self.limit = 16
         if keeps:
             self.hold()
-        root._view = View(self, None, self.array)
-        self.add(root)
+        self.add(root, View(self, None, array), array)
 
-    def add(self, tensor: Tensor) -> None:
-        """Note that ``tensor`` lies here."""
+    def add(self, tensor: Tensor, view: "View", array: Array) -> bool:
+        """Let ``tensor`` lie here; False if that is no longer the array that it was taken from."""
         with _lock:
+            if self.array is not array:
+                return False
             if len(self.tensors) >= self.limit:
                 self.tensors = [weak for weak in self.tensors if weak() is not None]
                 self.limit = 2 * len(self.tensors) + 16
             self.tensors.append(ref(tensor))
+            tensor._view = view
+            return True
 
     def hold(self) -> None:
         """From now on change the array in place."""
@@ -152,21 +155,29 @@ class View:
     @property
     def part(self) -> Array:
         """The part of the memory's array, as a NumPy view."""
-        if self._part is None:
-            array = self.memory.array
-            is_all = self.is_alias and self.place == (array.shape, array.dtype, 0, array.strides)
-            self._part = array if is_all else _part_of(array, self.place)
-        return self._part
+        part = self._part
+        if part is None:
+            with _lock:
+                array, place = self.memory.array, self.place
+                is_all = self.is_alias and place == (array.shape, array.dtype, 0, array.strides)
+                self._part = part = array if is_all else _part_of(array, place)
+        return part
 
     @property
     def place(self) -> tuple[Any, ...]:
         """Shape, dtype, and how many bytes behind the array's first its elements lie."""
         if self._place is None:
-            part = self.part
-            start: int = part.__array_interface__["data"][0]
-            start -= self.memory.array.__array_interface__["data"][0]
-            self._place = part.shape, part.dtype, start, part.strides
+            with _lock:
+                part = self.part
+                start: int = part.__array_interface__["data"][0]
+                start -= self.memory.array.__array_interface__["data"][0]
+                self._place = part.shape, part.dtype, start, part.strides
         return self._place
+
+    def now(self) -> tuple[Array, Array]:
+        """The memory's array, and the part of it."""
+        with _lock:
+            return self.memory.array, self.part
 
     def leave(self) -> None:
         """Forget the array, not the place in it."""
@@ -290,8 +301,8 @@ def viewed(
     if not isinstance(input, Tensor):
         return record(own(take(to_array(input))), name)
     view = view_of(input)
-    whole = view.part
-    part, shape, array = take(whole), whole.shape, view.memory.array
+    array, whole = view.now()
+    part, shape = take(whole), whole.shape
     # (the first is sooner found)
     is_part = (part.base is (array if array.base is None else array.base)) or (
         np.may_share_memory(part, array)
@@ -304,23 +315,25 @@ def viewed(
 
     result = record(own(part) if is_part else part, name, (input, backward or filled))
     if is_part and part.size:
-        result._view = View(view.memory, input if view.base is None else view.base, part)
-        result._view.is_fixed |= view.is_fixed
-        view.memory.add(result)
+        place = View(view.memory, input if view.base is None else view.base, part)
+        place.is_fixed |= view.is_fixed
+        if not view.memory.add(result, place, array):  # another thread has changed it meanwhile
+            return viewed(input, name, take, backward)
     return result
 
 
 def detached(input: Tensor, take: Callable[[Array], Array] | None = None) -> Tensor:
     """The same values, or ``take`` of them, outside the graph."""
     view = view_of(input)
-    part, values = view.part, input._data
-    if take is not None:
+    array, part = view.now()
+    if take is None:
+        values = part if part is array else input._data
+    else:
         part = take(part)
         values = own(part)
     result = Tensor(values)
-    if values.size:
-        result._view = View(view.memory, None, part)
-        view.memory.add(result)
+    if values.size and not view.memory.add(result, View(view.memory, None, part), array):
+        return detached(input, take)
     return result
 
 
@@ -377,7 +390,8 @@ def check_in_place(tensor: Tensor) -> None:
         if view.is_fixed and view.base._requires_grad:
             raise RuntimeError(_FIXED)
     if not view.is_alias:  # also what NumPy has written since
-        tensor._data, view.has_values = own(view.part), True
+        with _lock:
+            tensor._data, view.has_values = own(view.part), True
 
 
 def _overlaps(part: Array) -> bool:

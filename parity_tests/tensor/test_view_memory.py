@@ -5,9 +5,12 @@ import sys
 import threading
 import tracemalloc
 import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 import numpy_impl
@@ -15,58 +18,53 @@ import numpy_impl
 X = np.random.default_rng(0).standard_normal((2, 3, 4))
 
 
-def test_parts_are_read_in_many_threads() -> None:
-    p = numpy_impl.tensor(X, requires_grad=True)
-    wrong: list[Any] = []
+@pytest.fixture
+def switching() -> Iterator[None]:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
 
-    def read(part: Any, barrier: threading.Barrier) -> None:
+
+def at_once(work: Callable[[int], object], count: int = 4) -> None:
+    """``work(i)``, each in a thread of its own; what one raises is raised."""
+    barrier = threading.Barrier(count)
+
+    def wait(i: int) -> None:
         barrier.wait()
-        try:
-            (grad,) = numpy_impl.autograd.grad((part * 3).sum(), [p], retain_graph=True)
-            values = part.data
-        except Exception as error:
-            wrong.append(error)
-            return
-        if not (np.all(grad.data[1:] == 6) and np.array_equal(values, X[1:] * 2)):
-            wrong.append((grad, values))
+        work(i)
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        for _ in range(60):
-            x = p * 1
-            part, barrier = x[1:], threading.Barrier(4)
-            x.mul_(2)
-            threads = [threading.Thread(target=read, args=(part, barrier)) for _ in range(4)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-    finally:
-        sys.setswitchinterval(interval)
-    assert not wrong
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(wait, range(count)))
 
 
-def test_parts_are_taken_in_many_threads() -> None:
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        for _ in range(60):
-            y, parts, barrier = numpy_impl.zeros(4), [], threading.Barrier(4)
+def test_parts_are_taken_in_many_threads(switching: None) -> None:
+    for _ in range(60):
+        y, parts = numpy_impl.zeros(4), []
+        at_once(lambda i, y=y, parts=parts: parts.append(y[i : i + 1]))
+        y.add_(1)
+        assert [part.item() for part in parts] == [1] * 4
 
-            def take(i: int, y: Any, parts: list[Any], barrier: threading.Barrier) -> None:
-                barrier.wait()
-                parts.append(y[i : i + 1])
 
-            threads = [threading.Thread(target=take, args=(i, y, parts, barrier)) for i in range(4)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            y.add_(1)
-            assert [part.item() for part in parts] == [1] * 4
-    finally:
-        sys.setswitchinterval(interval)
+def test_parts_are_changed_in_many_threads(switching: None) -> None:
+    y = numpy_impl.zeros(4, 50)
+    at_once(lambda i: [y[i].add_(1) for _ in range(100)])
+    assert (y == 100).all()
+
+
+def test_parts_are_read_in_many_threads(switching: None) -> None:
+    p = numpy_impl.tensor(X, requires_grad=True)
+
+    def read(part: Any) -> None:
+        (grad,) = numpy_impl.autograd.grad((part * 3).sum(), [p], retain_graph=True)
+        assert np.all(grad.data[1:] == 6)
+        np.testing.assert_array_equal(part.data, X[1:] * 2)
+
+    for _ in range(60):
+        x = p * 1
+        part = x[1:]
+        x.mul_(2)
+        at_once(lambda _, part=part: read(part))
 
 
 def test_parts_that_are_gone_are_forgotten() -> None:
