@@ -18,6 +18,7 @@ from numpy_impl.nn.checks import check_array, check_int, float_dtype
 from numpy_impl.nn.module import Module
 from numpy_impl.nn.parameter import Parameter
 from numpy_impl.tensor.tensor import to_array
+from numpy_impl.tensor.views import arrays_changed
 from numpy_impl.types import Array
 
 
@@ -206,6 +207,7 @@ class NormBase(Module):
             self.weight.data.fill(1)
         if self.bias is not None:
             self.bias.data.fill(0)
+        arrays_changed()
 
     def own_dtype(self) -> np.dtype | None:
         """Of parameters or statistics; None if there are none."""

@@ -18,6 +18,7 @@ from numpy_impl.nn.checks import check_array, check_int, float_dtype
 from numpy_impl.nn.module import Module
 from numpy_impl.nn.parameter import Parameter
 from numpy_impl.tensor.tensor import to_array
+from numpy_impl.tensor.views import arrays_changed
 from numpy_impl.types import Array, DType
 
 Ints = tuple[int, ...]
@@ -88,6 +89,7 @@ class _Norm(Module):
             parameter = getattr(self, name)
             if parameter is not None:
                 parameter.data.fill(name == "weight")
+        arrays_changed()
 
     def _checked(self, input: Array) -> Array:
         return check_array(input, "input", None if self.weight is None else self.weight.dtype)

@@ -162,6 +162,7 @@ class _Table(Module):
         init.normal_(self.weight)
         if self.padding_idx is not None:
             self.weight.data[self.padding_idx] = 0
+            arrays_changed()
 
     def _check(self, input: Any) -> Array:
         """The indices; rows that they use are renormalised."""

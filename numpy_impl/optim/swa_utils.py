@@ -20,6 +20,7 @@ from numpy_impl.optim.lr_scheduler.base import (
 from numpy_impl.optim.optimizer import Optimizer
 from numpy_impl.tensor.creation import check_device
 from numpy_impl.tensor.tensor import Tensor, to_array
+from numpy_impl.tensor.views import arrays_changed
 from numpy_impl.types import Array
 
 __all__ = [
@@ -179,6 +180,7 @@ class AveragedModel(Module):
             for buffer, current in zip(buffers, current_buffers, strict=True):
                 buffer[...] = current
         self.n_averaged += 1
+        arrays_changed()
 
     def _update_lists(self, update: Average, averages: list[Array], currents: list[Array]) -> None:
         for dtype in dict.fromkeys(array.dtype for array in averages):

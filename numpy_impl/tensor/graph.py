@@ -265,7 +265,7 @@ def run_backward(
     found = [_taken(tensor, sums, passing) for tensor in wanted or ()]
     if wanted is None or is_part:
         apart = {id(tensor) for tensor in wanted or ()}
-        with _adding:  # another thread's walk may end at the same leaves
+        with changing:  # another thread's walk may end at the same leaves
             for leaf, grad, owned in sums.values():
                 if id(leaf) in apart:
                     continue
@@ -276,11 +276,12 @@ def run_backward(
     return found
 
 
-_adding = threading.RLock()
+# whoever adds to gradients, or changes an array that several Tensors lie in
+changing = threading.RLock()
 
 if hasattr(os, "register_at_fork"):  # not while another thread adds: a child could never go on
     os.register_at_fork(
-        before=_adding.acquire, after_in_parent=_adding.release, after_in_child=_adding.release
+        before=changing.acquire, after_in_parent=changing.release, after_in_child=changing.release
     )
 
 

@@ -10,12 +10,12 @@ import numpy as np
 from numpy_impl.kernels.products import sum_along
 from numpy_impl.tensor import elementwise
 from numpy_impl.tensor.elementwise import add, mul, sub
+from numpy_impl.tensor.place import own
 from numpy_impl.tensor.promotion import of_one_dtype, quiet
 from numpy_impl.tensor.reduction import norm
 from numpy_impl.tensor.reduction import sum as total
 from numpy_impl.tensor.shape import _axis, diagonal, reshape, roll, unsqueeze
 from numpy_impl.tensor.tensor import Tensor, TensorLike, record, to_array
-from numpy_impl.tensor.views import own
 from numpy_impl.types import Array
 
 

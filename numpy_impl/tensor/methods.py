@@ -374,6 +374,7 @@ def _install() -> None:
         for name, value in vars(cls).items():
             if callable(value) or not name.startswith("__"):  # not what every class has
                 setattr(Tensor, name, value)
+    Tensor.__init_subclass__ = classmethod(views.keep_forgotten)  # type: ignore[assignment]
     tensor_module._UFUNC_OPERATORS.update(UFUNCS)
 
 

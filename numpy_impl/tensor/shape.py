@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from numpy_impl.kernels.products import sum_along
+from numpy_impl.tensor.place import own
 from numpy_impl.tensor.tensor import Tensor, TensorLike, record, to_array
-from numpy_impl.tensor.views import detached, is_contiguous, own, viewed
+from numpy_impl.tensor.views import detached, is_contiguous, viewed
 from numpy_impl.types import Array, Axes, Size
 
 

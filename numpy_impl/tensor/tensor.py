@@ -86,7 +86,7 @@ class Tensor(Methods):
         if not isinstance(value, np.ndarray):
             raise TypeError(f"data must be a NumPy array or a Tensor, got {type(value).__name__}")
         if self._view is not None and value is self._data:
-            self._view.memory.forget()
+            self._view.written(value)
         else:
             self._data, self._view = value, None  # what was taken of it keeps what it had
 

@@ -7,26 +7,20 @@ puts its new values there. Then all others that lie there forget theirs, and the
 graph, until somebody looks: a Tensor without them asks its :class:`View`.
 """
 
-import os
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 from weakref import ref
 
 import numpy as np
 
 from numpy_impl.grad_mode import grad_mode
-from numpy_impl.tensor.graph import Operation
+from numpy_impl.tensor.graph import Node, Operation, changing
+from numpy_impl.tensor.place import Place, overlaps, own, part_of
 from numpy_impl.tensor.tensor import Tensor, TensorLike, record, to_array
 from numpy_impl.types import Array
 
 _Self = TypeVar("_Self", bound=Tensor)
-_lock = threading.RLock()
-
-if hasattr(os, "register_at_fork"):  # not while another thread is in: a child could never go on
-    os.register_at_fork(
-        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
-    )
+_SLOTS = ("_data", "_node", "_index", "_requires_grad")  # what a part may forget
 
 
 class Memory:
@@ -39,80 +33,95 @@ class Memory:
         array: in C order.
         is_held: whether others hold the array, too, as an optimizer does: it is then changed in
             place, and otherwise replaced by one that has changed.
-        tensors: weak references to all that lie in it.
+        aliases: weak references to the Tensors whose array is this one, or a view of it.
+        copies: the same of those that have a copy of their part, as it is now.
     """
 
-    __slots__ = ("__weakref__", "array", "is_held", "limit", "tensors")
+    __slots__ = (
+        "__weakref__",
+        "aliases",
+        "array",
+        "copies",
+        "is_held",
+        "is_looked_at",
+        "limit",
+    )
 
     def __init__(self, root: Tensor) -> None:
-        array, keeps = root._data, root._keeps_its_array()
-        if not array.flags.c_contiguous or (keeps and not array.flags.writeable):
+        array, self.is_held = root._data, root._keeps_its_array()
+        if not array.flags.c_contiguous or (self.is_held and not array.flags.writeable):
             root._data = array = own(array)
-        self.array, self.is_held = array, False
-        self.tensors: list[ref[Tensor]] = []
-        self.limit = 16
-        if keeps:
-            self.hold()
+        self.array = array
+        self.aliases: list[ref[Tensor]] = []
+        self.copies: list[ref[Tensor]] = []
+        self.limit, self.is_looked_at = 16, False
         self.add(root, View(self, None, array), array)
 
     def add(self, tensor: Tensor, view: "View", array: Array) -> bool:
         """Let ``tensor`` lie here; False if that is no longer the array that it was taken from."""
-        with _lock:
+        with changing:
             if self.array is not array:
                 return False
-            if len(self.tensors) >= self.limit:
-                self.tensors = [weak for weak in self.tensors if weak() is not None]
-                self.limit = 2 * len(self.tensors) + 16
-            self.tensors.append(ref(tensor))
             tensor._view = view
+            self.note(tensor, view)
             return True
 
-    def hold(self) -> None:
-        """From now on change the array in place."""
-        if not self.is_held:
-            if not self.array.flags.writeable:
-                self.replace(own(self.array))
-            self.is_held = True
-            _held[:] = [weak for weak in _held if weak() is not None]
-            _held.append(ref(self))
+    def note(self, tensor: Tensor, view: "View") -> None:
+        """The values of ``tensor`` are those of now."""
+        if self.is_held and not (view.is_alias or self.is_looked_at):
+            self.is_looked_at = True
+            _looked_at.append(ref(self))
+        if len(self.aliases) + len(self.copies) >= self.limit:
+            self.aliases = [weak for weak in self.aliases if weak() is not None]
+            self.copies = [weak for weak in self.copies if weak() is not None]
+            self.limit = 2 * (len(self.aliases) + len(self.copies)) + 16
+        (self.aliases if view.is_alias else self.copies).append(ref(tensor))
 
     def replace(self, array: Array) -> None:
         """Lie in another array from now on."""
-        self.forget(is_replaced=True)
-        self.array = array
+        with changing:
+            self.forget()
+            aliases, self.aliases = self.aliases, []
+            self._let_forget(aliases)
+            self.array = array
 
-    def forget(self, is_replaced: bool = False) -> None:
-        """Let all look again for their values."""
-        for tensor, view in self._here():
-            if is_replaced:
-                view.leave()
-            if view.has_values and (is_replaced or not view.is_alias):
-                view.has_values = False
-                del tensor._data
+    def forget(self) -> None:
+        """Let all that have copies look again."""
+        with changing:
+            copies, self.copies = self.copies, []
+            self._let_forget(copies)
 
-    def forget_origins(self, base: Tensor) -> None:
-        """Let all parts of ``base`` look again for their places in the graph."""
-        for tensor, view in self._here():
-            if view.base is base and view.has_origin and not view.is_fixed:
-                view.forget_origin(tensor)
-
-    def _here(self) -> Iterator[tuple[Tensor, "View"]]:
-        for weak in self.tensors:
+    def _let_forget(self, tensors: "list[ref[Tensor]]") -> None:
+        for weak in tensors:
             tensor = weak()
             view = None if tensor is None else tensor._view
             if tensor is not None and view is not None and view.memory is self:
-                yield tensor, view
+                view.forget(tensor)
+
+    def hold(self) -> None:
+        """From now on change the array in place; what has saved the present one is to keep it."""
+        if not self.is_held:
+            self.replace(own(self.array))
+            self.is_held = True
+
+    def release(self) -> None:
+        """From now on replace the array, unless a leaf is still trained here."""
+        tensors = [weak() for weak in self.aliases]
+        self.is_held = any(tensor._keeps_its_array() for tensor in tensors if tensor is not None)
 
 
-_held: list[ref[Memory]] = []
+# memories that others hold, in which somebody has looked at a part since the last change
+_looked_at: list[ref[Memory]] = []
 
 
 def arrays_changed() -> None:
     """Arrays that others hold were changed, by an optimizer's step or by loading."""
-    for weak in tuple(_held):
-        memory = weak()
-        if memory is not None:
-            with _lock:
+    with changing:
+        memories, _looked_at[:] = list(_looked_at), []
+        for weak in memories:
+            memory = weak()
+            if memory is not None:
+                memory.is_looked_at = False
                 memory.forget()
 
 
@@ -128,19 +137,21 @@ class View:
     Attributes:
         is_fixed: whether it was taken under ``no_grad()``, which leaves it outside the graph.
         is_alias: whether its values are those in memory, not a copy.
-        has_values, has_origin: whether the Tensor has values, and a place in the graph, of now.
+        has_values: whether the Tensor has not forgotten them.
+        origin: where the base came from when that was looked at last.
+        forgotten: its own place in the graph then.
     """
 
     __slots__ = (
         "_part",
         "_place",
         "base",
-        "has_origin",
+        "forgotten",
         "has_values",
         "is_alias",
         "is_fixed",
         "memory",
-        "retains_grad",
+        "origin",
     )
 
     def __init__(self, memory: Memory, base: Tensor | None, part: Array) -> None:
@@ -149,25 +160,28 @@ class View:
         self._place: tuple[Any, ...] | None = None
         self.is_fixed = base is not None and not grad_mode.enabled
         self.is_alias = part is memory.array
-        self.has_values = self.has_origin = True
-        self.retains_grad = False
+        self.has_values = True
+        self.origin = _origin(base)
+        self.forgotten: Any = None
 
     @property
     def part(self) -> Array:
         """The part of the memory's array, as a NumPy view."""
         part = self._part
         if part is None:
-            with _lock:
+            with changing:
                 array, place = self.memory.array, self.place
                 is_all = self.is_alias and place == (array.shape, array.dtype, 0, array.strides)
-                self._part = part = array if is_all else _part_of(array, place)
+                part = array if is_all else part_of(array, place)
+                if self.has_values:  # else nobody says when it is an old one
+                    self._part = part
         return part
 
     @property
     def place(self) -> tuple[Any, ...]:
         """Shape, dtype, and how many bytes behind the array's first its elements lie."""
         if self._place is None:
-            with _lock:
+            with changing:
                 part = self.part
                 start: int = part.__array_interface__["data"][0]
                 start -= self.memory.array.__array_interface__["data"][0]
@@ -176,106 +190,110 @@ class View:
 
     def now(self) -> tuple[Array, Array]:
         """The memory's array, and the part of it."""
-        with _lock:
+        with changing:
             return self.memory.array, self.part
 
-    def leave(self) -> None:
-        """Forget the array, not the place in it."""
-        if self._part is not None:
-            _ = self.place
-            self._part = None
-
-    def place_in(self, base: Tensor) -> tuple[Any, Any]:
-        """The place of a part and, unless that is all there is, of its base."""
+    def place_in(self, base: Tensor) -> "Place":
+        """The place of a part in its base."""
         whole = view_of(base)
-        return self.place, None if whole.part is self.memory.array else whole.place
+        is_all = whole.part is self.memory.array
+        return Place(base.shape, self.place, None if is_all else whole.place)
+
+    def forget(self, tensor: Tensor) -> None:
+        """Keep the place in memory, no array, and let the Tensor look again."""
+        if self.has_values:
+            _ = self.place
+            if self.base is not None:
+                self.forgotten = tensor._node, tensor._index, tensor._requires_grad
+                del tensor._node, tensor._index, tensor._requires_grad
+            self._part, self.has_values = None, False
+            del tensor._data
 
     def renewed(self, tensor: Tensor, name: str) -> Any:
         """The attribute of a Tensor that has forgotten it."""
-        with _lock:
+        with changing:
             if not self.has_values:
+                if self.forgotten is not None:
+                    self._find_origin(tensor)
                 tensor._data = self.part if self.is_alias else own(self.part)
-                self.has_values = True
-            if not self.has_origin:
-                self.has_origin = True
-                self._renew_origin(tensor)
+                self.memory.note(tensor, self)
+                self.forgotten, self.has_values = None, True
             return object.__getattribute__(tensor, name)
 
-    def forget_origin(self, tensor: Tensor) -> None:
-        self.retains_grad = _forget_grad(tensor)
-        self.has_origin = False
-        del tensor._node, tensor._index, tensor._requires_grad
-
-    def _renew_origin(self, tensor: Tensor) -> None:
-        """Let a part come from where its base does now."""
-        base = self.base
-        if base is None or base._node is None:
-            tensor._node, tensor._index, tensor._requires_grad = None, 0, False
-            return
-        place, shape = self.place_in(base), base.shape
-
-        def backward(g: Array) -> Array:
-            grad = np.zeros(shape, g.dtype)
-            # an element may be there several times
-            np.add.at(grad.reshape(-1), _numbers(*place), g)
-            return grad
-
-        tensor._node, tensor._index = Operation("part", (base,), (backward,)), 0
-        tensor._requires_grad = True
-        if self.retains_grad:
+    def _find_origin(self, tensor: Tensor) -> None:
+        """Let a part come from where its base does now; where it did, unless that has changed."""
+        base, origin = self.base, _origin(self.base)
+        node, index, requires_grad = self.forgotten
+        retains_grad = False
+        if base is not None and not self.is_fixed and origin != self.origin and origin[2]:
+            if node is not None:
+                retains_grad = forget_grad(node, index)
+            place = self.place_in(base)
+            node, index, requires_grad = Operation("part", (base,), (place.put,)), 0, True
+        self.origin = origin
+        tensor._node, tensor._index, tensor._requires_grad = node, index, requires_grad
+        if retains_grad:
             tensor.retain_grad()
 
     def become_leaf(self, tensor: Tensor) -> None:
-        """The Tensor, a leaf, may be trained in place if it requires a gradient now."""
-        with _lock:
+        """The Tensor has become a leaf that may be trained in place, or is none any more."""
+        with changing:
             if not tensor._keeps_its_array():
-                self.memory.is_held = False
+                self.memory.release()
             elif not (self.is_alias and self.memory.is_held):
                 self.memory.hold()
-                self.base, self.is_alias, self.has_values = None, True, False
-                self.renewed(tensor, "_data")
+                _ = tensor._data
+                self.base, self.is_alias = None, True
+                tensor._data = self.part
+                self.memory.note(tensor, self)
+            self.memory.forget()  # what was taken of it may have a gradient now
+
+    def written(self, values: Array) -> None:
+        """NumPy has written ``values`` into the Tensor's array."""
+        with changing:
+            if self.is_alias:
+                self.memory.forget()
+            else:
+                put(self, values, self.memory.is_held)
 
 
-def _part_of(array: Array, place: tuple[Any, ...]) -> Array:
-    shape, dtype, offset, strides = place
-    part: Array = np.ndarray(shape, dtype, array, offset, strides)
-    return part
+def written(*values: Any) -> None:
+    """NumPy has written into the arrays of those that are Tensors."""
+    views = [v._view for v in values if isinstance(v, Tensor) and v._view is not None]
+    arrays = [v._data for v in values if isinstance(v, Tensor) and v._view is not None]
+    for view, array in zip(views, arrays, strict=True):
+        view.written(array)
 
 
-def _numbers(place: tuple[Any, ...], whole: tuple[Any, ...] | None = None) -> Array:
-    """The number, in C order, that each element at a place has in the memory, or in a whole."""
-    shape, dtype, offset, strides = place
-    numbers: Array = np.array(offset)
-    for n, step in zip(shape, strides, strict=True):
-        numbers = numbers[..., None] + np.arange(n) * step
-    numbers = numbers // dtype.itemsize
-    if whole is not None:
-        others = _numbers(whole).reshape(-1)
-        order = np.argsort(others)
-        numbers = np.asarray(order[np.searchsorted(others, numbers, sorter=order)])
-    return numbers
+def _origin(base: Tensor | None) -> tuple[Any, int, bool]:
+    return (None, 0, False) if base is None else (base._node, base._index, base._requires_grad)
 
 
 # -- taking parts ----------------------------------------------------------------------------------
 
 
-def own(array: Array) -> Array:
-    """A copy in C order, which keeps what is computed from it fast."""
-    return np.array(array, order="C")
-
-
 def forgotten(self: Tensor, name: str) -> Any:
     """A Tensor's ``__getattr__``: what a part has forgotten since another one was changed."""
-    if name in ("_data", "_node", "_index", "_requires_grad") and self._view is not None:
+    if name in _SLOTS and self._view is not None:
         return self._view.renewed(self, name)
     message = f"{type(self).__name__!r} object has no attribute {name!r}"
     raise AttributeError(message, name=name, obj=self)
 
 
+def keep_forgotten(cls: type[Tensor], /, **kwargs: Any) -> None:
+    """A Tensor's ``__init_subclass__``: a subclass may have a ``__getattr__`` of its own."""
+    super(Tensor, cls).__init_subclass__(**kwargs)
+    own_way = vars(cls).get("__getattr__")
+    if own_way is not None:
+        cls.__getattr__ = lambda self, name: (  # type: ignore[attr-defined]
+            forgotten(self, name) if name in _SLOTS else own_way(self, name)
+        )
+
+
 def view_of(tensor: Tensor) -> View:
     """Where a Tensor lies."""
     if tensor._view is None:
-        with _lock:
+        with changing:
             if tensor._view is None:  # nor has another thread done it
                 Memory(tensor)
     view = tensor._view
@@ -359,12 +377,14 @@ def become(tensor: _Self, function: Callable[..., Tensor], *args: Any, **kwargs:
     elif view.is_fixed and result._requires_grad:
         raise RuntimeError(_FIXED)
     else:
-        _put(tensor, view, result)
+        # what the way back needs of the old values must not be overwritten
+        put(view, result._data, view.memory.is_held and result._node is None)
     if grad_mode.enabled:  # else its place in the graph stays what it was
         if view is None or view.base is None:
             _settle(tensor, result)
         elif view.base._requires_grad or result._requires_grad:
-            _settle(view.base, _put_back(view.base, view, result))
+            base, place = view.base, view.place_in(view.base)
+            _settle(base, record(base._data, "put_back", (base, place.clear), (result, place.take)))
     return tensor
 
 
@@ -380,7 +400,7 @@ def check_in_place(tensor: Tensor) -> None:
     view = tensor._view
     if view is None:
         return
-    if _overlaps(view.part):
+    if overlaps(view.part):
         raise RuntimeError(
             "what has been expanded or unfolded can't be changed in place where several of its "
             "elements are one: clone() it first"
@@ -390,22 +410,9 @@ def check_in_place(tensor: Tensor) -> None:
         if view.is_fixed and view.base._requires_grad:
             raise RuntimeError(_FIXED)
     if not view.is_alias:  # also what NumPy has written since
-        with _lock:
-            tensor._data, view.has_values = own(view.part), True
-
-
-def _overlaps(part: Array) -> bool:
-    """Whether two elements lie at the same place."""
-    reach = 0
-    for step, n in sorted(zip(map(abs, part.strides), part.shape, strict=True)):
-        if n > 1 and step <= reach:
-            places = sum(
-                np.arange(n).reshape(-1, *[1] * (part.ndim - axis - 1)) * part.strides[axis]
-                for axis, n in enumerate(part.shape)
-            )
-            return len(np.unique(places)) < part.size
-        reach += (n - 1) * step
-    return False
+        with changing:
+            _ = tensor._data
+            tensor._data = own(view.part)
 
 
 def apart(tensor: Tensor) -> Tensor:
@@ -416,52 +423,38 @@ def apart(tensor: Tensor) -> Tensor:
     return result
 
 
-def _put(tensor: Tensor, view: View, result: Tensor) -> None:
+def put(view: View, values: Array, in_place: bool) -> None:
     """Give the memory the new values of the Tensor that lies there."""
     memory = view.memory
-    with _lock:
-        # what the way back needs of the old values must not be overwritten
-        if memory.is_held and result._node is None:
-            view.part[...] = result._data
+    with changing:
+        if in_place:
+            view.part[...] = values
             memory.forget()
         elif view.part is memory.array:
-            memory.replace(np.array(result._data, tensor.dtype, order="C"))
+            memory.replace(np.array(values, memory.array.dtype, order="C"))
         else:
             array = own(memory.array)
-            _part_of(array, view.place)[...] = result._data
+            part_of(array, view.place)[...] = values
             memory.replace(array)
 
 
-def _put_back(base: Tensor, view: View, part: Tensor) -> Tensor:
-    """The base, which has the part's values already, with its way back."""
-    numbers = _numbers(*view.place_in(base))
-
-    def to_base(g: Array) -> Array:
-        grad = own(g)
-        grad.reshape(-1)[numbers] = 0
-        return grad
-
-    return record(base._data, "put_back", (base, to_base), (part, lambda g: g.reshape(-1)[numbers]))
-
-
 def _settle(tensor: Tensor, result: Tensor) -> None:
-    """Let ``tensor`` take the place of ``result`` in the graph, and its parts come from there."""
-    retains_grad = _forget_grad(tensor)
-    if tensor._view is not None:
-        tensor._view.memory.forget_origins(tensor)
+    """Let ``tensor`` take the place of ``result`` in the graph."""
+    node, index = tensor._node, tensor._index
+    retains_grad = node is not None and forget_grad(node, index)
     tensor._node, tensor._index = result._node, result._index
     tensor._requires_grad = result._requires_grad
     if retains_grad:
         tensor.retain_grad()
 
 
-def _forget_grad(tensor: Tensor) -> bool:
+def forget_grad(node: Node, index: int) -> bool:
     """Take away what ``retain_grad()`` asked for; whether it had been."""
-    if tensor._node is None or not tensor._retains_grad():
-        return False
-    hooks, index = tensor._node.hooks or [], tensor._index
-    hooks[:] = [hook for hook in hooks if hook[0] != index or not hook[2]]
-    return True
+    hooks = node.hooks or []
+    others = [hook for hook in hooks if hook[0] != index or not hook[2]]
+    is_asked = len(others) < len(hooks)
+    hooks[:] = others
+    return is_asked
 
 
 def is_contiguous(tensor: Tensor) -> bool:

@@ -13,6 +13,7 @@ from numpy_impl.nn.call import summary
 from numpy_impl.nn.checks import check_array, check_int, names_itself
 from numpy_impl.nn.functional.calls import attached, backward_of, by_layer
 from numpy_impl.tensor.tensor import Tensor, to_array
+from numpy_impl.tensor.views import written
 from numpy_impl.types import Array
 
 
@@ -58,7 +59,9 @@ def batch_norm(
     _check(x, x.shape[1:2], weight=weight, bias=bias, **running)
     options = *map(to_array, running.values()), training, momentum, eps
     pair = batchnorm.batch_norm, batchnorm.batch_norm_backward
-    return _by_pair("batch_norm", *pair, (input, weight, bias), *options)
+    output = _by_pair("batch_norm", *pair, (input, weight, bias), *options)
+    written(running_mean, running_var)
+    return output
 
 
 @names_itself
@@ -81,7 +84,9 @@ def instance_norm(
     _check(x, x.shape[1:2], weight=weight, bias=bias, **running)
     options = *map(to_array, running.values()), use_input_stats, momentum, eps
     pair = instancenorm.instance_norm, instancenorm.instance_norm_backward
-    return _by_pair("instance_norm", *pair, (input, weight, bias), *options)
+    output = _by_pair("instance_norm", *pair, (input, weight, bias), *options)
+    written(running_mean, running_var)
+    return output
 
 
 def _normalised(name: str, inputs: tuple[Any, Any, Any], *options: Any) -> Any:
@@ -155,6 +160,7 @@ def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out:
     if not np.can_cast(output.dtype, into.dtype, "same_kind"):
         raise RuntimeError(f"out must hold values of {output.dtype}, got {into.dtype}")
     into[...] = output.data
+    written(out)
     return out
 
 

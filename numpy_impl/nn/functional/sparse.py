@@ -7,6 +7,7 @@ import numpy as np
 from numpy_impl.nn.functional.calls import backward_of, by_table
 from numpy_impl.nn.sparse import Embedding, EmbeddingBag
 from numpy_impl.tensor.tensor import Tensor, to_array
+from numpy_impl.tensor.views import written
 
 
 def embedding(
@@ -20,7 +21,11 @@ def embedding(
 ) -> Any:
     """Rows of ``weight``; see :class:`~numpy_impl.nn.Embedding`."""
     options = padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse
-    return by_table(Embedding.from_pretrained(to_array(weight), False, *options), weight, input)
+    layer = Embedding.from_pretrained(to_array(weight), False, *options)
+    output = by_table(layer, weight, input)
+    if max_norm is not None:
+        written(weight)
+    return output
 
 
 def embedding_bag(
@@ -48,7 +53,10 @@ def embedding_bag(
         include_last_offset,
         padding_idx,
     )
-    return by_table(layer, weight, input, offsets, per_sample_weights)
+    output = by_table(layer, weight, input, offsets, per_sample_weights)
+    if max_norm is not None:
+        written(weight)
+    return output
 
 
 embedding_backward = backward_of(embedding)
