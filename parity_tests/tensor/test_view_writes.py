@@ -116,6 +116,7 @@ def test_rows_that_an_embedding_scales_down() -> None:
         both = world.ones(2, 4, 3) * 5
         rows, row = both[1], both[1, 1]
         embed(world.tensor([1]), rows, max_norm=1.0)
+        np.testing.assert_allclose(row.numpy(), np.sqrt([1 / 3] * 3), 1e-6)
         bag(world.tensor([[2, 2]]), rows, max_norm=1.0)
         np.testing.assert_allclose(row.numpy(), np.sqrt([1 / 3] * 3), 1e-6)
         np.testing.assert_allclose((both**2).sum(-1).numpy(), [[75] * 4, [75, 1, 1, 75]], 1e-6)
